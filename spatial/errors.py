@@ -1,0 +1,29 @@
+"""Mistakes that a user can mend.
+
+The front door prints them as one line and exits with code 2; anything else is a bug and keeps its stack trace.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """What is wrong, where, and the command or edit that mends it, in one line."""
+
+
+class ConfigError(UserError):
+    """A setting that cannot be used."""
+
+
+class RecordError(UserError):
+    """A data file, row or image that cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A model directory that cannot be used."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest known name, or an empty string."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

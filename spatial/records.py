@@ -1,0 +1,159 @@
+"""The rows on disk: an image with its objects, and a record, which is one statement about one image.
+
+Records carry no wording of the instruction: ``spatial.templates.render`` puts a record into words when
+training and evaluation read it. Identifiers are hashes of content, so the same data has the same names
+wherever and in whatever order it was made.
+"""
+
+import io
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spatial.errors import RecordError
+from spatial.scene import digest
+
+TASKS = ("statement", "choice", "locate", "name", "count", "caption")
+"""statement: answer "true"/"false". choice: answer is one of ``options``. locate: answer is a grid cell.
+name: answer is the phrase of the object in a cell. count: answer is a number word. caption: answer is text."""
+
+TOPICS = ("relation", "presence", "colour", "count", "cell", "scene")
+"""What a record is about; only "relation" records name a relation of ``spatial.relations``."""
+
+MAX_PIXELS = 64_000_000
+"""Images that would decode to more pixels than this are refused (decompression bombs)."""
+
+
+@dataclass(frozen=True)
+class ImageObject:
+    """An object of an image: noun, colour word ("" if unknown), pixel box, and what else the source knows.
+
+    Attributes:
+        mask_rle: uncompressed COCO run lengths (column-major, starting with zeros) as "12,3,9", or "".
+        depth: median distance along the view axis; NaN where unknown.
+        pose: x, y, z, width, depth, height, yaw; empty where unknown.
+    """
+
+    name: str
+    box_xyxy: tuple[float, float, float, float]
+    colour: str = ""
+    mask_rle: str = ""
+    depth: float = float("nan")
+    pose: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One image of a dataset folder. ``scene`` is the canonical scene JSON, "" for photos."""
+
+    image_id: str
+    image: bytes
+    width: int
+    height: int
+    source: str
+    objects: tuple[ImageObject, ...] = ()
+    scene_id: str = ""
+    scene: str = ""
+    licence: str = ""
+    provenance: str = "{}"
+    verdicts: str = "{}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One statement about one image (see the module docstring, ``TASKS`` and ``TOPICS``).
+
+    Attributes:
+        subject: index into the image's objects, or -1.
+        object: index into the image's objects, or -1.
+        frame: "viewer", "intrinsic", "both", or "" where no frame is involved.
+        caption: a full sentence with capital and full stop, true or false of the image as ``answer`` says for a
+            statement, and true for every other task.
+        options: answer alternatives of a choice, in neutral order; empty otherwise.
+        negative_kind: how a false statement was made ("antonym", "swap", "absent", ...), or "".
+        concepts: the nouns that the record is about, for hold-outs.
+    """
+
+    image_id: str
+    group_id: str
+    role_in_group: str
+    task: str
+    topic: str
+    caption: str
+    answer: str
+    subject: int = -1
+    object: int = -1
+    relation: str = ""
+    frame: str = ""
+    confidence: str = "high"
+    options: tuple[str, ...] = ()
+    negative_kind: str = ""
+    concepts: tuple[str, ...] = ()
+    split: str = ""
+    record_id: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if not self.record_id:
+            content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "record_id"}
+            object.__setattr__(self, "record_id", digest(json.dumps(content, sort_keys=True)))
+
+
+def image_id_of(pixels: np.ndarray) -> str:
+    """Return the hash of decoded RGB pixels (height, width, 3) uint8; it does not depend on the file format."""
+    height, width, _ = pixels.shape
+    return digest(f"{width}x{height}:".encode() + np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encode RGB pixels (height, width, 3) uint8 as PNG; the same pixels give the same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Decode image bytes to RGB, upright, bounded in size.
+
+    Raises:
+        RecordError: the bytes are not an image, are truncated, or decode to more than ``MAX_PIXELS``.
+    """
+    from PIL import ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise RecordError(
+                    f"image {name} has {image.width}x{image.height} pixels, more than {MAX_PIXELS}; resize it"
+                )
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("I", "I;16", "I;16B", "F"):
+                upright = _to_eight_bits(upright)
+            return upright.convert("RGB")
+    except RecordError:
+        raise
+    except Exception as error:
+        raise RecordError(f"image {name} cannot be decoded ({error}); replace the file") from error
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float64)
+    top = 65535.0 if values.max() > 255 else 255.0
+    return Image.fromarray(np.clip(values * 255.0 / top, 0, 255).astype(np.uint8))
+
+
+def row_dict(row: ImageRow | Record) -> dict[str, Any]:
+    """Return a row as plain lists and dicts, as the Parquet writer takes it."""
+    plain: dict[str, Any] = json_ready(asdict(row))
+    return plain
+
+
+def json_ready(value: Any) -> Any:
+    """Return ``value`` with tuples as lists, all the way down."""
+    if isinstance(value, dict):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    return value

@@ -1,0 +1,254 @@
+"""Read VSR: captions about COCO photos, each true or false (Liu, Emerson, Collier, TACL 2023, arXiv 2205.00363).
+
+A line of an annotation file names a photo, a caption, its relation and its label. VSR is contrastive: most
+captions occur once with a photo of which they are true and once with one of which they are not. Such a pair is
+one group here, so pair accuracy needs no further file. Photos are read from a local folder and named, like all
+images, by the hash of their pixels; a photo that is missing or broken makes its rows fail by name.
+"""
+
+import json
+import logging
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spatial.dataset import FailedRow, RecordSet
+from spatial.errors import RecordError
+from spatial.records import ImageRow, Record, decode_image, image_id_of
+from spatial.relations import relation_named
+from spatial.scene import digest
+from spatial.templates import split_caption
+
+LICENCE = "COCO photo under its Flickr author's licence; VSR annotation Apache-2.0"
+
+PHOTO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:jpg|jpeg|png)", re.IGNORECASE)
+"""What a data file may call a photo: a plain name, which cannot leave the folder it is looked up in."""
+
+FOLDERS = ("", "train2017", "val2017")
+"""Where photos are looked for under the images folder: itself and COCO's own sub-folders."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the released annotation file of a split holds."""
+
+    rows: int
+    sha256: str
+
+
+RELEASED: dict[tuple[str, str], Released] = {
+    ("random", "train"): Released(7680, "8b725a8621f2d0f94745f1fefdcf3ff8a7eb96fd358676296ff9c9a4ff463c6e"),
+    ("random", "dev"): Released(1097, "90de24b811597a913310d043758f1119a1ba9ebf1b1ca8f1e27c4907f01980d4"),
+    ("random", "test"): Released(2195, "8ade82a0b93ac9dc1e53f6cf1f11e9d5536776a3715102b6b4d27d4f81d551cc"),
+    ("zeroshot", "train"): Released(3489, "62daf2c5d573667038f88feaf1d26a1154c892083a72d83ed5c7551666ed3066"),
+    ("zeroshot", "dev"): Released(340, "0abda42fe9333ab6a8671b32886738b5cfa6d37a8c277b56d8368c339c8dffce"),
+    ("zeroshot", "test"): Released(1222, "914d9156723b912d8f794b179248af865a68c5f81c9d8e3a21d007778cacaad4"),
+}
+"""The six annotation files of github.com/cambridgeltl/visual-spatial-reasoning, folder data/splits."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an annotation file: its number, counted from 1, and what the project uses of it."""
+
+    line: int
+    photo: str
+    caption: str
+    relation: str
+    truth: bool
+
+
+def read_vsr(annotations: Path, images: Path, split: str = "zeroshot", part: str = "dev") -> RecordSet:
+    """Read a part of VSR as true/false statements about photos.
+
+    Args:
+        annotations: a jsonl file, or a folder with ``<split>.<part>.jsonl`` or ``<split>/<part>.jsonl``.
+        images: the folder of the photos, or of COCO's ``train2017`` and ``val2017``.
+        split: "random" or "zeroshot"; any other name is taken for a selection of one's own, of any length.
+        part: "train", "dev" or "test".
+
+    Returns:
+        Records with the images they need; rows without a usable photo are in ``failed``.
+
+    Raises:
+        RecordError: the annotation file is missing, damaged or not the released one in length, or no photo was found.
+    """
+    path = annotation_file(Path(annotations), split, part)
+    rows = read_rows(path, split, part)
+    found = {row.line: _find_photo(Path(images), row, split, part) for row in rows}
+    names = {photo: row.photo for row in rows if (photo := found[row.line]) is not None}
+    if not names:
+        raise RecordError(
+            f"none of the {len(rows)} photos of {path.name} is in {images}; pass the folder that holds COCO's "
+            "train2017 and val2017 (images.cocodataset.org/zips)"
+        )
+    photos = _index_photos(names)
+    records, failed = [], []
+    for row, group_id in zip(rows, _pair_groups(rows, f"vsr/{split}/{part}"), strict=True):
+        try:
+            records.append(_record(row, _photo_of(row, found[row.line], photos, Path(images)), group_id, part))
+        except (RecordError, ValueError) as error:
+            failed.append(FailedRow(f"{path.name}:{row.line} {row.photo}", str(error)))
+    return RecordSet(records, PhotoImages(photo for photo in photos.values() if isinstance(photo, Photo)), failed)
+
+
+def annotation_file(annotations: Path, split: str, part: str) -> Path:
+    """Return the annotation file of a part.
+
+    Raises:
+        RecordError: it does not exist, or the names are not plain words.
+    """
+    if annotations.is_file():
+        return annotations
+    for name in (split, part):
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            raise RecordError(
+                f"{name!r} is no name of a VSR split; use split random or zeroshot, part train, dev or test"
+            )
+    candidates = (annotations / f"{split}.{part}.jsonl", annotations / split / f"{part}.jsonl")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise RecordError(
+        f"no VSR annotation file {candidates[0]} or {candidates[1]}; copy data/splits of "
+        "github.com/cambridgeltl/visual-spatial-reasoning there, or pass one jsonl file"
+    )
+
+
+def read_rows(path: Path, split: str, part: str) -> list[Row]:
+    """Read an annotation file and check it against the released one where ``split`` and ``part`` name one.
+
+    Raises:
+        RecordError: a line cannot be read, or the number of rows is not the released one.
+    """
+    data = path.read_bytes()
+    lines = data.decode("utf-8", errors="replace").split("\n")
+    rows = [_parse(line, number, path) for number, line in enumerate(lines, 1) if line.strip()]
+    released = RELEASED.get((split, part))
+    if released and len(rows) != released.rows:
+        raise RecordError(
+            f"{path} has {len(rows)} rows, but VSR's {split} {part} has {released.rows}; "
+            "download it again, or pass another split name for a selection of your own"
+        )
+    if released and sha256(data).hexdigest() != released.sha256:
+        logging.getLogger(__name__).warning("%s is not byte for byte VSR's released %s %s file", path, split, part)
+    return rows
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo on disk that decodes: VSR's name for it, and the hash and the upright size of its pixels."""
+
+    path: Path
+    name: str
+    image_id: str
+    width: int
+    height: int
+
+
+class PhotoImages(Mapping[str, ImageRow]):
+    """Photos by ``image_id``; a photo's bytes are read when it is asked for."""
+
+    def __init__(self, photos: Iterator[Photo]) -> None:
+        self._photos = {photo.image_id: photo for photo in photos}
+
+    def __getitem__(self, image_id: str) -> ImageRow:
+        photo = self._photos[image_id]
+        try:
+            data = photo.path.read_bytes()
+        except OSError as error:
+            raise RecordError(f"photo {photo.path} can no longer be read ({error.strerror}); restore it") from error
+        provenance = json.dumps({"file": photo.name})
+        return ImageRow(image_id, data, photo.width, photo.height, "vsr", licence=LICENCE, provenance=provenance)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._photos)
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+
+def _parse(line: str, number: int, path: Path) -> Row:
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        row = Row(number, str(fields["image"]), str(fields["caption"]), str(fields["relation"]), bool(fields["label"]))
+        if fields["label"] not in (0, 1):
+            raise ValueError(f"label {fields['label']!r} is neither 0 nor 1")
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}:{number} is no VSR row ({error!r}); download the file again") from error
+    return row
+
+
+def _photo_of(row: Row, path: Path | None, photos: "Mapping[Path, Photo | RecordError]", images: Path) -> "Photo":
+    """Return a row's photo, or raise why it has none."""
+    if not PHOTO_NAME.fullmatch(row.photo):
+        raise RecordError(f"{row.photo!r} is not a plain file name of a photo; correct the row")
+    if path is None:
+        raise RecordError(f"image {row.photo} is missing under {images}; copy it there from COCO")
+    photo = photos[path]
+    if isinstance(photo, RecordError):
+        raise photo
+    return photo
+
+
+def _find_photo(images: Path, row: Row, split: str, part: str) -> Path | None:
+    if not PHOTO_NAME.fullmatch(row.photo):
+        return None
+    candidates = [images / folder / row.photo for folder in FOLDERS]
+    if (split, part) == ("zeroshot", "dev"):
+        # The naming of a public copy of this part's photos, one file per line.
+        candidates.append(images / f"val_Spatial_Reasoning_{row.line}.jpg")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _index_photos(names: Mapping[Path, str]) -> "dict[Path, Photo | RecordError]":
+    """Decode every photo once; a broken one maps to its error."""
+    paths = sorted(names)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(paths, pool.map(lambda path: _index_photo(path, names[path]), paths), strict=True))
+
+
+def _index_photo(path: Path, name: str) -> "Photo | RecordError":
+    try:
+        image = decode_image(path.read_bytes(), name)
+    except RecordError as error:
+        return error
+    except OSError as error:
+        return RecordError(f"image {path} cannot be read ({error.strerror}); correct its permissions")
+    return Photo(path, name, image_id_of(np.asarray(image)), image.width, image.height)
+
+
+def _pair_groups(rows: list[Row], prefix: str) -> list[str]:
+    """Return a group per row: the k-th true and the k-th false row of one caption share one."""
+    seen: dict[tuple[str, bool], int] = defaultdict(int)
+    groups = []
+    for row in rows:
+        groups.append(digest(f"{prefix}/{row.caption}/{seen[row.caption, row.truth]}"))
+        seen[row.caption, row.truth] += 1
+    return groups
+
+
+def _record(row: Row, photo: Photo, group_id: str, part: str) -> Record:
+    relation_named(row.relation)
+    subject, _, other = split_caption(row.caption, row.relation)
+    answer = "true" if row.truth else "false"
+    return Record(
+        image_id=photo.image_id,
+        group_id=group_id,
+        role_in_group=answer,
+        task="statement",
+        topic="relation",
+        caption=row.caption,
+        answer=answer,
+        relation=row.relation,
+        concepts=(subject.lower(), other.lower()),
+        split=part,
+    )

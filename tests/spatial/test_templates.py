@@ -1,0 +1,176 @@
+"""Every template renders every record of its task: known words, right spans, options that do not betray the answer."""
+
+import re
+import statistics
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spatial.errors import ConfigError
+from spatial.records import TASKS, Record
+from spatial.relations import RELATIONS
+from spatial.templates import TEMPLATES, Prompt, render, sentence, split_caption, templates_for
+from spatial.vocabulary import COLOURS, GRID, HEADINGS, NOUNS, NUMBERS, cell, facing_word, plural, split_words, words
+
+PHRASES = st.sampled_from([*NOUNS, *(f"{colour} {noun}" for colour in COLOURS for noun in NOUNS)])
+
+
+def record(task: str, topic: str, caption: str, answer: str, **fields: object) -> Record:
+    return Record("image", "group", "original", task, topic, caption, answer, **fields)  # type: ignore[arg-type]
+
+
+def records(subject: str, other: str, relation: str) -> Iterator[Record]:
+    """One record of every task and topic about the same two objects."""
+    caption = sentence(subject, relation, other)
+    options = tuple(sorted({relation, RELATIONS[relation].antonym or "on"}))
+    yield record("statement", "relation", caption, "true", relation=relation)
+    yield record("statement", "relation", caption, "false", relation=relation)
+    yield record("choice", "relation", caption, relation, relation=relation, options=options)
+    yield record("caption", "relation", caption, caption, relation=relation)
+    yield record("statement", "presence", f"There is a {subject} in the picture.", "true")
+    yield record("statement", "presence", f"There is an {subject}.", "false")
+    yield record("statement", "colour", f"The {subject} is {COLOURS[0]}.", "true")
+    yield record("statement", "count", "There are no objects in the picture.", "false")
+    yield record("locate", "cell", f"The {subject} is at x3 y5.", "x3 y5")
+    yield record("name", "cell", f"The {subject} is at x3 y5.", subject)
+    yield record("count", "count", f"There are two {plural(other)} in the picture.", "two")
+    yield record("count", "count", f"There is one {other}.", "one")
+    dense = f"x0 y{GRID - 1} {subject} facing {HEADINGS[0]}, x{GRID - 1} y0 {other}"
+    yield record("caption", "scene", dense, dense)
+
+
+def prompts(item: Record, seed: int = 0) -> Iterator[Prompt]:
+    for name in templates_for(item.task):
+        yield render(item, TEMPLATES[name], seed)
+
+
+def test_every_task_has_templates_and_statements_have_many_families() -> None:
+    assert all(len(templates_for(task)) >= 2 for task in TASKS)
+    assert 8 <= len(templates_for("statement")) <= 10
+    assert len({TEMPLATES[name].family for name in templates_for("statement")}) >= 4
+    assert all(name == template.name for name, template in TEMPLATES.items())
+
+
+def test_templates_are_short() -> None:
+    lengths = [len(split_words(re.sub(r"{\w+}", "", template.text))) for template in TEMPLATES.values()]
+    assert statistics.median(lengths) <= 14
+
+
+@given(PHRASES, PHRASES, st.sampled_from(list(RELATIONS)))
+def test_every_prompt_and_answer_is_made_of_known_words(subject: str, other: str, relation: str) -> None:
+    known = set(words())
+    for item in records(subject, other, relation):
+        for prompt in prompts(item):
+            for text in (prompt.text, prompt.answer, *prompt.options):
+                assert set(split_words(text)) <= known, text
+
+
+def test_every_noun_colour_and_relation_is_known() -> None:
+    assert len(NOUNS) == 80
+    assert len(COLOURS) == 8
+    known = set(words())
+    for text in (*NOUNS, *map(plural, NOUNS), *COLOURS, *RELATIONS, *NUMBERS, *HEADINGS, "x0 x7 y0 y7"):
+        assert set(split_words(text)) <= known, text
+
+
+@given(PHRASES, PHRASES, st.sampled_from(list(RELATIONS)))
+def test_spans_cover_the_phrases_they_name(subject: str, other: str, relation: str) -> None:
+    phrases = {"subject": subject, "relation": relation, "object": other}
+    for item in records(subject, other, relation):
+        if item.topic != "relation":
+            continue
+        roles = {"statement": {"subject", "relation", "object"}}.get(item.task, {"subject", "object"})
+        for prompt in prompts(item):
+            assert {role: prompt.text[start:end] for role, (start, end) in prompt.spans.items()} == {
+                role: phrases[role] for role in roles
+            }
+
+
+@given(PHRASES, PHRASES, st.sampled_from(list(RELATIONS)))
+def test_captions_come_apart_as_they_were_put_together(subject: str, other: str, relation: str) -> None:
+    assert split_caption(sentence(subject, relation, other), relation) == (subject, relation, other)
+
+
+@pytest.mark.parametrize(
+    ("caption", "relation", "parts"),
+    [
+        ("The dog is on the surfboard.", "on", ("dog", "on", "surfboard")),
+        ("The skis are under the person.", "under", ("skis", "under", "person")),
+        ("The bowl contains the hot dog.", "contains", ("bowl", "contains", "hot dog")),
+        ("the cat on a couch", "on", ("cat", "on", "couch")),
+        ("The couch is congruent the cat.", "congruent", ("couch", "congruent", "cat")),
+    ],
+)
+def test_captions_of_others_come_apart(caption: str, relation: str, parts: tuple[str, str, str]) -> None:
+    assert split_caption(caption, relation) == parts
+
+
+def test_a_caption_without_its_relation_is_refused() -> None:
+    with pytest.raises(ValueError, match="not of the form"):
+        split_caption("The dog is on the surfboard.", "under")
+
+
+def test_a_caption_that_does_not_come_apart_still_makes_a_statement() -> None:
+    item = record("statement", "relation", "Under the tree, a dog!", "true", relation="under")
+    assert all(
+        prompt.spans == {} and "tree, a dog!" in prompt.text
+        for prompt in prompts(item)
+        if "true that" not in prompt.text
+    )
+
+
+@pytest.mark.parametrize(("answer", "place"), [("true", 0), ("false", 1)])
+def test_statement_options_have_the_word_for_true_first(answer: str, place: int) -> None:
+    for prompt in prompts(record("statement", "relation", "The cup is on the bed.", answer, relation="on")):
+        assert prompt.options in (("yes", "no"), ("true", "false"), ("correct", "incorrect"))
+        assert prompt.answer == prompt.options[place]
+
+
+def test_a_choice_hides_its_caption_and_shows_both_options() -> None:
+    item = record("choice", "relation", "The cup is on the bed.", "on", relation="on", options=("off", "on"))
+    for prompt in prompts(item):
+        assert item.caption not in prompt.text
+        assert set(prompt.options) == {"off", "on"}
+        assert f"{prompt.options[0]} or {prompt.options[1]}" in prompt.text
+
+
+def test_option_order_is_drawn_per_group_and_does_not_tell_the_answer() -> None:
+    def choice(group: str, relation: str) -> Record:
+        caption, options = f"The cup is {relation} the bed.", ("off", "on")
+        return Record("i", group, relation, "choice", "relation", caption, relation, relation=relation, options=options)
+
+    template = TEMPLATES[templates_for("choice")[0]]
+    first = []
+    for group in map(str, range(200)):
+        one, other = (render(choice(group, relation), template, 7) for relation in ("on", "off"))
+        assert (one.text, one.options) == (other.text, other.options)
+        first.append(one.options[0])
+    assert 60 < first.count("on") < 140
+    assert {render(choice("0", "on"), template, seed).options[0] for seed in range(20)} == {"on", "off"}
+
+
+def test_a_prompt_shows_the_image_first() -> None:
+    for item in records("red cup", "bed", "on"):
+        for prompt in prompts(item):
+            (message,) = prompt.messages
+            assert message["role"] == "user"
+            assert [part["type"] for part in message["content"]] == ["image", "text"]
+
+
+def test_answers_of_located_things_are_hidden() -> None:
+    for item in records("red cup", "bed", "on"):
+        if item.task in ("locate", "name", "count"):
+            assert all(f" {item.answer} " not in f" {prompt.text} " for prompt in prompts(item))
+
+
+def test_a_template_of_another_task_is_refused() -> None:
+    with pytest.raises(ConfigError, match="use locate"):
+        render(record("locate", "cell", "The cup is at x0 y0.", "x0 y0"), TEMPLATES["question"], 0)
+
+
+def test_cells_and_headings() -> None:
+    assert cell((0, 0, 10, 10), 128, 128) == "x0 y0"
+    assert cell((120, 60, 140, 70), 128, 128) == "x7 y4"
+    assert [facing_word(yaw) for yaw in (0, 80, 180, 271, 359)] == ["forward", "right", "backward", "left", "forward"]
