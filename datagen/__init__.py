@@ -1,0 +1,1 @@
+"""From scenes to images to balanced records: the data that makes an expert."""

@@ -1,0 +1,109 @@
+"""Writing dataset folders: the same bytes for any layout, nothing lost by a kill, clear refusals."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.config import DatagenConfig
+from datagen.run import generate
+from datagen.statements import run_lengths
+from spatial.dataset import DatasetFolder, finished_shards
+from spatial.errors import ConfigError
+
+SMALL = DatagenConfig(
+    groups=6, groups_per_shard=2, image_size=48, supersample=1, workers=1, dense=True, relations=["left of", "right of"]
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = generate(replace(SMALL, out=str(tmp_path_factory.mktemp("data") / "whole")))
+    return DatasetFolder(folder).content_hash()
+
+
+def test_any_world_and_worker_count_gives_the_same_data(tmp_path: Path, whole: str) -> None:
+    for rank in (1, 0):
+        generate(replace(SMALL, out=str(tmp_path), world=2, rank=rank, workers=2))
+    assert DatasetFolder(tmp_path).content_hash() == whole
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, whole: str) -> None:
+    config = asdict(replace(SMALL, out=str(tmp_path)))
+    imports = "from datagen.config import DatagenConfig; from datagen.run import generate"
+    code = f"{imports}; generate(DatagenConfig(**{config}))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not finished_shards(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(random.random() * 0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("records/shard-*.parquet")}
+    assert kept
+    generate(replace(SMALL, out=str(tmp_path)))
+    assert DatasetFolder(tmp_path).content_hash() == whole
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
+
+
+def test_another_seed_gives_other_data(tmp_path: Path, whole: str) -> None:
+    assert DatasetFolder(generate(replace(SMALL, out=str(tmp_path), seed=1))).content_hash() != whole
+
+
+def test_a_folder_of_another_config_is_refused(tmp_path: Path) -> None:
+    generate(replace(SMALL, out=str(tmp_path), groups=2))
+    with pytest.raises(ConfigError, match="seed"):
+        generate(replace(SMALL, out=str(tmp_path), groups=2, seed=9))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"groups": 0}, "groups must be at least 1"),
+        ({"split": "validation"}, "'train' or 'test'"),
+        ({"rank": 2, "world": 2}, "rank must be in 0..1"),
+        ({"statements": False, "dense": False}, "no record would be written"),
+        ({"relations": ["lef of", "right of"]}, "did you mean 'left of'"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, change: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        generate(replace(SMALL, out=str(tmp_path / "new"), **change))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        generate(replace(SMALL, out=str(tmp_path)))
+    assert not finished_shards(tmp_path)
+    assert not list(tmp_path.glob("*/*.tmp-*"))
+
+
+def test_the_card_counts_what_is_there(tmp_path: Path) -> None:
+    folder = generate(replace(SMALL, out=str(tmp_path)))
+    card = (folder / "README.md").read_text()
+    data = DatasetFolder(folder)
+    assert f"{len(data.images)} rendered images in 6 counterfactual groups" in card
+    assert data.content_hash() in card
+    assert "| left of |" in card
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_run_lengths_give_the_mask_back(rows: list[list[bool]]) -> None:
+    mask = np.array(rows)
+    lengths = [int(length) for length in run_lengths(mask).split(",")]
+    values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    assert (values.reshape(mask.shape, order="F") == mask).all()
