@@ -1,0 +1,130 @@
+"""Load a trained or freshly built model, or say in one line why the directory cannot be used.
+
+Transformers fills weights that a file lacks with random numbers and a warning; a model that is partly random still
+answers, and its scores look like a result. Here every missing or misshapen weight is an error.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from encoders.configuration import VsreConfig
+from encoders.modeling import VsreForConditionalGeneration
+from encoders.processing import VsreProcessor
+from encoders.register import register
+from spatial.errors import CheckpointError
+
+ADAPTER_FILE = "adapter_config.json"
+
+
+def load_model(
+    path: str | Path, dtype: torch.dtype | None = None
+) -> tuple[VsreForConditionalGeneration, VsreProcessor]:
+    """Load a checkpoint directory, or a PEFT adapter directory merged into its base, in evaluation mode.
+
+    Args:
+        path: what ``build-model`` or ``train`` wrote. An adapter's base may be given relative to the adapter
+            directory or to the working directory, and may be an adapter itself.
+        dtype: of the weights; by default as saved, but float32 for float16 without a GPU, where it would be slow.
+
+    Raises:
+        CheckpointError: the directory is absent, of another architecture, incomplete or damaged.
+    """
+    register()
+    folder = Path(path)
+    if not folder.is_dir():
+        raise CheckpointError(f"model directory {folder} does not exist; fix the path or run 'vsre build-model'")
+    model = _load_weights(folder, dtype)
+    processor = _load_processor(folder)
+    if processor.num_image_tokens != model.config.num_image_tokens:
+        raise CheckpointError(
+            f"{folder}: the processor makes {processor.num_image_tokens} image tokens but the model needs "
+            f"{model.config.num_image_tokens}; set num_image_tokens in processor_config.json"
+        )
+    return model.eval(), processor
+
+
+def _load_weights(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
+    adapter = folder / ADAPTER_FILE
+    if not adapter.is_file():
+        return _load_base(folder, dtype)
+    model = _merge_adapter(_load_weights(_base_of(adapter), dtype), folder)
+    model.name_or_path = model.config._name_or_path = str(folder)  # what an adapter trained on top names as its base
+    return model
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); copy the directory again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _base_of(adapter: Path) -> Path:
+    named = str(_read_json(adapter).get("base_model_name_or_path") or "")
+    for candidate in (adapter.parent / named, Path(named)):  # an absolute path stays itself in both
+        if named and candidate.is_dir():
+            return candidate
+    raise CheckpointError(
+        f"the base {named!r} of adapter {adapter.parent} is missing; correct base_model_name_or_path in {adapter}"
+    )
+
+
+def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise CheckpointError(f"{folder} has no config.json and no {ADAPTER_FILE}; give a directory that 'vsre' wrote")
+    kind = _read_json(config_file).get("model_type")
+    if kind != VsreConfig.model_type:
+        raise CheckpointError(f"{folder} holds a model of type {kind!r}, not 'vsre'; build one with 'vsre build-model'")
+    try:
+        model, info = VsreForConditionalGeneration.from_pretrained(
+            folder, dtype=dtype or "auto", output_loading_info=True, local_files_only=True
+        )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} cannot be loaded ({_first_line(error)}); copy or build it again") from error
+    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if wrong:
+        raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or build it again")
+    return model
+
+
+def _merge_adapter(model: VsreForConditionalGeneration, folder: Path) -> VsreForConditionalGeneration:
+    """Add the adapter to the weights: the result is the plain class, as fast as the base."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    try:
+        adapted = PeftModel.from_pretrained(model, folder)
+        with safe_open(folder / "adapter_model.safetensors", framework="pt") as weights:
+            found = set(weights.keys())
+    except KeyError as error:  # PEFT looks up the projector's weights without asking whether they are there
+        raise CheckpointError(f"adapter {folder} lacks weights, the first is {error}; train it again") from error
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"adapter {folder} cannot be loaded ({_first_line(error)}); train it again") from error
+    # Left to itself, PEFT would ask the model hub whether the base's vocabulary is larger.
+    missing = sorted(set(get_peft_model_state_dict(adapted, save_embedding_layers=False)) - found)
+    if missing:
+        raise CheckpointError(
+            f"adapter {folder} lacks {len(missing)} weights, the first is {missing[0]}; train it again"
+        )
+    merged: VsreForConditionalGeneration = adapted.merge_and_unload()
+    return merged
+
+
+def _load_processor(folder: Path) -> VsreProcessor:
+    while not (folder / "processor_config.json").is_file() and (folder / ADAPTER_FILE).is_file():
+        folder = _base_of(folder / ADAPTER_FILE)
+    try:
+        processor: VsreProcessor = VsreProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} has no processor ({_first_line(error)}); copy it from the base") from error
+    return processor
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

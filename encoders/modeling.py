@@ -1,0 +1,175 @@
+"""The vision-language model: LLaVA with a fused tower and a fusion projector in place of its own two parts.
+
+Parameter paths are a contract, because freezing, LoRA targets, saving and tests match their prefixes:
+``model.vision_tower`` (frozen), ``model.multi_modal_projector`` (trained), ``model.language_model``, ``lm_head``.
+
+Pre-projector features may be given instead of pixels (``encoder_features``), so that features cached on disk serve
+every stage of training, also while the projector changes.
+
+Shapes: B rows, L tokens per row, I images, N visual tokens of one image, D width of the language model.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, LlavaForConditionalGeneration, LlavaModel
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from encoders.configuration import VsreConfig
+from encoders.fusion import FUSIONS
+from encoders.tower import FusedVisionModel
+
+EncoderFeatures = dict[str, Tensor]
+"""Pre-projector features [I, N_i, C_i] by encoder name."""
+
+
+class VsreModel(LlavaModel):
+    """Towers, fusion and language model, without the head that scores words."""
+
+    config_class = VsreConfig
+    config: VsreConfig
+
+    def __init__(self, config: VsreConfig) -> None:
+        super(LlavaModel, self).__init__(config)  # LLaVA's own would build a tower and a projector to throw away
+        self.vision_tower = FusedVisionModel._from_config(config.vision_config)
+        self.multi_modal_projector = FUSIONS[config.fusion](config)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def train_towers(self, trainable: bool) -> None:
+        """Let the towers learn, or freeze them again."""
+        self.vision_tower.train_towers(trainable)
+        self.vision_tower.train(self.training)
+
+    def get_image_features(
+        self, pixel_values: Tensor | None = None, encoder_features: EncoderFeatures | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """Compute the visual tokens of images.
+
+        Args:
+            pixel_values: canvases [I, 3, S, S], uint8 or float, 0..255.
+            encoder_features: pre-projector features instead of pixels.
+
+        Returns:
+            An output whose ``pooler_output`` is a list of I tensors [N, D].
+
+        Raises:
+            ValueError: not exactly one of the two inputs is given.
+        """
+        if (pixel_values is None) == (encoder_features is None):
+            raise ValueError("give either pixel_values or encoder_features")
+        kept = self._draw_encoders()
+        if encoder_features is None:
+            encoder_features = self.vision_tower(pixel_values, encoders=kept)
+        else:
+            encoder_features = {
+                name: feature if name in kept else torch.zeros_like(feature)
+                for name, feature in encoder_features.items()
+            }
+        tokens = self.multi_modal_projector(encoder_features)
+        return BaseModelOutputWithPooling(pooler_output=list(tokens))
+
+    def _draw_encoders(self) -> list[str]:
+        """Return the encoders that this step keeps: all, unless encoder dropout is on; never none."""
+        names = list(self.config.vision.plans())
+        if not self.training or self.config.encoder_dropout <= 0:
+            return names
+        keep = (torch.rand(len(names)) >= self.config.encoder_dropout).tolist()
+        if not any(keep):
+            keep[int(torch.randint(len(names), ()))] = True
+        return [name for name, kept in zip(names, keep, strict=True) if kept]
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        encoder_features: EncoderFeatures | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run towers, fusion and language model; arguments as in ``VsreForConditionalGeneration.forward``."""
+        if encoder_features is not None:
+            if pixel_values is not None or mm_encoder_outputs:
+                raise ValueError("give either pixel_values, encoder_features or mm_encoder_outputs")
+            mm_encoder_outputs = {"image": self.get_image_features(encoder_features=encoder_features)}
+        return super().forward(
+            input_ids=input_ids, pixel_values=pixel_values, mm_encoder_outputs=mm_encoder_outputs, **kwargs
+        )
+
+
+class VsreForConditionalGeneration(LlavaForConditionalGeneration):
+    """The whole model. ``AutoModelForImageTextToText`` finds it after ``import vsre.hf``."""
+
+    config_class = VsreConfig
+    config: VsreConfig
+
+    def __init__(self, config: VsreConfig) -> None:
+        super(LlavaForConditionalGeneration, self).__init__(config)
+        self.model = VsreModel(config)
+        self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        self.post_init()
+
+    def train_towers(self, trainable: bool) -> None:
+        """Let the towers learn (pre-training from scratch), or freeze them again."""
+        self.model.train_towers(trainable)
+
+    def get_image_features(
+        self, pixel_values: Tensor | None = None, encoder_features: EncoderFeatures | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """Compute visual tokens; see ``VsreModel.get_image_features``."""
+        return self.model.get_image_features(pixel_values, encoder_features)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        encoder_features: EncoderFeatures | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Score the next token at every position, and the loss where ``labels`` are given.
+
+        Args:
+            input_ids: tokens [B, L] with N image tokens per image.
+            pixel_values: canvases [I, 3, S, S], uint8 or float, 0..255.
+            attention_mask: [B, L] with 0 at padding, or a boolean [B, 1, L, L] that says which token sees which (then
+                give ``position_ids`` too); the latter is how several statements share one image.
+            position_ids: [B, L].
+            past_key_values: cache of earlier tokens.
+            inputs_embeds: embeddings [B, L, D] instead of ``input_ids``.
+            encoder_features: pre-projector features instead of ``pixel_values``.
+            labels: [B, L], -100 where no loss is wanted.
+            logits_to_keep: number of last positions, or their indices, to score; 0 for all.
+            mm_encoder_outputs: visual tokens as ``{"image": get_image_features(...)}`` instead of pixels.
+
+        Returns:
+            ``LlavaCausalLMOutputWithPast``.
+        """
+        return super().forward(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            encoder_features=encoder_features,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
+
+    @torch.no_grad()
+    def generate(self, *args: Any, encoder_features: EncoderFeatures | None = None, **kwargs: Any) -> Any:
+        """Generate as Transformers does; cached features are projected once, before the prefill and beam expansion."""
+        if encoder_features is not None:
+            kwargs["mm_encoder_outputs"] = {"image": self.get_image_features(encoder_features=encoder_features)}
+        return super().generate(*args, **kwargs)

@@ -1,0 +1,76 @@
+"""Which vision encoders exist, as data: the Transformers class of each and what its pixels must look like.
+
+A new encoder is one entry here. The weights of all four were trained with different normalisations, so the tower
+normalises per encoder; their own resize policies (centre crop, squash, pad to one corner) are deliberately not kept:
+every encoder sees the same letterboxed canvas, so that a place in the image is the same place in every grid.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How one kind of tower is built and fed.
+
+    Attributes:
+        model_class: class in ``transformers``; its config has ``image_size`` and ``patch_size``.
+        config_class: class in ``transformers``.
+        mean: channel means of pixels scaled to 0..1.
+        std: channel deviations of the same.
+        resample: "bicubic" or "bilinear", the filter that the published weights were trained with.
+        width: config attribute that holds the channels of the features.
+        has_cls: the token sequence starts with a class token.
+        final_norm: attribute of a last norm that comes after the features; it is not built, "" if there is none.
+        fixed: config values that switch off parts without a use here (heads, mask tokens).
+    """
+
+    model_class: str
+    config_class: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resample: str = "bicubic"
+    width: str = "hidden_size"
+    has_cls: bool = True
+    final_norm: str = ""
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+
+ENCODERS: dict[str, Encoder] = {
+    "clip": Encoder(
+        "CLIPVisionModel",
+        "CLIPVisionConfig",
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+        final_norm="post_layernorm",
+    ),
+    "siglip": Encoder(
+        "SiglipVisionModel",
+        "SiglipVisionConfig",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        has_cls=False,
+        final_norm="post_layernorm",
+        fixed={"vision_use_head": False},
+    ),
+    "dinov2": Encoder(
+        "Dinov2Model",
+        "Dinov2Config",
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+        final_norm="layernorm",
+        fixed={"use_mask_token": False},
+    ),
+    "sam": Encoder(
+        "SamVisionModel",
+        "SamVisionConfig",
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+        resample="bilinear",
+        width="output_channels",
+        has_cls=False,
+    ),
+}
+"""Encoders by name, in the order of the VSRE paper's Figure 3."""

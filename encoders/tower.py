@@ -1,0 +1,137 @@
+"""Several frozen vision encoders that look at the same picture.
+
+The canvas travels to the device once, as uint8. Each encoder's own size and normalisation are made from it there, with
+an antialiased filter, so one geometry serves all encoders and the host does a fraction of the work.
+
+A tower is cut at its feature layer: later layers, final norms, pooling heads and mask tokens would never influence the
+features, so they are not built. Every parameter that exists is used.
+
+Shapes: B images, S canvas side, N_i tokens and C_i channels of encoder i.
+"""
+
+from collections.abc import Collection
+from copy import deepcopy
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from encoders.configuration import FusedVisionConfig, TowerPlan
+from encoders.registry import ENCODERS, Encoder
+
+
+class FusedVisionModel(PreTrainedModel):
+    """The towers named in the config. Frozen and in evaluation mode until ``train_towers(True)``."""
+
+    config_class = FusedVisionConfig
+    config: FusedVisionConfig
+    base_model_prefix = "vision_tower"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules: ClassVar[list[str]] = ["CLIPEncoderLayer", "SiglipEncoderLayer", "Dinov2Layer", "SamVisionLayer"]
+
+    def __init__(self, config: FusedVisionConfig) -> None:
+        super().__init__(config)
+        self.plans = config.plans()
+        self.trainable = False
+        self.towers = nn.ModuleDict(
+            {name: build_tower(ENCODERS[name], plan, config._attn_implementation) for name, plan in self.plans.items()}
+        )
+        self.post_init()
+        self.train_towers(False)
+
+    def train_towers(self, trainable: bool) -> None:
+        """Let the towers learn (only pre-training from scratch does), or freeze them again."""
+        self.trainable = trainable
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "FusedVisionModel":
+        """Set the mode; frozen towers stay in evaluation mode and without gradients whatever is asked.
+
+        The freezing is repeated here because loading replaces parameters by new ones that require gradients, and
+        ends with ``eval()``.
+        """
+        super().train(mode and self.trainable)
+        self.requires_grad_(self.trainable)
+        return self
+
+    def forward(
+        self, pixel_values: Tensor, encoders: Collection[str] | None = None, **kwargs: Any
+    ) -> dict[str, Tensor]:
+        """Compute the features of each encoder, before any projection.
+
+        Args:
+            pixel_values: canvas [B, 3, S, S], uint8 or float, 0..255.
+            encoders: encoders to compute; the others are blank (all zero). All by default.
+
+        Returns:
+            [B, N_i, C_i] per encoder, in fusion order.
+
+        Raises:
+            ValueError: pixels of another shape.
+        """
+        if pixel_values.ndim != 4 or pixel_values.shape[1] != 3 or pixel_values.shape[2] != pixel_values.shape[3]:
+            raise ValueError(f"pixel_values must be [images, 3, side, side], not {list(pixel_values.shape)}")
+        resized: dict[tuple[int, str], Tensor] = {}
+        features = {}
+        with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
+            for name, plan in self.plans.items():
+                if encoders is not None and name not in encoders:
+                    features[name] = self._blank(name, len(pixel_values))
+                    continue
+                key = (plan.image_size, ENCODERS[name].resample)
+                if key not in resized:
+                    resized[key] = resize(pixel_values, *key)
+                features[name] = self._encode(name, normalise(resized[key], ENCODERS[name]))
+        return features
+
+    def _encode(self, name: str, pixels: Tensor) -> Tensor:
+        features: Tensor = self.towers[name](pixel_values=pixels.to(self.dtype)).last_hidden_state
+        if features.ndim == 4:  # SAM's neck keeps the grid: [B, C, h, w]
+            return features.flatten(2).transpose(1, 2)
+        drop_cls = ENCODERS[name].has_cls and not self.plans[name].keep_cls
+        return features[:, 1:] if drop_cls else features
+
+    def _blank(self, name: str, images: int) -> Tensor:
+        plan = self.plans[name]
+        blank = torch.zeros(images, plan.tokens, plan.width, dtype=self.dtype, device=self.device)
+        if self.trainable and torch.is_grad_enabled():
+            # Distributed training waits for a gradient of every trainable parameter, also of an encoder left out.
+            unused = [parameter.flatten()[0] for parameter in self.towers[name].parameters()]
+            blank = blank + 0.0 * torch.stack(unused).sum()
+        return blank
+
+
+def build_tower(encoder: Encoder, plan: TowerPlan, attention: str | None) -> PreTrainedModel:
+    """Build one encoder, cut at its feature layer, so that its ``last_hidden_state`` is the features."""
+    config = deepcopy(plan.config)
+    layer = plan.feature_layer
+    config.num_hidden_layers = layer if layer >= 0 else config.num_hidden_layers + 1 + layer
+    model_class = getattr(transformers, encoder.model_class)
+    tower = model_class._from_config(config, attn_implementation=attention)
+    if encoder.final_norm:
+        setattr(tower, encoder.final_norm, nn.Identity())
+    return cast(PreTrainedModel, tower)
+
+
+def resize(canvas: Tensor, side: int, resample: str) -> Tensor:
+    """Scale a canvas [B, 3, S, S] (0..255, any dtype) to float32 [B, 3, side, side], antialiased, clipped to 0..255."""
+    pixels = canvas.float()
+    if pixels.shape[-1] == side:
+        return pixels
+    scaled = F.interpolate(pixels, size=(side, side), mode=resample, align_corners=False, antialias=True)
+    return scaled.clamp_(0, 255)
+
+
+def normalise(pixels: Tensor, encoder: Encoder) -> Tensor:
+    """Normalise float32 pixels [B, 3, side, side] in 0..255 as the encoder was trained.
+
+    The statistics stay Python numbers: buffers would be rounded when the model is cast to bfloat16.
+    """
+    statistics = zip(pixels.unbind(1), encoder.mean, encoder.std, strict=True)
+    return torch.stack([(channel / 255 - mean) / std for channel, mean, std in statistics], dim=1)
