@@ -1,0 +1,62 @@
+"""Several processes: how they are started, and that they compute what one process computes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from spatial.errors import ConfigError
+from training import launch
+from training.config import TrainConfig
+from training.run import train
+
+
+def test_two_processes_train_as_one_with_the_same_global_batch(
+    config: TrainConfig, tmp_path: Path, train_elsewhere: Callable[..., tuple[int, str]]
+) -> None:
+    given = replace(config, stage="finetune", projector_learning_rate=5e-4, trainer=config.trainer | {"max_steps": 4})
+    alone = train(replace(given, out=str(tmp_path / "alone")))
+    halves = replace(given, out=str(tmp_path / "together"), trainer=given.trainer | {"per_device_train_batch_size": 4})
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    code, output = train_elsewhere(halves, torchrun)
+    assert code == 0, output
+    together = tmp_path / "together"
+    assert json.loads((together / "training.json").read_text())["processes"] == 2
+    logs = [[json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()] for out in (alone, together)]
+    assert [entry["step"] for entry in logs[0]] == [entry["step"] for entry in logs[1]]
+    assert [e["loss"] for e in logs[0]] == pytest.approx([e["loss"] for e in logs[1]], abs=1e-4)
+    one, two = (load_file(out / "adapter_model.safetensors") for out in (alone, together))
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("nproc", "gpus", "processes"), [(0, 0, None), (0, 1, None), (1, 1, None), (0, 4, "4"), (2, 0, "2"), (1, 4, "1")]
+)
+def test_torchrun_runs_the_same_command_line(nproc: int, gpus: int, processes: str | None) -> None:
+    command = launch.launch_command(nproc, gpus, ["train", "--config", "c.yaml"])
+    if processes is None:
+        assert command is None
+    else:
+        assert command is not None
+        assert command[1:] == [
+            *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes),
+            *("-m", "vsre", "train", "--config", "c.yaml"),
+        ]
+
+
+def test_relaunch_checks_the_config_and_happens_once(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(ConfigError):
+        launch.relaunch_if_needed(replace(config, nproc=2, trainer={"x": 1}), ["train"])
+    launch.relaunch_if_needed(replace(config, nproc=2), ["train"])
+    assert len(started) == 1
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    launch.relaunch_if_needed(replace(config, nproc=2), ["train"])
+    assert len(started) == 1

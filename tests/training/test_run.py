@@ -1,0 +1,146 @@
+"""From config to checkpoint: what lies in ``out``, what is refused, and what is not done twice."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from encoders.load import load_model
+from spatial.errors import CheckpointError, ConfigError, RecordError, UserError
+from training.arguments import build_arguments
+from training.config import TrainConfig
+from training.output import last_checkpoint
+from training.run import fit, train
+
+GOLDEN = [3.7877, 3.6780, 3.5844, 3.5095, 3.4607, 3.4367, 3.4084, 3.4102]
+"""Losses of the golden run: torch 2.13, CPU, float32."""
+
+
+def log_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_loss_curve_is_the_golden_one_with_and_without_workers(config: TrainConfig, workers: int) -> None:
+    trainer = config.trainer | {"dataloader_num_workers": workers, "dataloader_persistent_workers": workers > 0}
+    kinds = {"statement/relation": 1.0, "name/cell": 1.0}
+    golden = replace(config, tasks=kinds, templates=["question", "name"], trainer=trainer)
+    losses = [entry["loss"] for entry in log_of(train(golden))]
+    assert losses == pytest.approx(GOLDEN, abs=1e-3)
+
+
+def test_pretraining_writes_a_full_checkpoint_with_trained_encoders(config: TrainConfig) -> None:
+    out = train(replace(config, encoder_dropout=0.3))
+    model, _ = load_model(out)
+    before, _ = load_model(config.model)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before.get_parameter(name))}
+    assert any("vision_tower" in name for name in changed) and any("language_model" in name for name in changed)
+    facts = json.loads((out / "training.json").read_text())
+    assert facts["steps"] == 8 and facts["seconds"] > 0 and facts["versions"]["torch"]
+    assert list(facts["data"]) == config.data
+    assert [entry["step"] for entry in log_of(out)] == list(range(1, 9))
+    assert log_of(out)[-1].keys() >= {"loss", "learning_rate", "rows_per_second", "seconds"}
+    assert not (out / "checkpoints").exists() and not (out / ".partial").exists()
+
+
+def test_finetuning_writes_an_adapter_with_the_whole_projector(config: TrainConfig) -> None:
+    out = train(replace(config, stage="finetune", projector_learning_rate=5e-4))
+    weights = load_file(out / "adapter_model.safetensors")
+    projector = load_model(config.model)[0].model.multi_modal_projector.state_dict()
+    saved = {name.partition("multi_modal_projector.")[2]: w for name, w in weights.items() if "projector" in name}
+    assert {name: w.shape for name, w in saved.items()} == {name: w.shape for name, w in projector.items()}
+    assert all(not torch.equal(saved[name], projector[name]) for name in saved)
+    assert not any("vision_tower" in name for name in weights)
+    assert sum("lora_B" in name and bool(w.any()) for name, w in weights.items()) == 14
+    assert not Path(json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"]).is_absolute()
+    model, processor = load_model(out)
+    assert processor.num_image_tokens == model.config.num_image_tokens
+
+
+def test_a_finished_run_is_not_done_again(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    out = train(config)
+    written = (out / "training.json").stat().st_mtime_ns
+    assert train(config) == out
+    assert (out / "training.json").stat().st_mtime_ns == written
+    assert "already trained" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"another config \(seed\)"):
+        train(replace(config, seed=1))
+
+
+def test_no_record_left_is_an_error_before_the_model_is_loaded(config: TrainConfig) -> None:
+    with pytest.raises(RecordError, match="no record passes"):
+        train(replace(config, templates=["where"]))
+
+
+def test_mistakes_are_found_early(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
+        train(replace(config, trainer={"lerning_rate": 1.0}))
+    with pytest.raises(RecordError, match="does not exist"):
+        train(replace(config, data=[str(tmp_path / "nowhere")]))
+    with pytest.raises(CheckpointError, match="does not exist"):
+        train(replace(config, model=str(tmp_path / "nowhere")))
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": "llava"}))
+    with pytest.raises(CheckpointError, match="'llava'"):
+        train(replace(config, model=str(tmp_path / "other")))
+
+
+def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, 1.0, 1.0, float("nan")])
+    monkeypatch.setattr("training.trainer.answer_loss", lambda out, *_, **__: out["logits"].sum() * next(losses))
+    with pytest.raises(UserError, match=r"at step 4; .*checkpoints/checkpoint-3"):
+        train(config)
+
+
+def test_a_time_limit_stops_cleanly_with_a_decayed_rate(config: TrainConfig) -> None:
+    trainer = {name: value for name, value in config.trainer.items() if name != "max_steps"} | {"warmup_steps": 2}
+    out = train(replace(config, trainer=trainer, max_seconds=1.5, schedule="time"))
+    facts = json.loads((out / "training.json").read_text())
+    assert 1.5 <= facts["seconds"] < 10
+    rates = [entry["learning_rate"] for entry in log_of(out)]
+    assert len(rates) == facts["steps"] > 2
+    assert rates[-1] < 0.5 * max(rates)
+
+
+class Line(nn.Module):
+    """A model that is not a language model: fits y = 2 x and returns its own loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": ((self.weight * x - y) ** 2).mean()}
+
+
+class Pairs(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        if index >= 16:
+            raise IndexError
+        return {"x": torch.tensor(index / 16), "y": torch.tensor(index / 8)}
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        return (self[index] for index in range(16))
+
+
+def test_any_module_that_returns_a_loss_can_be_trained(config: TrainConfig) -> None:
+    from transformers import default_data_collator
+
+    given = replace(config, trainer=config.trainer | {"learning_rate": 0.1, "max_steps": 60, "save_strategy": "no"})
+    out = fit(given, {"config": "line"}, build_arguments(given), Line(), Pairs(), default_data_collator)
+    assert load_file(out / "model.safetensors")["weight"].item() == pytest.approx(2.0, abs=0.2)
+    assert last_checkpoint(out / "checkpoints") is None

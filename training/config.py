@@ -1,0 +1,64 @@
+"""What a training run can be told. Only the standard library is imported here, so that the command line stays fast."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Stage = Literal["towers", "pretrain", "full", "align", "finetune"]
+
+
+@dataclass
+class LoraSettings:
+    """Low-rank adapters on every linear layer of the language model (LLaVA-1.5's shipped LoRA recipe).
+
+    Attributes:
+        r: rank.
+        alpha: scale; the update is multiplied by ``alpha / r``.
+        dropout: probability on the adapter's input.
+    """
+
+    r: int = 128
+    alpha: int = 256
+    dropout: float = 0.05
+
+
+@dataclass
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        model: checkpoint directory to start from.
+        data: dataset folders; their records are pooled.
+        out: directory of the result. A finished one is not trained again, an unfinished one is resumed.
+        stage: what trains. "towers": the encoders alone, on dense labels of renders (``training.dense``); tasks and
+            templates are not used. "pretrain": everything, the encoders too. "full": everything but the encoders.
+            "align": the projector alone. "finetune": LoRA on the language model, and the whole projector.
+        lora: adapter sizes, used by "finetune".
+        projector_learning_rate: peak rate of ``multi_modal_projector``; ``trainer.learning_rate`` if not given.
+        tasks: weight of each kind of record as "task/topic", such as ``{"statement/relation": 2, "name/cell": 1}``;
+            a kind that is not named is left out. Empty: every record is as likely as any other.
+        templates: names of the templates to draw from; empty: all that suit a record's task.
+        statements_per_image: records drawn for an image in each epoch; they share one image prefix in the batch.
+        encoder_dropout: probability that an encoder is left out of a training step (never all of them).
+        max_seconds: training time, counted over resumed runs, after which the run ends and saves; 0: no limit.
+        schedule: "trainer": as ``trainer.lr_scheduler_type`` says. "time": linear warm-up over
+            ``trainer.warmup_steps``, then cosine to 0 at ``max_seconds``; such a run cannot be repeated bit by bit.
+        seed: of weights, order and draws.
+        nproc: processes on this machine; 0: one per visible GPU.
+        trainer: fields of ``transformers.TrainingArguments`` by name.
+    """
+
+    model: str
+    data: list[str]
+    out: str
+    stage: Stage = "finetune"
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    projector_learning_rate: float | None = None
+    tasks: dict[str, float] = field(default_factory=dict)
+    templates: list[str] = field(default_factory=list)
+    statements_per_image: int = 8
+    encoder_dropout: float = 0.0
+    max_seconds: float = 0.0
+    schedule: Literal["trainer", "time"] = "trainer"
+    seed: int = 0
+    nproc: int = 0
+    trainer: dict[str, Any] = field(default_factory=dict)

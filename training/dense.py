@@ -1,0 +1,158 @@
+"""Teach encoders to see before anything is said: what each patch of a rendered picture belongs to.
+
+Published encoders have seen millions of pictures; the tiny ones start from random weights, and a language model's
+loss alone, a few dozen tokens per picture, teaches them slowly. A render knows the truth of every pixel. So each
+encoder first predicts, for every cell of its own grid, which object covers the cell: its noun, colour and heading,
+and in which column and row of the picture that object's centre lies. The heads are scaffolding and are not saved.
+
+Shapes: B images, N cells of an encoder's grid, C channels of the encoder.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from spatial.dataset import RecordSet
+from spatial.errors import RecordError
+from spatial.records import ImageObject, ImageRow, decode_image, decode_mask
+from spatial.vocabulary import COLOURS, GRID, HEADINGS, NOUNS
+
+IGNORED = -100
+
+QUESTIONS = {"noun": len(NOUNS) + 1, "colour": len(COLOURS), "heading": len(HEADINGS), "column": GRID, "row": GRID}
+"""What is predicted of a cell, and among how many answers; noun 0 is the background."""
+
+COVERED = 0.15
+"""An object owns a cell if it covers at least this share of it, and more than any other."""
+
+BACKGROUND_WEIGHT = 0.2
+"""Most cells show the floor; they count less."""
+
+
+class DenseImages(Dataset[ImageRow]):
+    """The images of record sets that have objects with masks.
+
+    Raises:
+        RecordError: there is none.
+    """
+
+    def __init__(self, sets: Sequence[RecordSet]) -> None:
+        self._source = {image_id: item.images for item in sets for image_id in item.images}
+        self._ids = sorted(self._source)
+        if not self._ids or not any(item.mask_rle for item in self[0].objects):
+            raise RecordError("the data has no object masks to learn from; render some with 'vsre datagen'")
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> ImageRow:
+        """Return an image row."""
+        image_id = self._ids[index]
+        return self._source[image_id][image_id]
+
+
+class DenseCollator:
+    """Turn image rows into canvases and cell labels.
+
+    Args:
+        processor: makes the canvas.
+        grids: sides of the encoders' grids.
+    """
+
+    def __init__(self, processor: Any, grids: Sequence[int]) -> None:
+        self.processor, self.grids = processor, sorted(set(grids))
+
+    def __call__(self, rows: Sequence[ImageRow]) -> dict[str, Tensor]:
+        """Return ``pixel_values`` (B, 3, S, S) and, for each grid side g, ``cells_g`` (B, questions, g * g)."""
+        images = [decode_image(row.image, row.image_id) for row in rows]
+        pixels = self.processor.image_processor(images=images, return_tensors="pt")["pixel_values"]
+        cells = {f"cells_{grid}": torch.stack([cell_labels(row, grid) for row in rows]) for grid in self.grids}
+        return {"pixel_values": pixels, **cells}
+
+
+def cell_labels(row: ImageRow, grid: int) -> Tensor:
+    """Return the answers to ``QUESTIONS`` for every cell, (questions, grid * grid) int64, ``IGNORED`` where none is.
+
+    Raises:
+        RecordError: the picture is not square or its side is no multiple of ``grid``.
+    """
+    if row.width != row.height or row.width % grid:
+        raise RecordError(
+            f"image {row.image_id} is {row.width}x{row.height}; cells need a square of a multiple of {grid}"
+        )
+    labels = np.full((len(QUESTIONS), grid * grid), IGNORED)
+    labels[0] = 0
+    if row.objects:
+        step = row.width // grid
+        masks = np.stack([decode_mask(item.mask_rle, row.height, row.width) for item in row.objects])
+        share = masks.reshape(len(masks), grid, step, grid, step).mean(axis=(2, 4)).reshape(len(masks), -1)
+        owner = np.where(share.max(axis=0) >= COVERED, share.argmax(axis=0), -1)
+        fronts = [bool(spec["has_front"]) for spec in json.loads(row.scene)["objects"]]
+        for index, (item, front) in enumerate(zip(row.objects, fronts, strict=True)):
+            labels[:, owner == index] = np.array(_answers(item, front, row.width, row.height))[:, None]
+    return torch.from_numpy(labels)
+
+
+def _answers(item: ImageObject, has_front: bool, width: int, height: int) -> tuple[int, ...]:
+    x0, y0, x1, y1 = item.box_xyxy
+    heading = int(((item.pose[6] % 360) + 45) // 90) % 4 if has_front else IGNORED
+    column, row = (min(int(GRID * middle), GRID - 1) for middle in ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height))
+    return (NOUNS.index(item.name) + 1, COLOURS.index(item.colour), heading, column, row)
+
+
+class DenseTask(nn.Module):
+    """The towers of a model with one linear head each.
+
+    Args:
+        model: a checkpoint of ours with trainable towers; ``product`` gives it back to be saved in the end.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self._product = [model]  # a list keeps what does not train out of this module's checkpoints
+        self.vision_tower = model.model.vision_tower
+        plans = self.vision_tower.plans
+        self.grids = {name: plan.grid for name, plan in plans.items()}
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.LayerNorm(plan.width), nn.Linear(plan.width, sum(QUESTIONS.values())))
+                for name, plan in plans.items()
+            }
+        )
+        weights = torch.ones(QUESTIONS["noun"])
+        weights[0] = BACKGROUND_WEIGHT
+        self.noun_weights: Tensor
+        self.register_buffer("noun_weights", weights, persistent=False)
+
+    @property
+    def product(self) -> Any:
+        """The model whose towers learn."""
+        return self._product[0]
+
+    def forward(self, pixel_values: Tensor, **cells: Tensor) -> dict[str, Tensor]:
+        """Return the summed cross-entropies of all questions, averaged over the encoders, and their parts.
+
+        Args:
+            pixel_values: canvases (B, 3, S, S).
+            cells: as ``DenseCollator`` makes them.
+        """
+        features = self.vision_tower(pixel_values)
+        losses = []
+        for name, feature_BNC in features.items():
+            answers = self.heads[name](feature_BNC).split(list(QUESTIONS.values()), dim=-1)
+            targets = cells[f"cells_{self.grids[name]}"].unbind(dim=1)
+            losses.append(
+                torch.stack([self._loss(q, a, t) for q, a, t in zip(QUESTIONS, answers, targets, strict=True)])
+            )
+        by_question = torch.stack(losses).mean(dim=0)
+        return {"loss": by_question.sum(), "by_question": by_question.detach()}
+
+    def _loss(self, question: str, answer_BNK: Tensor, target_BN: Tensor) -> Tensor:
+        weight: Tensor | None = self.noun_weights if question == "noun" else None
+        return nn.functional.cross_entropy(answer_BNK.transpose(1, 2), target_BN, weight=weight, ignore_index=IGNORED)

@@ -1,0 +1,140 @@
+"""What the model is shown: one image with a few of its records, drawn anew in every epoch.
+
+A draw depends on the seed, the epoch and the position in the dataset, and on nothing else. Two processes, or a
+resumed run, therefore see what one uninterrupted process would have seen, whatever order rows come in.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
+from torch.utils.data import Dataset
+
+from spatial.dataset import RecordSet
+from spatial.errors import ConfigError, RecordError, nearest
+from spatial.records import TASKS, TOPICS, Record, decode_image
+from spatial.templates import TEMPLATES, Prompt, render, templates_for
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image and the prompts about it; the answers are in the prompts."""
+
+    image: Image
+    prompts: tuple[Prompt, ...]
+
+
+class Examples(Dataset[Example]):
+    """Images with ``statements`` records each, drawn by kind and put into words by templates.
+
+    Args:
+        sets: pooled; a record or image that several sets hold counts once.
+        statements: records per image and epoch; an image with fewer gives all it has.
+        tasks: weight by kind "task/topic"; kinds not named are left out. Empty: all records alike.
+        templates: names to draw from; empty: all that suit a record's task.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: a kind or a template is unknown, or no record is of a named kind.
+        RecordError: no record is left.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[RecordSet],
+        statements: int,
+        tasks: Mapping[str, float] | None = None,
+        templates: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        self._statements, self._seed = statements, seed
+        self._weights = dict(tasks or {})
+        self._templates = _templates_by_task(templates)
+        _check_kinds(self._weights)
+        self._source = {image_id: item.images for item in sets for image_id in item.images}
+        self._groups = self._eligible({record.record_id: record for item in sets for record in item.records})
+        # Shared with loader workers, which may outlive an epoch.
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the draws of an epoch, counted from 0; worker processes see it too."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        """Return the number of images with at least one eligible record."""
+        return len(self._groups)
+
+    def __getitem__(self, index: int) -> Example:
+        """Return an image and its prompts of the current epoch."""
+        records = self._groups[index]
+        random = np.random.default_rng((self._seed, int(self._epoch), index))
+        chosen = [records[row] for row in self._draw(records, random)]
+        image_id = records[0].image_id
+        row = self._source[image_id][image_id]
+        return Example(decode_image(row.image, image_id), tuple(self._word(record, random) for record in chosen))
+
+    def _draw(self, records: Sequence[Record], random: np.random.Generator) -> NDArray[np.int64]:
+        """Return distinct rows; a kind's weight is shared by its records (keys of Efraimidis and Spirakis, 2006)."""
+        kinds = [kind_of(record) for record in records]
+        share = {kind: self._weights.get(kind, 0.0) / kinds.count(kind) for kind in set(kinds)}
+        weight = np.array([share[kind] if self._weights else 1.0 for kind in kinds])
+        arrival = random.exponential(size=len(records)) / weight
+        return np.argsort(arrival)[: self._statements]
+
+    def _word(self, record: Record, random: np.random.Generator) -> Prompt:
+        names = self._templates[record.task]
+        name = names[int(random.integers(len(names)))]
+        return render(record, TEMPLATES[name], int(random.integers(2**31)))
+
+    def _eligible(self, records: Mapping[str, Record]) -> list[list[Record]]:
+        """Return the usable records image by image, in the order of the data."""
+        groups: dict[str, list[Record]] = defaultdict(list)
+        seen = set()
+        for record in records.values():
+            kind = kind_of(record)
+            if self._templates.get(record.task) and (not self._weights or self._weights.get(kind, 0) > 0):
+                if record.image_id not in self._source:
+                    raise RecordError(f"record {record.record_id} is about a missing image; make its dataset again")
+                groups[record.image_id].append(record)
+                seen.add(kind)
+        self._check_found(seen, {kind_of(record) for record in records.values()})
+        return list(groups.values())
+
+    def _check_found(self, seen: set[str], present: set[str]) -> None:
+        if not seen:
+            templates = sorted(set().union(*self._templates.values()))
+            raise RecordError(
+                f"no record passes the filters tasks={self._weights or 'any'} and templates={templates};"
+                f" the data has {', '.join(sorted(present)) or 'no records'}"
+            )
+        missing = sorted(kind for kind, weight in self._weights.items() if weight > 0 and kind not in seen)
+        if missing:
+            raise ConfigError(
+                f"tasks names {missing[0]!r}, but the data has no such record with a template;"
+                f" remove it or choose from {', '.join(sorted(present))}"
+            )
+
+
+def kind_of(record: Record) -> str:
+    """Return "task/topic", the name by which ``tasks`` weighs records."""
+    return f"{record.task}/{record.topic}"
+
+
+def _templates_by_task(names: Sequence[str]) -> dict[str, list[str]]:
+    for name in names:
+        if name not in TEMPLATES:
+            raise ConfigError(f"template {name!r} is unknown{nearest(name, TEMPLATES)}")
+    return {task: [name for name in templates_for(task) if not names or name in names] for task in TASKS}
+
+
+def _check_kinds(weights: Mapping[str, float]) -> None:
+    known = [f"{task}/{topic}" for task in TASKS for topic in TOPICS]
+    for kind, weight in weights.items():
+        if kind not in known:
+            raise ConfigError(f"tasks names {kind!r}, which is not 'task/topic'{nearest(kind, known)}")
+        if weight < 0:
+            raise ConfigError(f"tasks gives {kind!r} the weight {weight}; give 0 or more")

@@ -1,0 +1,206 @@
+"""One training run: from a config to a checkpoint directory that ``vsre eval`` takes.
+
+Killed runs go on from their last checkpoint and end where an uninterrupted run would have ended; a finished run
+is not done again.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from transformers import TrainerCallback, TrainingArguments, set_seed
+
+from encoders.load import load_model
+from encoders.parameters import LANGUAGE, PROJECTOR, parameter_counts, parameter_table
+from spatial.dataset import DatasetFolder
+from spatial.errors import ConfigError
+from training.arguments import build_arguments, check_trainer
+from training.budget import Clock
+from training.callbacks import EpochDraws, LossLog, TimeLimit
+from training.collate import PrefixCollator
+from training.config import TrainConfig
+from training.dense import DenseCollator, DenseImages, DenseTask
+from training.examples import Examples
+from training.output import (
+    CHECKPOINTS,
+    LOG,
+    describe_job,
+    fingerprint,
+    is_finished,
+    last_checkpoint,
+    publish,
+    seconds_spent,
+    start_job,
+)
+from training.stages import prepare_stage
+from training.trainer import VsreTrainer
+
+
+def train(config: TrainConfig) -> Path:
+    """Train as the config says and return ``out``.
+
+    Returns:
+        A full checkpoint ("pretrain", "align") or a PEFT adapter ("finetune"), with processor and ``training.json``.
+
+    Raises:
+        ConfigError: settings that cannot be used, or ``out`` holds another run.
+        RecordError: the data cannot be read, or no record passes the filters.
+        CheckpointError: ``model`` is not a checkpoint of ours.
+        UserError: the loss stopped being finite.
+    """
+    check(config)
+    folders = [DatasetFolder(path) for path in config.data]
+    job = describe_job(config, folders)
+    if is_finished(Path(config.out), job):
+        _say(f"{config.out} is already trained with this config")
+        return Path(config.out)
+    arguments = build_arguments(config)
+    sets = [folder.record_set() for folder in folders]
+    if config.stage == "towers":
+        images = DenseImages(sets)
+        model, processor = load_trainable(config, arguments)
+        task = DenseTask(model)
+        return fit(config, job, arguments, task, images, DenseCollator(processor, list(task.grids.values())), processor)
+    examples = Examples(
+        sets,
+        config.statements_per_image,
+        config.tasks,
+        config.templates,
+        config.seed,
+    )
+    model, processor = load_trainable(config, arguments)
+    return fit(config, job, arguments, model, examples, PrefixCollator(processor), processor, [EpochDraws(examples)])
+
+
+def check(config: TrainConfig) -> None:
+    """Check what can be checked without loading anything large.
+
+    Raises:
+        UserError: as ``train`` does.
+    """
+    check_trainer(config)
+    if not config.data:
+        raise ConfigError("no data; name at least one dataset folder in 'data'")
+    if config.statements_per_image < 1:
+        raise ConfigError(f"statements_per_image is {config.statements_per_image}; give at least 1")
+    for path in config.data:
+        DatasetFolder(path)
+    fingerprint(Path(config.model))
+    if config.stage == "finetune" and (Path(config.model) / "adapter_config.json").exists():
+        raise ConfigError(f"{config.model} is an adapter; start from its base model")
+
+
+def load_trainable(config: TrainConfig, arguments: TrainingArguments) -> tuple[nn.Module, Any]:
+    """Return the model with the stage's parameters trainable, and the processor.
+
+    With ``trainer.bf16`` the frozen part is held in bfloat16, and all that trains in float32.
+    """
+    half = arguments.bf16 and config.stage != "pretrain"
+    model, processor = load_model(config.model, torch.bfloat16 if half else torch.float32)
+    language = getattr(model.model, LANGUAGE)
+    attention = language.config._attn_implementation
+    if attention != "sdpa":
+        raise ConfigError(f"packing needs attention 'sdpa', not {attention!r}; correct {config.model}/config.json")
+    model.config.encoder_dropout = config.encoder_dropout
+    if arguments.dataloader_num_workers:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive the fork of a worker
+    set_seed(config.seed)  # LoRA matrices are drawn here
+    trainable = prepare_stage(model, config.stage, config.lora)
+    for parameter in trainable.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return trainable, processor
+
+
+def fit(
+    config: TrainConfig,
+    job: dict[str, Any],
+    arguments: TrainingArguments,
+    model: nn.Module,
+    dataset: Dataset[Any],
+    collator: Any,
+    processor: Any = None,
+    callbacks: list[TrainerCallback] | None = None,
+) -> Path:
+    """Train any module whose forward returns ``.loss``, resume it if it was killed, and save it to ``config.out``.
+
+    Args:
+        config: ``out``, rates, limits and schedule are read; the rest has been used already.
+        job: what decides the result; see ``training.output.is_finished``, which the caller has asked.
+        arguments: as ``build_arguments`` makes them.
+        model: with ``requires_grad`` set as wanted.
+        dataset: map-style; ``collator`` makes the arguments of the model's forward of a list of its items.
+        processor: saved beside the model.
+        callbacks: beside time and log.
+    """
+    out = Path(config.out)
+    if arguments.should_save:
+        start_job(out, job)
+    checkpoint = last_checkpoint(out / CHECKPOINTS)
+    clock = Clock(seconds_spent(checkpoint))
+    trainer = VsreTrainer(
+        config.projector_learning_rate,
+        clock,
+        config.max_seconds if config.schedule == "time" else 0.0,
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        data_collator=collator,
+        processing_class=processor,
+        callbacks=[TimeLimit(clock, config.max_seconds), LossLog(out / LOG), *(callbacks or [])],
+    )
+    if arguments.should_save:
+        _introduce(config, model, arguments, dataset, checkpoint)
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    _save(trainer, model, out, job | {"steps": result.global_step, "seconds": round(clock.seconds, 1)})
+    return out
+
+
+def _introduce(
+    config: TrainConfig, model: nn.Module, arguments: TrainingArguments, dataset: Any, checkpoint: Path | None
+) -> None:
+    from rich.console import Console
+
+    rates = {"": arguments.learning_rate}
+    if config.projector_learning_rate is not None:
+        rates[PROJECTOR] = config.projector_learning_rate
+    console = Console(stderr=True)
+    console.print(parameter_table(parameter_counts(model), rates))
+    console.print(f"{len(dataset)} images, {arguments.world_size} process(es)", highlight=False)
+    if checkpoint:
+        console.print(f"resuming from {checkpoint}", highlight=False)
+
+
+def _save(trainer: VsreTrainer, model: nn.Module, out: Path, facts: dict[str, Any]) -> None:
+    """Save through Trainer, which gathers what is sharded, and publish from the first process."""
+    partial = out / ".partial"
+    if trainer.args.should_save:
+        shutil.rmtree(partial, ignore_errors=True)
+        if (settings := getattr(model, "config", None)) is not None:
+            settings.use_cache = True  # Trainer turned it off for training
+    product = getattr(model, "product", None)
+    if product is None:
+        trainer.save_model(str(partial))
+    elif trainer.args.should_save:  # a task's own heads are scaffolding
+        product.save_pretrained(str(partial))
+        if trainer.processing_class is not None:
+            trainer.processing_class.save_pretrained(str(partial))
+    if trainer.args.should_save:
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        counts = parameter_counts(model)
+        facts |= {
+            "loss": losses[-1] if losses else None,
+            "processes": trainer.args.world_size,
+            "parameters": {name: {"all": every, "trainable": some} for name, (every, some) in counts.items()},
+        }
+        publish(partial, out, facts)
+        _say(f"trained {facts['steps']} steps in {facts['seconds']:.0f} s; the result is in {out}")
+
+
+def _say(text: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print(text, flush=True)
