@@ -1,0 +1,1 @@
+"""Checkpoints to predictions to scores and comparisons."""

@@ -1,0 +1,96 @@
+"""Where records come from: a dataset folder, or the released VSR files with their photos."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from eval.config import DataConfig
+from spatial.dataset import DatasetFolder, RecordSet
+from spatial.errors import ConfigError, RecordError, nearest
+from spatial.records import TASKS, TOPICS, Record
+from spatial.scene import digest
+from spatial.vsr import read_vsr
+
+VSR_ANNOTATIONS = Path(__file__).parent / "assets" / "vsr"
+"""The zero-shot dev and test annotations as released (Apache-2.0), shipped so that only photos are needed."""
+
+
+def read_folder(data: DataConfig) -> RecordSet:
+    """Read a dataset folder, keeping the records of ``data.split`` if one is named."""
+    if not data.path:
+        raise ConfigError("data.path is empty; name the dataset folder to evaluate on")
+    records = DatasetFolder(data.path).record_set()
+    if data.split:
+        return _keep(records, [row for row in records.records if row.split == data.split], f"split {data.split!r}")
+    return records
+
+
+def read_vsr_release(data: DataConfig) -> RecordSet:
+    """Read one split of VSR, the test split unless ``data.split`` names another."""
+    if not data.images:
+        raise ConfigError("data.images is empty; name the folder of COCO's train2017 and val2017 photos")
+    annotations = Path(data.annotations) if data.annotations else VSR_ANNOTATIONS
+    return read_vsr(annotations, Path(data.images), split=data.variant, part=data.split or "test")
+
+
+BENCHMARKS: dict[str, Callable[[DataConfig], RecordSet]] = {
+    "folder": read_folder,
+    "vsr": read_vsr_release,
+}
+
+
+def read_benchmark(data: DataConfig) -> RecordSet:
+    """Read the records that a configuration asks for.
+
+    Raises:
+        ConfigError: unknown kind, task or topic.
+        RecordError: no record is left; the message names the filter that took the last one.
+    """
+    if data.kind not in BENCHMARKS:
+        known = ", ".join(BENCHMARKS)
+        raise ConfigError(f"unknown data.kind {data.kind!r}; known: {known}{nearest(data.kind, BENCHMARKS)}")
+    _check_names("tasks", data.tasks, TASKS)
+    _check_names("topics", data.topics, TOPICS)
+    if data.limit < 0:
+        raise ConfigError(f"data.limit is {data.limit}; use 0 for all records or a positive number")
+    records = BENCHMARKS[data.kind](data)
+    # The same scene drawn twice gives the same record twice; it counts once.
+    records = replace(records, records=list({row.record_id: row for row in records.records}.values()))
+    if data.tasks:
+        kept = [row for row in records.records if row.task in data.tasks]
+        records = _keep(records, kept, f"tasks {', '.join(data.tasks)}")
+    if data.topics:
+        kept = [row for row in records.records if row.topic in data.topics]
+        records = _keep(records, kept, f"topics {', '.join(data.topics)}")
+    if not (records.records or records.failed):
+        raise RecordError("the benchmark has no records; check the paths under data")
+    return replace(records, records=_limit(records.records, data.limit))
+
+
+def _keep(records: RecordSet, kept: list[Record], described: str) -> RecordSet:
+    if not kept and records.records:
+        raise RecordError(f"none of {len(records.records)} records has {described}; widen that filter under data")
+    return replace(records, records=kept)
+
+
+def _limit(records: list[Record], limit: int) -> list[Record]:
+    """Keep whole groups, a fixed pseudo-random choice of them, until there are ``limit`` records or more."""
+    if limit == 0 or len(records) <= limit:
+        return records
+    sizes: dict[str, int] = {}
+    for record in records:
+        sizes[record.group_id] = sizes.get(record.group_id, 0) + 1
+    kept: set[str] = set()
+    count = 0
+    for group in sorted(sizes, key=digest):
+        if count >= limit:
+            break
+        kept.add(group)
+        count += sizes[group]
+    return [record for record in records if record.group_id in kept]
+
+
+def _check_names(what: str, given: list[str], known: tuple[str, ...]) -> None:
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"unknown name {name!r} in data.{what}; known: {', '.join(known)}{nearest(name, known)}")

@@ -1,0 +1,61 @@
+"""Settings of ``vsre eval``. Standard library only, so that the command line stays quick."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class DataConfig:
+    """Which records to evaluate on.
+
+    Attributes:
+        kind: a name of ``eval.benchmarks.BENCHMARKS``: "folder" (written by ``vsre datagen``) or "vsr".
+        path: dataset folder, for kind "folder".
+        annotations: directory of the released VSR files, for kind "vsr"; "" takes those that are shipped (zero-shot
+            dev and test).
+        images: directory of the COCO photos, for kind "vsr".
+        split: "train", "dev" or "test"; "" takes all records of a folder, and the test split of VSR.
+        variant: how VSR was split, "zeroshot" (unseen concepts) or "random".
+        tasks: record tasks to keep: "statement", "choice" and "count" have answer options to score; rows of other
+            tasks are listed as failed. Empty keeps all.
+        topics: record topics to keep ("relation", "presence", ...). Empty keeps all.
+        limit: keep about this many records, in whole groups; 0 keeps all.
+    """
+
+    kind: str = "folder"
+    path: str = ""
+    annotations: str = ""
+    images: str = ""
+    split: str = ""
+    variant: str = "zeroshot"
+    tasks: list[str] = field(default_factory=lambda: ["statement", "choice"])
+    topics: list[str] = field(default_factory=list)
+    limit: int = 0
+
+
+@dataclass
+class EvalConfig:
+    """What to evaluate, how its answers are read, and where the predictions go.
+
+    Attributes:
+        model: checkpoint directory, or a PEFT adapter directory.
+        data: the records.
+        out: run directory; predictions already in it are kept and not computed again.
+        templates: template names; empty takes every template that suits a record's task.
+        decoders: canonical strings: "greedy", "scale(alpha=0.5)", "adaptvis(a1=0.5,a2=1.2,beta=0.4)".
+        image_modes: "image"; "image_blind" (a canvas of the mean colour); "shuffled" (another group's image).
+        batch_size: questions in one forward pass; it changes the speed, not the answers.
+        seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
+        bootstrap: resamples of the confidence intervals.
+        device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+    """
+
+    model: str = "checkpoints/tiny"
+    data: DataConfig = field(default_factory=DataConfig)
+    out: str = "runs/eval"
+    templates: list[str] = field(default_factory=list)
+    decoders: list[str] = field(default_factory=lambda: ["greedy"])
+    image_modes: list[str] = field(default_factory=lambda: ["image"])
+    batch_size: int = 16
+    seed: int = 0
+    bootstrap: int = 1000
+    device: str = ""

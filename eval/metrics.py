@@ -1,0 +1,176 @@
+"""Scores as pure functions of predictions.
+
+Every function takes the rows of one model, one decoder and one image mode, and answers ``None`` where it has nothing
+to speak of. Rows that failed are left out (and counted elsewhere), never taken for wrong or right.
+
+A *pair* is one caption on two images of a group, true of one and false of the other: a model that does not look at
+the image gets at most one of the two. Pairs are disjoint, each row is in one at most. A *set* is all statements of a
+group; it is complete when every caption is true as often as false and no row failed.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from eval.predictions import Prediction
+
+Rows = Sequence[Prediction]
+Metric = Callable[[Rows], float | None]
+
+
+def scored(rows: Rows) -> list[Prediction]:
+    """Return the rows that have a prediction."""
+    return [row for row in rows if not row.failed]
+
+
+def accuracy(rows: Rows) -> float | None:
+    """Share of right answers."""
+    return _mean([row.correct for row in scored(rows)])
+
+
+def balanced_accuracy(rows: Rows) -> float | None:
+    """Mean of the accuracies on true and on false statements."""
+    statements = _statements(rows)
+    parts = [_mean([r.correct for r in statements if is_true(r) == truth]) for truth in (True, False)]
+    return None if None in parts else sum(part for part in parts if part is not None) / 2
+
+
+def f1(rows: Rows) -> float | None:
+    """Harmonic mean of precision and recall of "true" among statements."""
+    statements = _statements(rows)
+    hits = sum(is_true(row) and row.correct for row in statements)
+    claimed_or_true = sum(_says_true(row) for row in statements) + sum(is_true(row) for row in statements)
+    return 2 * hits / claimed_or_true if claimed_or_true else None
+
+
+def yes_rate(rows: Rows) -> float | None:
+    """Share of statements that are said to be true."""
+    return _mean([_says_true(row) for row in _statements(rows)])
+
+
+def answered(rows: Rows) -> float | None:
+    """Share of questions whose most probable next word begins one of the options, as free generation would need."""
+    return _mean([row.answered for row in scored(rows)])
+
+
+def macro_accuracy(rows: Rows) -> float | None:
+    """Mean over relations of the accuracy on each."""
+    return _mean_known([accuracy(part) for relation, part in by_relation(rows).items() if relation])
+
+
+def worst_category(rows: Rows) -> float | None:
+    """Lowest accuracy of a relation category."""
+    related = [row for row in rows if row.relation]
+    known = [value for part in by_category(related).values() if (value := accuracy(part)) is not None]
+    return min(known, default=None)
+
+
+def pair_accuracy(rows: Rows) -> float | None:
+    """Share of complete pairs with both answers right."""
+    return _mean([a.correct and b.correct for a, b in pairs(rows)])
+
+
+def set_accuracy(rows: Rows) -> float | None:
+    """Share of complete sets with all answers right."""
+    return _mean([all(row.correct for row in members) for members in sets(rows)])
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "f1": f1,
+    "yes_rate": yes_rate,
+    "answered": answered,
+    "macro_accuracy": macro_accuracy,
+    "worst_category": worst_category,
+    "pair_accuracy": pair_accuracy,
+    "set_accuracy": set_accuracy,
+}
+
+
+def chance(rows: Rows) -> float | None:
+    """Accuracy of a uniform guess."""
+    known = [1 / len(row.options) for row in scored(rows)]
+    return sum(known) / len(known) if known else None
+
+
+def is_true(row: Prediction) -> bool:
+    """Whether a statement's right answer is its "true" word, the first option."""
+    return row.answer == row.options[0]
+
+
+def pairs(rows: Rows) -> list[tuple[Prediction, Prediction]]:
+    """Return complete pairs: (the row where the caption is true, the row where it is false)."""
+    found = []
+    for members in _captions(rows).values():
+        holds = sorted((row for row in members if is_true(row)), key=lambda row: row.image_id)
+        fails = sorted((row for row in members if not is_true(row)), key=lambda row: row.image_id)
+        found += [(a, b) for a, b in zip(holds, fails, strict=False) if not (a.failed or b.failed)]
+    return found
+
+
+def sets(rows: Rows) -> list[list[Prediction]]:
+    """Return the statements of every complete set, one set per template and group."""
+    captions = defaultdict(list)
+    for (template, group, _), members in _captions(rows).items():
+        captions[template, group].append(members)
+    return [[row for members in parts for row in members] for parts in captions.values() if all(map(_complete, parts))]
+
+
+def by_relation(rows: Rows) -> dict[str, list[Prediction]]:
+    """Partition rows by relation ("" where a record is not about one), by name."""
+    return partition(rows, lambda row: row.relation)
+
+
+def by_category(rows: Rows) -> dict[str, list[Prediction]]:
+    """Partition rows by category: a relation's meta category, else the topic."""
+    return partition(rows, lambda row: row.category)
+
+
+def partition(rows: Rows, name: Callable[[Prediction], str]) -> dict[str, list[Prediction]]:
+    """Return the rows by ``name(row)``, in the order of the names."""
+    parts: dict[str, list[Prediction]] = defaultdict(list)
+    for row in rows:
+        parts[name(row)].append(row)
+    return dict(sorted(parts.items()))
+
+
+def matched(first: Rows, second: Rows) -> Iterator[tuple[Prediction, Prediction]]:
+    """Yield the rows of two decoders or models that answer the same question and did not fail."""
+    other: Mapping[tuple[str, str, str], Prediction] = {_question(row): row for row in scored(second)}
+    for row in scored(first):
+        if _question(row) in other:
+            yield row, other[_question(row)]
+
+
+def _question(row: Prediction) -> tuple[str, str, str]:
+    return (row.record_id, row.template, row.image_mode)
+
+
+def _statements(rows: Rows) -> list[Prediction]:
+    return [row for row in scored(rows) if row.task == "statement"]
+
+
+def _says_true(row: Prediction) -> bool:
+    return row.predicted == row.options[0]
+
+
+def _captions(rows: Rows) -> dict[tuple[str, str, str], list[Prediction]]:
+    captions: dict[tuple[str, str, str], list[Prediction]] = defaultdict(list)
+    for row in rows:
+        if row.task == "statement" and row.options:
+            captions[row.template, row.group_id, row.caption].append(row)
+    return captions
+
+
+def _complete(members: Rows) -> bool:
+    balanced = 2 * sum(map(is_true, members)) == len(members)
+    return balanced and not any(row.failed for row in members)
+
+
+def _mean(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _mean_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,51 @@
+"""The hash that names a model in predictions: its weights, and the files that decide what it sees and how it reads.
+
+Times, training state and where the directory lies do not change it. An adapter is named with its base.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from spatial.errors import CheckpointError
+
+_SEEN = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*", "*processor_config.json", "*.jinja")
+_INCIDENTAL = ("_name_or_path", "base_model_name_or_path", "transformers_version", "revision")
+
+
+def model_hash(model: str | Path) -> str:
+    """Return 32 hex digits for a checkpoint or adapter directory.
+
+    Raises:
+        CheckpointError: the directory, or an adapter's base directory, is missing or has no weights.
+    """
+    folder = Path(model)
+    if not any(folder.glob("*.safetensors")):
+        raise CheckpointError(f"model {folder} is not a directory with .safetensors files; correct the path")
+    paths = sorted({path for pattern in _SEEN for path in folder.glob(pattern) if path.is_file()})
+    hasher = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        hasher.update(f"{path.name}\n".encode())
+        hasher.update(_content(path))
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        hasher.update(model_hash(_base(folder, adapter)).encode())
+    return hasher.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    if path.suffix == ".safetensors":
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    if path.suffix != ".json":
+        return path.read_bytes()
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict):
+        content = {key: value for key, value in content.items() if key not in _INCIDENTAL}
+    return json.dumps(content, sort_keys=True).encode()
+
+
+def _base(folder: Path, adapter: Path) -> Path:
+    """The base directory of an adapter, relative to the adapter or to the working directory, as it is loaded."""
+    written = Path(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    return folder / written if (folder / written).is_dir() else written

@@ -1,0 +1,136 @@
+"""Predictions: one row per answered question, as a Parquet file that every metric and report reads.
+
+A row is named by (model_hash, record_id, template, decoder, image_mode). While a run goes on, rows are appended as
+small part files, each renamed into place when it is whole, so a killed run loses only what it had not yet written.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from spatial.errors import RecordError
+
+Key = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer of one model to one question.
+
+    Attributes:
+        model_hash: hash over the weights and the files that decide what the model sees (``eval.model_hash``).
+        record_id: the record; of a row that could not be read, its name in the source.
+        image_id: the record's own image, whichever image was shown; intervals are clustered by it.
+        caption: the record's sentence, which pairs the two images of a counterfactual group.
+        category: the relation's meta category, or the record's topic where it has no relation.
+        options: answer strings; of a statement, the one that means "true" comes first.
+        answer: the right option.
+        option_logprobs: log p(option | prompt) in nats, summed over the option's tokens (and the end of the text where
+            one option begins another), in the order of ``options``.
+        confidence: largest probability over the whole vocabulary of the first answer token at alpha 1, not rounded.
+        answered: whether the most probable first token begins one of the options.
+        predicted: the chosen option.
+        failed: why there is no prediction, or "".
+        question: hash of what the model was shown; a stored row counts only while it agrees.
+    """
+
+    model_hash: str
+    record_id: str
+    image_id: str
+    group_id: str
+    template: str
+    decoder: str
+    image_mode: str
+    task: str = ""
+    topic: str = ""
+    relation: str = ""
+    category: str = ""
+    caption: str = ""
+    negative_kind: str = ""
+    options: tuple[str, ...] = ()
+    answer: str = ""
+    option_logprobs: tuple[float, ...] = ()
+    confidence: float = float("nan")
+    answered: bool = False
+    predicted: str = ""
+    correct: bool = False
+    failed: str = ""
+    question: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What names the row."""
+        return (self.model_hash, self.record_id, self.template, self.decoder, self.image_mode)
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write rows to a Parquet file, which appears whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in predictions], schema=_schema()), temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def read_predictions(path: str | Path) -> list[Prediction]:
+    """Read rows back.
+
+    Raises:
+        RecordError: the file is missing, truncated, or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path, schema=_schema()).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        mend = "delete it and run the same 'vsre eval' command again"
+        raise RecordError(f"{path} is not a readable predictions file; {mend}") from error
+    return [_prediction(row) for row in rows]
+
+
+class PartFiles:
+    """The growing predictions of one run directory, ``predictions/part-*.parquet``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self) -> dict[Key, Prediction]:
+        """Return every stored row by its key; of rows with one key the last written counts."""
+        paths = sorted(self.folder.glob("part-*.parquet"))
+        return {row.key: row for path in paths for row in read_predictions(path)}
+
+    def append(self, predictions: Sequence[Prediction]) -> None:
+        """Add rows as one new part; no rows, no part."""
+        if not predictions:
+            return
+        taken = [int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.parquet")]
+        write_predictions(self.folder / f"part-{max(taken, default=-1) + 1:06d}.parquet", predictions)
+
+
+def _prediction(row: dict[str, Any]) -> Prediction:
+    lists = {name: tuple(row[name]) for name in ("options", "option_logprobs")}
+    return Prediction(**{**row, **lists})
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    special = {
+        "options": pa.list_(pa.string()),
+        "option_logprobs": pa.list_(pa.float64()),
+        "confidence": pa.float64(),
+        "answered": pa.bool_(),
+        "correct": pa.bool_(),
+    }
+    return pa.schema([(item.name, special.get(item.name, pa.string())) for item in fields(Prediction)])

@@ -1,0 +1,118 @@
+"""From predictions to ``results.json`` and the table on the screen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from eval.metrics import (
+    METRICS,
+    Rows,
+    accuracy,
+    by_category,
+    by_relation,
+    chance,
+    matched,
+    pairs,
+    partition,
+    scored,
+    sets,
+)
+from eval.predictions import Prediction
+from eval.statistics import cluster_interval, mcnemar
+
+INTERVAL = "percentile bootstrap over images, 95 %; Wilson over images where all images agree"
+
+
+def summarise(predictions: Sequence[Prediction], resamples: int, seed: int) -> list[dict[str, Any]]:
+    """Return the scores of every (decoder, image mode), in the order in which they first appear.
+
+    Each has the metrics of ``eval.metrics.METRICS``, ``ci95`` clustered by image, ``near_chance`` (the interval
+    contains chance), the same per relation, category, topic and template, ``against_greedy`` (exact McNemar on the
+    same questions), and the rows that failed by record.
+    """
+    runs: dict[tuple[str, str], list[Prediction]] = {}
+    for row in predictions:
+        runs.setdefault((row.decoder, row.image_mode), []).append(row)
+    return [
+        {"decoder": decoder, "image_mode": mode}
+        | _scores(rows, resamples, seed)
+        | _against(runs.get(("greedy", mode), []), rows, decoder)
+        for (decoder, mode), rows in runs.items()
+    ]
+
+
+def print_tables(scores: Sequence[dict[str, Any]], console: Console | None = None) -> None:
+    """Print one table of all runs, which says which of them are near chance, and one of accuracies by category."""
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = 140  # a log file has no edge to wrap at
+    table = Table("decoder", "images", "n", "accuracy", "95 %", "yes", "answered", "pairs", "failed", "")
+    for run in scores:
+        rates = [_percent(run[key]) for key in ("yes_rate", "answered", "pair_accuracy")]
+        note = f"near chance ({_percent(run['chance'])})" if run["near_chance"] else ""
+        name = (run["decoder"], run["image_mode"], str(run["n"]))
+        table.add_row(*name, *_cells(run), *rates, str(len(run["failed"])), note)
+    console.print(table)
+    names = sorted({name for run in scores for name in run["per_category"]})
+    detail = Table("accuracy, %", "images", *names)
+    for run in scores:
+        cells = ["\n".join(_cells(run["per_category"].get(name))) for name in names]
+        detail.add_row(run["decoder"], run["image_mode"], *cells)
+    console.print(detail)
+
+
+def _scores(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
+    whole = _slice(rows, resamples, seed)
+    guess, interval = chance(rows), whole["ci95"]
+    parts = {
+        "per_relation": {name: part for name, part in by_relation(rows).items() if name},
+        "per_category": by_category([row for row in rows if row.category]),
+        "per_topic": partition([row for row in rows if row.topic], lambda row: row.topic),
+        "per_template": partition([row for row in rows if row.template], lambda row: row.template),
+    }
+    return (
+        whole
+        | {name: metric(rows) for name, metric in METRICS.items()}
+        | {
+            "chance": guess,
+            "near_chance": guess is not None and interval is not None and interval[0] <= guess <= interval[1],
+            "pairs": len(pairs(rows)),
+            "sets": len(sets(rows)),
+        }
+        | {
+            key: {name: _slice(part, resamples, seed) for name, part in by_name.items()}
+            for key, by_name in parts.items()
+        }
+        | {"failed": {row.record_id: row.failed for row in rows if row.failed}}
+    )
+
+
+def _slice(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
+    """Number of scored rows, their accuracy and its interval."""
+    known = scored(rows)
+    interval = None
+    if known:
+        correct, images = [row.correct for row in known], [row.image_id for row in known]
+        interval = list(cluster_interval(correct, images, resamples, seed))
+    return {"n": len(known), "accuracy": accuracy(known), "ci95": interval}
+
+
+def _against(greedy: Rows, rows: Rows, decoder: str) -> dict[str, Any]:
+    if decoder == "greedy" or not greedy:
+        return {}
+    both = list(matched(greedy, rows))
+    result = mcnemar([a.correct for a, _ in both], [b.correct for _, b in both])
+    return {"against_greedy": {"n": len(both), **vars(result)}}
+
+
+def _cells(scores: dict[str, Any] | None) -> tuple[str, str]:
+    if not scores or scores["accuracy"] is None:
+        return "-", ""
+    low, high = scores["ci95"]
+    return _percent(scores["accuracy"]), f"{_percent(low)}-{_percent(high)}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

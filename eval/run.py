@@ -1,0 +1,223 @@
+"""Run an evaluation: ask every question once per attention scale, store the answers, score them.
+
+The run directory holds ``predictions/part-*.parquet`` (what has been computed so far, by whatever configurations),
+``predictions.parquet`` (the rows of this configuration) and ``results.json``. A killed run goes on where it stopped.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from encoders.load import load_model
+from eval.benchmarks import read_benchmark
+from eval.config import EvalConfig
+from eval.decoders import Decoder, decode, format_decoder, parse_decoder, scale_name
+from eval.images import ImageFeatures
+from eval.model_hash import model_hash
+from eval.plan import Item, check_names, plan_batches, plan_items
+from eval.predictions import Key, PartFiles, Prediction, write_predictions
+from eval.results import INTERVAL, print_tables, summarise
+from eval.scoring import Question, Scorer, Scores
+from spatial.dataset import RecordSet
+from spatial.errors import ConfigError
+from spatial.relations import RELATIONS
+from spatial.scene import digest
+
+FLUSH_SECONDS = 10.0
+"""How much work a killed run may lose."""
+
+
+def evaluate(config: EvalConfig) -> Path:
+    """Evaluate a model and return the run directory.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        RecordError: the records cannot be read, or none is left.
+        CheckpointError: the model cannot be used.
+    """
+    decoders = _check(config)
+    device = _device(config.device)
+    records = read_benchmark(config.data)
+    model, processor = load_model(config.model)
+    name = model_hash(config.model)
+    items = plan_items(records.records, config, processor)
+    alphas = sorted({alpha for decoder in decoders for alpha in decoder.alphas} | {1.0})
+    network: torch.nn.Module = model
+    network.to(device).eval()
+    features = ImageFeatures(model, processor, records.images)
+    run = _Run(name, config, alphas, Scorer(model, processor), features)
+    predictions = run.answer(items) + _unreadable(records, config, alphas, name)
+    return _finish(config, decoders, predictions, name)
+
+
+def neutral_choice(options: Sequence[str], logprobs: Sequence[float], text: str, seed: int) -> str:
+    """Return the most likely option; among equals, the first in an order that knows nothing of the answer.
+
+    The order depends on the prompt's text and the option only, so a scorer without preference picks the same answer on
+    both images of a pair, and is right on one of them.
+    """
+    best = max(logprobs)
+    equals = [option for option, value in zip(options, logprobs, strict=True) if value == best]
+    return min(equals, key=lambda option: digest(f"{seed}\n{text}\n{option}"))
+
+
+class _Run:
+    """What one evaluation needs to answer questions, and its stored predictions."""
+
+    def __init__(
+        self, name: str, config: EvalConfig, alphas: Sequence[float], scorer: Scorer, features: ImageFeatures
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.alphas = alphas
+        self.scorer = scorer
+        self.features = features
+        self.parts = PartFiles(Path(config.out) / "predictions")
+        self.stored = self.parts.read()
+        self.failed: dict[Key, Prediction] = {}
+
+    def answer(self, items: Sequence[Item]) -> list[Prediction]:
+        """Return the row of every item at every alpha, computing those that are not stored."""
+        self._score_missing(plan_batches(items, self.config.batch_size))
+        rows = []
+        for item, alpha in product(items, self.alphas):
+            key = self._key(item, alpha)
+            if item.failed:
+                rows.append(self._row(item, alpha, failed=item.failed))
+            else:
+                rows.append(self.failed[key] if key in self.failed else self.stored[key])
+        return rows
+
+    def _score_missing(self, batches: list[dict[Question, list[Item]]]) -> None:
+        pending: list[Prediction] = []
+        flushed = time.monotonic()
+        try:
+            with tqdm(total=sum(map(len, batches)), unit="question", desc="evaluate") as bar:
+                for batch in batches:
+                    alphas = [alpha for alpha in self.alphas if self._missing(batch, alpha)]
+                    if alphas:
+                        pending += self._score(batch, alphas)
+                    bar.update(len(batch))
+                    if time.monotonic() - flushed > FLUSH_SECONDS:
+                        written, pending, flushed = pending, [], time.monotonic()
+                        self.parts.append(written)
+        finally:
+            self.parts.append(pending)
+
+    def _missing(self, batch: dict[Question, list[Item]], alpha: float) -> bool:
+        return not all(self._is_stored(item, alpha) for items in batch.values() for item in items)
+
+    def _is_stored(self, item: Item, alpha: float) -> bool:
+        row = self.stored.get(self._key(item, alpha))
+        return row is not None and row.question == item.question_hash
+
+    def _score(self, batch: dict[Question, list[Item]], alphas: list[float]) -> list[Prediction]:
+        """Score a batch; keep and return its new rows. Failures are kept aside, so that the next run tries again."""
+        tokens = self.features.get([question.image for question in batch])
+        shown = {q: t for q in batch if not isinstance(t := tokens[q.image], Exception)}
+        scores = self._forward(shown, sorted({1.0, *alphas})) if shown else {}
+        new = []
+        for (question, items), alpha in product(batch.items(), alphas):
+            for item in items:
+                if question not in shown:
+                    row = self._row(item, alpha, failed=str(tokens[question.image]))
+                else:
+                    row = self._row(item, alpha, scores[alpha][question], scores[1.0][question].confidence)
+                if row.failed:
+                    self.failed[row.key] = row
+                elif not self._is_stored(item, alpha):
+                    self.stored[row.key] = row
+                    new.append(row)
+        return new
+
+    def _forward(self, shown: dict[Question, Any], alphas: list[float]) -> dict[float, dict[Question, Scores]]:
+        try:
+            scores = self.scorer.score(list(shown), list(shown.values()), alphas)
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(f"a batch of {len(shown)} questions does not fit in memory; lower batch_size") from error
+        return {alpha: dict(zip(shown, values, strict=True)) for alpha, values in scores.items()}
+
+    def _key(self, item: Item, alpha: float) -> Key:
+        return (self.name, item.record.record_id, item.template, scale_name(alpha), item.image_mode)
+
+    def _row(
+        self, item: Item, alpha: float, scores: Scores | None = None, confidence: float = math.nan, failed: str = ""
+    ) -> Prediction:
+        record, question = item.record, item.question
+        logprobs = scores.option_logprobs if scores else ()
+        predicted = ""
+        if logprobs and not all(map(math.isfinite, logprobs)):
+            failed = "the model's log-probabilities are not finite"
+        elif logprobs:
+            predicted = neutral_choice(question.options, logprobs, question.text, self.config.seed)
+        return Prediction(
+            *self._key(item, alpha)[:2],
+            image_id=record.image_id,
+            group_id=record.group_id,
+            template=item.template,
+            decoder=scale_name(alpha),
+            image_mode=item.image_mode,
+            task=record.task,
+            topic=record.topic,
+            relation=record.relation,
+            category=RELATIONS[record.relation].category if record.relation in RELATIONS else record.topic,
+            caption=record.caption,
+            negative_kind=record.negative_kind,
+            options=question.options,
+            answer=item.answer,
+            option_logprobs=logprobs,
+            confidence=confidence,
+            answered=bool(scores and scores.answered),
+            predicted=predicted,
+            correct=predicted != "" and predicted == item.answer,
+            failed=failed,
+            question=item.question_hash,
+        )
+
+
+def _check(config: EvalConfig) -> list[Decoder]:
+    check_names(config)
+    for name, value in (("batch_size", config.batch_size), ("bootstrap", config.bootstrap)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; use a positive number")
+    return [parse_decoder(text) for text in dict.fromkeys(config.decoders)]
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name or ("cuda" if torch.cuda.is_available() else "cpu")).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used here; leave device empty or use 'cpu'") from error
+
+
+def _unreadable(records: RecordSet, config: EvalConfig, alphas: Sequence[float], name: str) -> list[Prediction]:
+    """One failed row per alpha and image mode for each row that the reader could not use."""
+    return [
+        Prediction(name, failed.name, "", "", "", scale_name(alpha), mode, failed=failed.reason)
+        for failed, alpha, mode in product(records.failed, alphas, config.image_modes)
+    ]
+
+
+def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction], name: str) -> Path:
+    """Read every decoder's answers from the stored rows; write predictions and results, print the tables."""
+    out = Path(config.out)
+    asked = {format_decoder(decoder) for decoder in decoders}
+    predictions = [row for decoder in decoders for row in decode(decoder, stored)]
+    predictions += [row for row in stored if row.decoder not in asked]
+    write_predictions(out / "predictions.parquet", predictions)
+    scores = summarise(predictions, config.bootstrap, config.seed)
+    results = {"model_hash": name, "interval": INTERVAL, "config": asdict(config), "scores": scores}
+    temporary = out / f".results.json.{os.getpid()}"
+    temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, out / "results.json")
+    print_tables([run for run in scores if run["decoder"] in asked])
+    return out
