@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datagen.assets import ASSETS, COLOURS
 from datagen.families import Rng
 from datagen.groups import Group, Statement, View
 from spatial.predicates import frame_of
-from spatial.records import ImageObject, ImageRow, Record, encode_png, image_id_of
+from spatial.records import ImageObject, ImageRow, Record, encode_mask, encode_png, image_id_of
 from spatial.scene import ObjectSpec
 from spatial.templates import sentence
 from spatial.vocabulary import NUMBERS, cell, facing_word
@@ -35,7 +34,7 @@ def image_row(group: Group, view: View) -> ImageRow:
     for spec, seen in zip(scene.objects, view.observation.objects, strict=True):
         depth = seen.depth[1] if seen.depth else float("nan")
         box = (round(seen.box[0], 2), round(seen.box[1], 2), round(seen.box[2], 2), round(seen.box[3], 2))
-        mask = run_lengths(seen.mask) if seen.mask is not None else ""
+        mask = encode_mask(seen.mask) if seen.mask is not None else ""
         objects.append(
             ImageObject(spec.name, box, spec.colour, mask, round(depth, 4), (*spec.position, *spec.size, spec.yaw))
         )
@@ -56,14 +55,6 @@ def image_row(group: Group, view: View) -> ImageRow:
         licence=LICENCE,
         provenance=json.dumps(provenance, sort_keys=True),
     )
-
-
-def run_lengths(mask: NDArray[np.bool_]) -> str:
-    """Encode a boolean mask (height, width) as uncompressed COCO run lengths, column-major, starting with zeros."""
-    flat = np.concatenate([[False], mask.ravel(order="F"), [not mask.ravel(order="F")[-1]]])
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    runs = np.diff(np.concatenate([[0], changes]))
-    return ",".join(map(str, runs.tolist()))
 
 
 def group_records(group: Group, image_ids: tuple[str, str], split: str) -> Iterator[Record]:

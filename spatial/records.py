@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from spatial.errors import RecordError
@@ -112,6 +113,28 @@ def encode_png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> str:
+    """Encode a mask (height, width) as uncompressed COCO run lengths: column-major, starting with zeros."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = np.concatenate([[0], edges, [flat.size]])
+    return ",".join(map(str, [*([0] if flat[0] else []), *np.diff(starts).tolist()]))
+
+
+def decode_mask(run_lengths: str, height: int, width: int) -> NDArray[np.bool_]:
+    """Return the mask (height, width) of uncompressed COCO run lengths; an empty string is an empty mask.
+
+    Raises:
+        RecordError: the lengths do not fill the image.
+    """
+    lengths = [int(length) for length in run_lengths.split(",")] if run_lengths else [height * width]
+    if sum(lengths) != height * width:
+        raise RecordError(
+            f"mask run lengths cover {sum(lengths)} pixels of a {width}x{height} image; make the data again"
+        )
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width, order="F")
 
 
 def decode_image(data: bytes, name: str) -> Image.Image:

@@ -9,14 +9,10 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from datagen.config import DatagenConfig
 from datagen.run import generate
-from datagen.statements import run_lengths
 from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import ConfigError
 
@@ -99,11 +95,3 @@ def test_the_card_counts_what_is_there(tmp_path: Path) -> None:
     assert f"{len(data.images)} rendered images in 6 counterfactual groups" in card
     assert data.content_hash() in card
     assert "| left of |" in card
-
-
-@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
-def test_run_lengths_give_the_mask_back(rows: list[list[bool]]) -> None:
-    mask = np.array(rows)
-    lengths = [int(length) for length in run_lengths(mask).split(",")]
-    values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    assert (values.reshape(mask.shape, order="F") == mask).all()

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from spatial.errors import RecordError
-from spatial.records import MAX_PIXELS, Record, decode_image, encode_png, image_id_of
+from spatial.records import MAX_PIXELS, Record, decode_image, decode_mask, encode_mask, encode_png, image_id_of
 
 RECORD = Record("image", "group", "original", "statement", "relation", "The cup is on the bed.", "true", relation="on")
 
@@ -104,3 +106,14 @@ def test_a_record_is_named_by_its_content() -> None:
         "image", "group", "original", "statement", "relation", "The cup is on the bed.", "false", relation="on"
     )
     assert other.record_id != RECORD.record_id
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_run_lengths_give_the_mask_back(rows: list[list[bool]]) -> None:
+    mask = np.array(rows)
+    assert (decode_mask(encode_mask(mask), *mask.shape) == mask).all()
+
+
+def test_run_lengths_of_another_size_are_refused() -> None:
+    with pytest.raises(RecordError, match="cover 4 pixels"):
+        decode_mask("1,3", 3, 3)
