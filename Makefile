@@ -1,0 +1,29 @@
+# Every target sets up .venv first; scripts/setup.sh does nothing when it is up to date.
+BIN := .venv/bin
+FAST := not slow
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: quickstart test test-full lint bench setup setup-dev
+
+quickstart: setup
+	$(BIN)/vsre run configs/quickstart.yaml
+
+test: setup-dev
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 -m "$(FAST)"
+
+test-full: setup-dev
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup-dev
+	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file --quick || exit 1; done
+
+setup:
+	@scripts/setup.sh
+
+setup-dev:
+	@scripts/setup.sh dev

@@ -1,0 +1,133 @@
+"""The command line answers at once, and says in one line what is wrong and what was probably meant."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vsre.cli import main
+from vsre.commands import COMMANDS
+from vsre.roots import ROOT
+
+HEAVY = ("torch", "numpy", "transformers", "pandas", "datagen.run", "encoders.build", "training.run", "eval.run")
+
+SETTINGS_FILES = sorted((ROOT / "configs").rglob("*.yaml"))
+COMMAND_OF_FOLDER = {"datagen": "datagen", "model": "build-model", "train": "train", "eval": "eval", "configs": "run"}
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that the user got wrong and return its one line on standard error."""
+    assert main(list(arguments)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_help_answers_at_once() -> None:
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "vsre", "--help"], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) <= 0.7
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown and command.summary in shown for name, command in COMMANDS.items())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nothing_heavy_is_imported_before_the_command_line_is_understood(name: str) -> None:
+    code = (
+        "import sys; from vsre.cli import main\n"
+        f"try: code = main([{name!r}, '--help'])\n"
+        "except SystemExit as end: code = end.code\n"
+        f"print(code, [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert run_python(code).stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_prints_its_settings_as_yaml(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([name, "--print_config"])
+    assert end.value.code == 0
+    assert isinstance(yaml.safe_load(capsys.readouterr().out), dict)
+
+
+@pytest.mark.parametrize("path", SETTINGS_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_shipped_settings_file_is_accepted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([COMMAND_OF_FOLDER[path.parent.name], str(path), "--print_config"])
+    assert end.value.code == 0
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'datagen'?" in fails(capsys, "datagne")
+
+
+def test_an_unknown_flag_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, "eval", "--data.splt", "dev") == (
+        "vsre: unknown setting 'data.splt'; did you mean 'data.split'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown", "meant"),
+    [
+        ("modle: x", "modle", "model"),
+        ("data: {spilt: dev}", "data.spilt", "data.split"),
+        ("bach_size: 3", "bach_size", "batch_size"),
+    ],
+)
+def test_an_unknown_key_of_a_file_names_the_file_and_the_nearest(
+    text: str, unknown: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert fails(capsys, "eval", str(path)) == f"vsre: {path}: unknown setting {unknown!r}; did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("text", ["a: [", "- one", "just words"])
+def test_a_file_that_is_no_mapping_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    assert str(path) in fails(capsys, "eval", str(path))
+
+
+def test_a_wrong_type_says_which_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "eval", "--batch_size", "many")
+    assert "batch_size" in line and "int" in line and "many" in line
+
+
+def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "model, data, out" in fails(capsys, "train")
+
+
+def test_two_settings_files_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "takes one settings file" in fails(capsys, "eval", "a.yaml", "b.yaml")
+
+
+def test_a_missing_settings_file_names_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "configs/eval/vsr-zeroshot.yaml" in fails(capsys, "eval", "configs/eval/vsr-zeroshoot.yaml")
+
+
+def test_a_missing_model_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "'nothing-like-it'" in fails(capsys, "eval", "--model", "nothing-like-it", "--data.path", "x")
+    assert not list(tmp_path.iterdir())

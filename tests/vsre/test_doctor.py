@@ -1,0 +1,73 @@
+"""The doctor tells a healthy installation from the breakages that it knows, and names the mend."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import vsre.assets
+import vsre.roots
+from spatial.errors import CheckpointError, UserError
+from vsre.assets import damaged_files, resolve_model
+from vsre.config import DoctorConfig
+from vsre.doctor import compiled_part_loads, examine, low_disk
+from vsre.roots import ROOT, foreign_packages
+
+
+def test_this_installation_has_one_root() -> None:
+    assert foreign_packages() == []
+
+
+def test_a_package_from_elsewhere_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vsre.cli import main
+
+    monkeypatch.setattr(vsre.roots, "ROOT", tmp_path)
+    lines = foreign_packages()
+    assert len(lines) == 6
+    assert str(ROOT / "spatial") in lines[0] and "pip install -e" in lines[0]
+    assert main(["--help"]) == 2
+    assert "package 'spatial'" in capsys.readouterr().err
+
+
+def test_the_doctor_reports_versions_and_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    examine(DoctorConfig(free_gib=0.0))
+    shown = capsys.readouterr().out
+    assert "torch build" in shown and "disk free" in shown and "no problem found" in shown
+
+
+def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:
+    assert low_disk(tmp_path, 0.0) == []
+    assert "free some" in low_disk(tmp_path, 1e9)[0]
+    with pytest.raises(UserError, match="1 problem"):
+        examine(DoctorConfig(free_gib=1e9))
+
+
+def test_a_torchvision_that_cannot_be_loaded_is_told_from_a_good_one(tmp_path: Path) -> None:
+    def refuse(path: str) -> object:
+        raise OSError("libc10_cuda.so: cannot open shared object file")
+
+    assert not compiled_part_loads(tmp_path)
+    (tmp_path / "_C.so").touch()
+    assert not compiled_part_loads(tmp_path, refuse)
+    assert compiled_part_loads(tmp_path, lambda path: None)
+
+
+def test_a_damaged_shipped_file_is_named(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    assert "SHA256SUMS is missing" in damaged_files(tmp_path)[0]
+    (tmp_path / "SHA256SUMS").write_text(f"{hashlib.sha256(b'weights').hexdigest()}  model.safetensors\n")
+    assert damaged_files(tmp_path) == []
+    weights.write_bytes(b"other")
+    assert str(weights) in damaged_files(tmp_path)[0]
+
+
+def test_shipped_models_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vsre.assets, "ASSETS", tmp_path)
+    (tmp_path / "tiny-base").mkdir()
+    assert resolve_model("tiny-base") == str(tmp_path / "tiny-base")
+    assert resolve_model("checkpoints/mine") == "checkpoints/mine"
+    with pytest.raises(CheckpointError, match="did you mean 'tiny-base'"):
+        resolve_model("tiny-bse")

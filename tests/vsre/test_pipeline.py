@@ -1,0 +1,131 @@
+"""A pipeline does each step once, and again exactly when its settings or what it reads have changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vsre.pipeline
+from spatial.errors import ConfigError
+from vsre.config import RunConfig
+from vsre.pipeline import resolve_steps, run
+from vsre.settings import from_mapping
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace the commands by one that writes a file, and return the folders written, in order."""
+    written: list[str] = []
+
+    def pretend(command: str, config: Any) -> Path:
+        out = Path(config.out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "made-by.txt").write_text(command)
+        written.append(out.name)
+        return out
+
+    monkeypatch.setattr(vsre.pipeline, "execute", pretend)
+    return written
+
+
+def pipeline(out: Path, seed: int = 0, batch_size: int = 16) -> RunConfig:
+    """A dataset, a model, and an evaluation of the model on the dataset."""
+    steps = [
+        {"name": "data", "command": "datagen", "settings": {"groups": 4, "seed": seed}},
+        {"name": "model", "command": "build-model"},
+        {
+            "name": "scores",
+            "command": "eval",
+            "settings": {"model": "step:model", "data": {"path": "step:data"}, "batch_size": batch_size},
+        },
+    ]
+    config: RunConfig = from_mapping("run", {"out": str(out), "steps": steps})
+    return config
+
+
+def test_steps_write_into_the_run_directory_and_see_each_other(tmp_path: Path, done: list[str]) -> None:
+    results = run(pipeline(tmp_path))
+    assert done == ["data", "model", "scores"]
+    record = json.loads((tmp_path / "steps" / "scores.json").read_text())
+    assert record["settings"]["data"]["path"] == str(tmp_path / "data")
+    assert set(json.loads(results.read_text())["seconds"]) == {"render", "build", "eval", "total"}
+
+
+def test_a_second_run_skips_everything(tmp_path: Path, done: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(pipeline(tmp_path)).read_text()
+    done.clear()
+    capsys.readouterr()
+    assert run(pipeline(tmp_path)).read_text() == first
+    assert done == []
+    assert capsys.readouterr().out.count("already done, skipped") == 3
+
+
+def test_a_changed_setting_repeats_the_step_and_what_reads_from_it(tmp_path: Path, done: list[str]) -> None:
+    run(pipeline(tmp_path))
+    done.clear()
+    run(pipeline(tmp_path, seed=1))
+    assert done == ["data", "scores"]
+    done.clear()
+    run(pipeline(tmp_path, seed=1, batch_size=8))
+    assert done == ["scores"]
+
+
+def test_a_repeated_step_starts_in_an_empty_folder(tmp_path: Path, done: list[str]) -> None:
+    run(pipeline(tmp_path))
+    left_over = tmp_path / "data" / "old-shard"
+    left_over.touch()
+    run(pipeline(tmp_path, seed=1))
+    assert not left_over.exists()
+
+
+def test_a_deleted_output_is_made_again(tmp_path: Path, done: list[str]) -> None:
+    run(pipeline(tmp_path))
+    (tmp_path / "model" / "made-by.txt").unlink()
+    (tmp_path / "model").rmdir()
+    done.clear()
+    run(pipeline(tmp_path))
+    assert done == ["model"]
+
+
+def test_a_killed_step_goes_on_in_its_folder(tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(command: str, config: Any) -> Path:
+        Path(config.out).mkdir(parents=True)
+        (Path(config.out) / "half").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vsre.pipeline, "execute", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(pipeline(tmp_path))
+    run(pipeline(tmp_path))
+    assert done == ["data", "model", "scores"]
+    assert (tmp_path / "data" / "half").exists()
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"name": "x", "command": "evall"}, "did you mean 'eval'"),
+        ({"name": "x", "command": "run"}, "cannot be a step"),
+        ({"name": "x", "command": "eval", "settings": {"modle": "m"}}, "step 'x': unknown setting 'modle'"),
+        ({"name": "x", "command": "eval", "settings": {"model": "step:dada"}}, "did you mean 'data'"),
+        ({"name": "x", "command": "eval", "settings": {"out": "here"}}, "leave 'out' away"),
+        ({"name": "data", "command": "eval"}, "must be unique"),
+        ({"name": "x", "command": "eval", "config": "configs/nothing.yaml"}, "step 'x': there is no settings file"),
+    ],
+)
+def test_a_wrong_step_is_refused_before_the_first_one_starts(
+    step: dict[str, Any], message: str, tmp_path: Path, done: list[str]
+) -> None:
+    steps = [{"name": "data", "command": "datagen"}, step]
+    with pytest.raises(ConfigError, match=message):
+        run(from_mapping("run", {"out": str(tmp_path), "steps": steps}))
+    assert done == []
+
+
+def test_settings_of_a_step_are_laid_over_its_file(tmp_path: Path) -> None:
+    (tmp_path / "eval.yaml").write_text("{model: ./here, data: {kind: folder, path: a, limit: 5}, batch_size: 4}")
+    step = {"name": "x", "command": "eval", "config": str(tmp_path / "eval.yaml"), "settings": {"data": {"path": "b"}}}
+    [resolved] = resolve_steps(from_mapping("run", {"out": str(tmp_path), "steps": [step]}))
+    assert (resolved.config.data.path, resolved.config.data.limit, resolved.config.batch_size) == ("b", 5, 4)

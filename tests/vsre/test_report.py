@@ -1,0 +1,128 @@
+"""The report: numbers from predictions, one page that needs nothing from elsewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.predictions import Prediction, write_predictions
+from spatial.dataset import write_shard
+from spatial.errors import ConfigError, RecordError
+from spatial.records import ImageRow, encode_png
+from vsre.config import ReportConfig
+from vsre.report import choose_examples, loss_curve, write_report
+
+RELATIONS = ("left of", "above")
+
+
+def predictions(right: float, decoder: str, image_mode: str) -> list[Prediction]:
+    """Twenty groups of two images; the first ``right`` of them are answered rightly, the rest always with yes."""
+    rows = []
+    for group in range(20):
+        for image in range(2):
+            answer = ("yes", "no")[image]
+            predicted = answer if group < 20 * right else "yes"
+            rows.append(
+                Prediction(
+                    "model",
+                    f"record-{group}-{image}",
+                    f"image-{group}-{image}",
+                    f"group-{group}",
+                    "question",
+                    decoder,
+                    image_mode,
+                    task="statement",
+                    topic="relation",
+                    relation=RELATIONS[group % 2],
+                    category="Projective",
+                    caption=f"The <red> cup is {RELATIONS[group % 2]} the book {group}.",
+                    options=("yes", "no"),
+                    answer=answer,
+                    predicted=predicted,
+                    correct=predicted == answer,
+                )
+            )
+    return rows
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ReportConfig:
+    """Evaluations of a base at chance and of an expert, a training log, and the images."""
+    runs = {
+        "base": predictions(0, "greedy", "image") + predictions(0.2, "adaptvis(a1=0.5,a2=1.2,beta=0.4)", "image"),
+        "expert": predictions(0.9, "greedy", "image") + predictions(0, "greedy", "image_blind"),
+    }
+    for name, rows in runs.items():
+        extra = predictions(0, "scale(alpha=0.5)", "image")
+        write_predictions(tmp_path / name / "predictions.parquet", rows + extra)
+        decoders = list(dict.fromkeys(row.decoder for row in rows))
+        (tmp_path / name / "results.json").write_text(json.dumps({"config": {"decoders": decoders}}))
+        (tmp_path / name / "config.yaml").write_text(f"model: {name}-model")
+    log = tmp_path / "run" / "log.jsonl"
+    log.parent.mkdir()
+    log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 2, "train_runtime": 3}\n')
+    pixels = encode_png(np.zeros((8, 8, 3), dtype=np.uint8))
+    names = sorted({row.image_id for row in runs["base"]})
+    write_shard(tmp_path / "data", 0, [ImageRow(name, pixels, 8, 8, "render") for name in names], [])
+    return ReportConfig(
+        out=str(tmp_path / "report"),
+        evaluations={name: str(tmp_path / name) for name in runs},
+        training={"expert": str(tmp_path / "run")},
+        data=str(tmp_path / "data"),
+        examples=3,
+    )
+
+
+def test_the_summary_has_the_numbers_of_every_part_that_was_evaluated(config: ReportConfig) -> None:
+    write_report(config)
+    summary = json.loads((Path(config.out) / "summary.json").read_text())
+    assert summary["n"] == 40
+    assert summary["base"]["accuracy"] == 0.5
+    assert summary["base+adaptvis"]["accuracy"] == 0.6
+    assert summary["expert"]["accuracy"] == 0.95
+    assert summary["pair_accuracy"] == 0.9
+    assert summary["image_blind"]["accuracy"] == 0.5
+    low, high = summary["expert"]["ci95"]
+    assert low < 0.95 < high
+    assert not [name for name in summary if "scale" in name or "diffusion" in name]
+
+
+def test_the_page_holds_everything_itself(config: ReportConfig) -> None:
+    page = write_report(config).read_text()
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert links and all(link.startswith(("data:", "#")) for link in links)
+    assert page.count('src="data:image/png;base64,') == 3
+    assert page.count("<svg") == 2
+    assert 'name="viewport"' in page
+
+
+def test_the_page_shows_captions_as_text_and_where_numbers_come_from(config: ReportConfig) -> None:
+    page = write_report(config).read_text()
+    assert "The &lt;red&gt; cup" in page and "<red>" not in page
+    assert "base+adaptvis" in page and "image_blind" in page
+    assert "model: expert-model" in page
+
+
+def test_a_report_without_data_and_training_has_neither_images_nor_curve(config: ReportConfig) -> None:
+    config.data, config.training = "", {}
+    page = write_report(config).read_text()
+    assert page.count("<svg") == 1 and "<img" not in page
+
+
+def test_examples_go_round_the_relations() -> None:
+    rows = predictions(1, "greedy", "image")
+    chosen = choose_examples(rows, 4)
+    relations = {row.image_id: row.relation for row in rows}
+    assert sorted(relations[image] for image in chosen) == ["above", "above", "left of", "left of"]
+    assert chosen == choose_examples(list(reversed(rows)), 4)
+
+
+def test_nothing_to_report_is_said(config: ReportConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="evaluations is empty"):
+        write_report(ReportConfig(out=str(tmp_path)))
+    (tmp_path / "base" / "results.json").unlink()
+    with pytest.raises(RecordError, match="vsre eval"):
+        write_report(config)
+    assert loss_curve(tmp_path / "no-log.jsonl") == []

@@ -1,0 +1,34 @@
+"""A run's record lets it be repeated, and a failed run leaves its reason in the log."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vsre.config import DoctorConfig
+from vsre.rundir import recorded, write_json
+
+
+def test_settings_environment_and_log_are_kept(tmp_path: Path) -> None:
+    with recorded(tmp_path, DoctorConfig(free_gib=3.0)):
+        logging.getLogger("eval").warning("a line")
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {"free_gib": 3.0}
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["versions"]["torch"] and environment["hardware"]["cores"] >= 1
+    assert "a line" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_failure_is_kept_in_the_log(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), recorded(tmp_path, DoctorConfig()):
+        _ = 1 / 0
+    assert "ZeroDivisionError" in (tmp_path / "log.txt").read_text()
+
+
+def test_json_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_json(path, {"n": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"n": object()})
+    assert json.loads(path.read_text()) == {"n": 1}

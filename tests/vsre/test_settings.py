@@ -1,0 +1,59 @@
+"""Settings files: where they are found, what overrides what, and that a printed one gives itself back."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spatial.errors import ConfigError
+from vsre.roots import ROOT
+from vsre.settings import find_config, from_mapping, parse, setting_names, to_yaml
+
+SHIPPED = "configs/eval/vsr-zeroshot.yaml"
+
+
+def test_the_working_directory_comes_before_the_installed_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_config(SHIPPED) == ROOT / SHIPPED
+    mine = tmp_path / SHIPPED
+    mine.parent.mkdir(parents=True)
+    mine.write_text("model: mine")
+    assert find_config(SHIPPED).resolve() == mine
+    assert parse("eval", [SHIPPED]).model == "mine"
+
+
+def test_flags_override_the_file_wherever_it_stands() -> None:
+    before = parse("eval", [SHIPPED, "--data.split", "dev", "--data.images=photos"])
+    after = parse("eval", ["--data.split", "dev", "--data.images=photos", SHIPPED])
+    assert before == after
+    assert (before.data.split, before.data.images, before.data.kind) == ("dev", "photos", "vsr")
+
+
+def test_one_key_of_a_mapping_can_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("{model: m, data: [d], out: o, trainer: {learning_rate: 1e-3, max_steps: 4}}")
+    config = parse("train", [str(path), "--trainer.max_steps", "9"])
+    assert config.trainer == {"learning_rate": 1e-3, "max_steps": 9}
+
+
+def test_resolved_settings_give_themselves_back() -> None:
+    config = parse("run", ["configs/quickstart.yaml"])
+    assert from_mapping("run", yaml.safe_load(to_yaml(config))) == config
+
+
+def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file() -> None:
+    with pytest.raises(ConfigError, match=r"^unknown setting 'data\.splt'"):
+        parse("eval", [SHIPPED, "--data.splt", "dev"])
+
+
+def test_abbreviated_flags_are_not_guessed() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'bootstrap'"):
+        parse("eval", ["--boot", "5"])
+
+
+def test_names_of_nested_settings_are_known() -> None:
+    from vsre.config import RunConfig
+
+    assert list(setting_names(RunConfig)) == ["out", "steps", "name", "command", "config", "settings"]

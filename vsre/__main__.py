@@ -1,0 +1,7 @@
+"""``python -m vsre`` is ``vsre``."""
+
+import sys
+
+from vsre.cli import main
+
+sys.exit(main())

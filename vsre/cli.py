@@ -1,0 +1,66 @@
+"""The command line: ``vsre COMMAND [CONFIG.yaml] [--key VALUE ...]``.
+
+Nothing heavy is imported before the command line has been understood, so help and mistakes answer at once. A
+mistake of the user is one line on standard error and exit code 2; anything else keeps its stack trace.
+"""
+
+import sys
+
+from vsre import __version__
+from vsre.roots import foreign_packages
+
+USAGE = """usage: vsre COMMAND [CONFIG.yaml] [--key VALUE] [--group.key VALUE] ...
+
+Make a vision-language model an expert in spatial relations, and prove it.
+
+commands:
+{commands}
+
+'vsre COMMAND --help' lists the settings, 'vsre COMMAND [CONFIG.yaml] --print_config' prints them as YAML.
+Settings files are looked up in the working directory, then beside the installed packages."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 2 something for the user to mend."""
+    foreign = foreign_packages()
+    if foreign:
+        print(f"vsre: {foreign[0]}", file=sys.stderr)
+        return 2
+    from spatial.errors import UserError
+
+    try:
+        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+    except UserError as error:
+        print(f"vsre: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vsre: interrupted; the same command continues where it can", file=sys.stderr)
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from vsre.commands import COMMANDS, find_command
+
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE.format(commands="\n".join(f"  {name:<12} {entry.summary}" for name, entry in COMMANDS.items())))
+        return 0
+    if arguments[0] == "--version":
+        print(f"vsre {__version__}")
+        return 0
+    name, *rest = arguments
+    find_command(name)
+
+    from vsre.settings import parse
+
+    config = parse(name, rest)
+
+    from vsre.execute import execute_recorded
+
+    result = execute_recorded(name, config)
+    if result is not None:
+        print(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The table of commands: what each is for, the dataclass of its settings, and the function that does it.
+
+Both are named by ``module:attribute`` and imported when needed: settings when a command line is parsed, the
+function (and with it torch) only once parsing has succeeded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from spatial.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the front door.
+
+    Attributes:
+        summary: one line for ``vsre --help``.
+        config: ``module:Class`` of the settings; the module imports the standard library only.
+        action: ``module:function`` taking the settings and returning the path of what it made, if anything.
+        record: where the record of the run (settings, environment, log) is kept: "out" in the output folder, "runs"
+            in a folder of its own under ``runs/`` (datasets and checkpoints hold nothing that depends on time or
+            host), "" nowhere.
+    """
+
+    summary: str
+    config: str
+    action: str
+    record: Literal["out", "runs", ""] = "runs"
+
+    def config_class(self) -> type[Any]:
+        """Import and return the dataclass of the settings."""
+        found: type[Any] = _attribute(self.config)
+        return found
+
+    def load_action(self) -> Callable[[Any], Path | None]:
+        """Import and return the function that does the work."""
+        found: Callable[[Any], Path | None] = _attribute(self.action)
+        return found
+
+
+COMMANDS: dict[str, Command] = {
+    "doctor": Command("check this installation", "vsre.config:DoctorConfig", "vsre.doctor:examine", ""),
+    "datagen": Command(
+        "make a dataset of scenes, images and verified records",
+        "datagen.config:DatagenConfig",
+        "datagen.run:generate",
+    ),
+    "build-model": Command(
+        "assemble encoders, fusion and language model into a checkpoint",
+        "encoders.config:BuildConfig",
+        "encoders.build:build_model",
+    ),
+    "train": Command("train or fine-tune a checkpoint", "training.config:TrainConfig", "training.run:train"),
+    "eval": Command("score a checkpoint on a benchmark", "eval.config:EvalConfig", "eval.run:evaluate", "out"),
+    "report": Command("write the HTML report", "vsre.config:ReportConfig", "vsre.report:write_report", "out"),
+    "run": Command("run a pipeline, skipping what is done", "vsre.config:RunConfig", "vsre.pipeline:run", "out"),
+}
+
+
+def find_command(name: str) -> Command:
+    """Return the command called ``name``.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+    """
+    if name not in COMMANDS:
+        raise ConfigError(f"no command is called {name!r}, see 'vsre --help'{nearest(name, COMMANDS)}")
+    return COMMANDS[name]
+
+
+def _attribute(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

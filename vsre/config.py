@@ -1,0 +1,67 @@
+"""Settings of the front door's own commands. Standard library only, so that the command line stays quick."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class DoctorConfig:
+    """What ``vsre doctor`` demands of the machine.
+
+    Attributes:
+        free_gib: disk space in the working directory below which the doctor complains, in GiB.
+    """
+
+    free_gib: float = 2.0
+
+
+@dataclass
+class StepConfig:
+    """One step of a pipeline. Its output folder is the run directory's sub-folder of the step's name.
+
+    Attributes:
+        name: unique in the run.
+        command: a command of ``vsre --help``, such as "train".
+        config: YAML file with the command's settings; optional.
+        settings: the command's settings, laid over those of the file. A string "step:NAME" stands for the output
+            folder of an earlier step.
+    """
+
+    name: str
+    command: str
+    config: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RunConfig:
+    """A pipeline.
+
+    Attributes:
+        out: run directory.
+        steps: done in this order; a step whose settings and inputs have not changed since it was done is skipped.
+    """
+
+    out: str = "runs/run"
+    steps: list[StepConfig] = field(default_factory=list)
+
+
+@dataclass
+class ReportConfig:
+    """What the HTML report shows.
+
+    Attributes:
+        out: folder for ``index.html`` and ``summary.json``.
+        title: heading of the page.
+        evaluations: output folders of ``vsre eval`` by the name their model gets in the tables ("base", "expert").
+        training: checkpoint folders of ``vsre train`` by name, for the training curves.
+        data: dataset folder that the evaluations read, for the example images; optional.
+        examples: number of example images.
+    """
+
+    out: str = "runs/report"
+    title: str = "Spatial relations"
+    evaluations: dict[str, str] = field(default_factory=dict)
+    training: dict[str, str] = field(default_factory=dict)
+    data: str = ""
+    examples: int = 8

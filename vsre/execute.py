@@ -1,0 +1,36 @@
+"""Run one command's function, with or without keeping the record of the run."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vsre.assets import resolve_model
+from vsre.commands import find_command
+from vsre.rundir import is_main_process, recorded, show_log
+
+
+def execute(name: str, config: Any) -> Path | None:
+    """Run command ``name`` with its settings and return what it made; names of shipped models become paths."""
+    return find_command(name).load_action()(_with_model_path(config))
+
+
+def execute_recorded(name: str, config: Any) -> Path | None:
+    """Run command ``name`` and keep its record where the table of commands says."""
+    show_log()
+    ready = _with_model_path(config)
+    if name == "train":
+        from training.launch import relaunch_if_needed
+
+        relaunch_if_needed(ready, sys.argv[1:])
+    place = find_command(name).record
+    if not place or not is_main_process():
+        return execute(name, ready)
+    folder = Path(config.out) if place == "out" else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with recorded(folder, config):
+        return execute(name, ready)
+
+
+def _with_model_path(config: Any) -> Any:
+    return replace(config, model=resolve_model(config.model)) if hasattr(config, "model") else config

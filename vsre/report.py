@@ -1,0 +1,167 @@
+"""``vsre report``: one self-contained HTML page about one or several evaluations.
+
+Tables, charts, example images with every model's answers, and where each number comes from. Nothing on the page is
+loaded from elsewhere, so it can be mailed, archived and read on a phone.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from eval.predictions import Prediction
+from spatial.dataset import DatasetFolder
+from spatial.errors import ConfigError
+from vsre.config import ReportConfig
+from vsre.rundir import environment, write_json
+from vsre.summary import GREEDY, IMAGE, Evaluation, headline, overview, read_evaluation
+
+TEMPLATES = Path(__file__).parent / "templates"
+STATEMENTS_PER_EXAMPLE = 4
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A question about an example image, its right answer, and (answer, right?) of every model."""
+
+    caption: str
+    answer: str
+    given: list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image as a data URI, with statements about it."""
+
+    source: str
+    statements: list[Statement]
+
+
+def write_report(config: ReportConfig) -> Path:
+    """Write ``index.html`` and ``summary.json``.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: no evaluation is named.
+        RecordError: an evaluation has no predictions, or the dataset folder cannot be read.
+    """
+    if not config.evaluations:
+        raise ConfigError("evaluations is empty; name the output folder of at least one 'vsre eval'")
+    evaluations = [read_evaluation(name, Path(folder)) for name, folder in config.evaluations.items()]
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "summary.json", headline(evaluations))
+    page = out / "index.html"
+    page.write_text(_render(config, evaluations), encoding="utf-8")
+    return page
+
+
+def choose_examples(rows: Sequence[Prediction], count: int) -> list[str]:
+    """Return ``count`` image ids, going round the relations so that as many as possible are shown; always the same."""
+    by_relation: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: row.image_id):
+        images = by_relation.setdefault(row.relation, [])
+        if row.image_id not in images:
+            images.append(row.image_id)
+    chosen: list[str] = []
+    for turn in range(max(map(len, by_relation.values()), default=0)):
+        for _, images in sorted(by_relation.items()):
+            if turn < len(images) and images[turn] not in chosen:
+                chosen.append(images[turn])
+    return chosen[:count]
+
+
+def loss_curve(log: Path) -> list[tuple[int, float]]:
+    """Return (step, loss) from a training log of JSON lines; empty if there is none."""
+    if not log.is_file():
+        return []
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [(entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
+
+
+def _render(config: ReportConfig, evaluations: Sequence[Evaluation]) -> str:
+    from vsre.charts import relation_chart, training_chart
+
+    relations = {e.name: run["per_relation"] for e in evaluations if (run := e.find(GREEDY, IMAGE))}
+    curves = {name: loss_curve(Path(folder) / "log.jsonl") for name, folder in config.training.items()}
+    curves = {name: points for name, points in curves.items() if points}
+    template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template.filters["percent"] = _percent
+    template.filters["interval"] = _interval
+    return template.get_template("report.html.j2").render(
+        title=config.title,
+        overview={name: scores for e in evaluations for name, scores in overview(e).items()},
+        controls={e.name: e.controls for e in evaluations if e.controls},
+        relation_chart=Markup(relation_chart(relations)) if any(relations.values()) else "",
+        training_chart=Markup(training_chart(curves)) if curves else "",
+        models=[e.name for e in evaluations],
+        examples=_examples(config, evaluations) if config.data else [],
+        provenance=_provenance(config),
+    )
+
+
+def _examples(config: ReportConfig, evaluations: Sequence[Evaluation]) -> list[Example]:
+    images = DatasetFolder(config.data).images
+    answers = [_plain_rows(evaluation) for evaluation in evaluations]
+    first = [row for row in answers[0].values() if row.image_id in images and row.relation]
+    return [
+        Example(_data_uri(images[image_id].image), _statements(first, answers, image_id))
+        for image_id in choose_examples(first, config.examples)
+    ]
+
+
+def _statements(rows: Sequence[Prediction], answers: Sequence[dict[str, Prediction]], image_id: str) -> list[Statement]:
+    shown = [row for row in rows if row.image_id == image_id][:STATEMENTS_PER_EXAMPLE]
+    statements = []
+    for row in shown:
+        found = [by_id.get(row.record_id) for by_id in answers]
+        given = [(other.predicted, other.correct) if other else ("-", False) for other in found]
+        statements.append(Statement(row.caption, row.answer, given))
+    return statements
+
+
+def _plain_rows(evaluation: Evaluation) -> dict[str, Prediction]:
+    """Return the greedy answers with the image by record, in the first template that asked for it."""
+    rows: dict[str, Prediction] = {}
+    for row in sorted(evaluation.predictions, key=lambda row: (row.record_id, row.template)):
+        if (row.decoder, row.image_mode) == (GREEDY, IMAGE) and not row.failed:
+            rows.setdefault(row.record_id, row)
+    return rows
+
+
+def _provenance(config: ReportConfig) -> dict[str, str]:
+    """Return the text of every file that tells how a number came about, by title."""
+    sources: dict[str, str] = {}
+    for name, folder in config.evaluations.items():
+        sources |= _texts(f"evaluation of {name}", Path(folder), ("config.yaml", "environment.json"))
+    for name, folder in config.training.items():
+        sources |= _texts(f"training of {name}", Path(folder), ("training.json",))
+    if config.data:
+        sources |= _texts("data", Path(config.data), ("README.md",))
+    return sources | {"this page: environment": json.dumps(environment(), indent=2)}
+
+
+def _texts(title: str, folder: Path, names: Sequence[str]) -> dict[str, str]:
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    return {f"{title}: {path.name}": path.read_text(encoding="utf-8") for path in paths}
+
+
+def _data_uri(image: bytes) -> str:
+    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"  # noqa: RUF001 - an en dash in the page
+
+
+def _interval(ends: Sequence[Any] | None) -> Markup:
+    return Markup("") if not ends else Markup(escape(f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"))

@@ -1,0 +1,135 @@
+"""The record of a run: enough to repeat it and to know what it ran on.
+
+``config.yaml`` (resolved settings), ``environment.json`` (versions, commit, hardware, command line), ``log.txt``.
+"""
+
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vsre import __version__
+from vsre.roots import PACKAGES, ROOT
+from vsre.settings import to_yaml
+
+RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "peft", "datasets", "numpy", "pillow", "pyarrow", "scipy")
+GIB = 2**30
+
+
+@contextmanager
+def recorded(folder: Path, config: Any) -> Iterator[None]:
+    """Write the record of a run into ``folder`` and add its log lines to ``log.txt`` while the block runs."""
+    write_record(folder, config)
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    except BaseException:
+        with (folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def write_record(folder: Path, config: Any) -> None:
+    """Write ``config.yaml`` and ``environment.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    write_json(folder / "environment.json", environment())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON through a temporary file, so that a killed run never leaves half a file."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def show_log() -> None:
+    """Show our own log lines, and warnings of everybody, on standard error, without the libraries' chatter."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(lambda line: line.levelno >= logging.WARNING or line.name.split(".")[0] in PACKAGES)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def is_main_process() -> bool:
+    """Return False in all but the first process of a distributed launch."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def environment() -> dict[str, Any]:
+    """Return what a number in a report depends on besides the settings."""
+    return {
+        "vsre": __version__,
+        "commit": commit(),
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "versions": {name: installed_version(name) for name in RECORDED_PACKAGES},
+        "hardware": hardware(),
+    }
+
+
+def installed_version(package: str) -> str:
+    """Return the installed version of a package, or an empty string."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def commit() -> str:
+    """Return the commit of the code with ``+changes`` if the tree is not clean; empty outside a git checkout."""
+    head = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    changed = head and _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    return f"{head}+changes" if changed else head
+
+
+def hardware() -> dict[str, Any]:
+    """Return processor, usable cores, memory in GiB and the names of NVIDIA GPUs."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    gpus = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") if shutil.which("nvidia-smi") else ""
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "memory_gib": round(memory / GIB, 1),
+        "gpus": gpus.splitlines(),
+    }
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,160 @@
+"""From a command line, a YAML file or a mapping to the settings dataclass of a command.
+
+jsonargparse does the reading and the type checks. What is added here: the settings file is a positional argument,
+looked up in the working directory and then beside the packages, and every mistake is one line that names the
+nearest known key.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace, get_loader
+
+from spatial.errors import ConfigError, nearest
+from vsre.commands import find_command
+from vsre.roots import ROOT
+
+UNKNOWN_KEY = re.compile(
+    r"Group '(?P<group>[^']+)' does not accept option '(?P<inner>[^']+)'"
+    r"|Option '(?P<outer>[^']+)' is not accepted"
+    r"|unrecognized arguments: (--)?(?P<flag>[^\s=]+)"
+)
+
+
+class _Parser(ArgumentParser):
+    """Turns every parsing error into a ``ConfigError``."""
+
+    known: tuple[str, ...] = ()
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        match = UNKNOWN_KEY.search(message)
+        if match:
+            key = ".".join(part for part in match.group("group", "inner", "outer", "flag") if part)
+            raise ConfigError(f"unknown setting {key!r}{nearest(key, self.known)}") from ex
+        raise ConfigError(_in_plain_words(message)) from ex
+
+
+def parse(name: str, arguments: list[str]) -> Any:
+    """Return the settings of command ``name`` from its command line; ``--help`` and ``--print_config`` exit.
+
+    Raises:
+        ConfigError: unknown key, wrong type, or a settings file that does not exist or is not YAML.
+    """
+    files, flags = _split_positional(arguments)
+    if len(files) > 1:
+        raise ConfigError(f"'vsre {name}' takes one settings file, got {' and '.join(files)}")
+    parser = _parser(name)
+    if not files:
+        return _instantiate(name, parser, parser.parse_args(flags))
+    path = find_config(files[0])
+    load_mapping(path)
+    try:
+        return _instantiate(name, parser, parser.parse_args(["--config", str(path), *flags]))
+    except ConfigError as error:
+        raise _locate(error, path, flags) from error
+
+
+def from_mapping(name: str, mapping: Mapping[str, Any]) -> Any:
+    """Return the settings of command ``name`` from a nested mapping.
+
+    Raises:
+        ConfigError: unknown key or wrong type.
+    """
+    parser = _parser(name)
+    return _instantiate(name, parser, parser.parse_object(dict(mapping)))
+
+
+def find_config(name: str) -> Path:
+    """Return the path of a settings file, looked up in the working directory and then beside the packages.
+
+    Raises:
+        ConfigError: it is in neither; names the nearest file under ``configs/``.
+    """
+    for path in (Path(name), ROOT / name):
+        if path.is_file():
+            return path
+    shipped = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "configs").rglob("*.yaml"))]
+    places = " or ".join(dict.fromkeys(map(str, (Path.cwd(), ROOT))))
+    raise ConfigError(f"there is no settings file {name} in {places}{nearest(name, shipped)}")
+
+
+def load_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping (or nothing).
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        content = get_loader("yaml")(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict | None):
+        raise ConfigError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
+    return content or {}
+
+
+def to_yaml(config: Any) -> str:
+    """Return settings as the YAML text that gives them back."""
+    return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def setting_names(config_class: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield every settable name: ``model``, ``data``, ``data.split``; fields of listed dataclasses without a prefix."""
+    hints = get_type_hints(config_class)
+    for entry in fields(config_class):
+        yield prefix + entry.name
+        if is_dataclass(hints[entry.name]):
+            yield from setting_names(hints[entry.name], f"{prefix}{entry.name}.")
+        for part in get_args(hints[entry.name]):
+            if is_dataclass(part):
+                yield from setting_names(part)  # type: ignore[arg-type]
+
+
+def _parser(name: str) -> _Parser:
+    config_class = find_command(name).config_class()
+    parser = _Parser(
+        prog=f"vsre {name}",
+        allow_abbrev=False,
+        usage="%(prog)s [CONFIG.yaml] [--key VALUE] [--group.key VALUE] ...",
+        description=find_command(name).summary.capitalize() + ".",
+    )
+    parser.add_argument("--config", action="config", help="The same as the positional CONFIG.yaml.")
+    parser.add_class_arguments(config_class, as_group=False)
+    parser.known = tuple(setting_names(config_class))
+    return parser
+
+
+def _instantiate(name: str, parser: _Parser, parsed: Namespace) -> Any:
+    values = parser.instantiate(parsed).as_dict()
+    config_class = find_command(name).config_class()
+    return config_class(**{entry.name: values[entry.name] for entry in fields(config_class)})
+
+
+def _split_positional(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Separate settings files from options; ``--key VALUE`` takes the argument after it, ``--key=VALUE`` does not."""
+    files: list[str] = []
+    flags: list[str] = []
+    value_expected = False
+    for argument in arguments:
+        is_option = argument.startswith("-")
+        (flags if is_option or value_expected else files).append(argument)
+        bare = is_option and "=" not in argument
+        value_expected = bare and argument not in ("-h", "--help", "--print_config") and not argument.endswith(".help")
+    return files, flags
+
+
+def _in_plain_words(message: str) -> str:
+    plain = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", " ".join(message.split()))
+    plain = plain.replace("the following arguments are required", "required settings are missing")
+    return plain.replace("Parser key", "setting")
+
+
+def _locate(error: ConfigError, path: Path, flags: list[str]) -> ConfigError:
+    """Say that a mistake lies in the file unless its key is on the command line."""
+    key = re.search(r"['\"]([^'\"]+)['\"]", str(error))
+    on_line = key is not None and any(flag.split("=")[0] == f"--{key[1]}" for flag in flags)
+    return error if on_line else ConfigError(f"{path}: {error}")
