@@ -16,6 +16,7 @@ from datagen.families import Rng
 from datagen.layout import collide, distractors, fitted, specify, stage, stand, suits
 from datagen.recipe import Recipe
 from datagen.render import Rendered, observe_rendered, render
+from spatial.errors import ConfigError
 from spatial.observation import Box, Observation, observe
 from spatial.predicates import holds
 from spatial.scene import Scene, digest
@@ -33,7 +34,7 @@ HELD_OUT = 6
 """One unordered pair of nouns in this many is kept for testing."""
 
 
-class UnsatisfiableError(RuntimeError):
+class UnsatisfiableError(ConfigError):
     """No attempt of a recipe produced a valid group."""
 
 
@@ -88,7 +89,7 @@ def noun_pairs(needs: tuple[str, ...], split: str) -> tuple[tuple[str, str], ...
         if is_held_out(a, b) == (split == "test") and suits(needs, usual[a], usual[b])
     )
     if not pairs:
-        raise UnsatisfiableError(f"no two nouns of split {split!r} meet {needs}")
+        raise UnsatisfiableError(f"no two nouns of split {split!r} meet {needs}; leave their relation out")
     return pairs
 
 
@@ -110,7 +111,10 @@ def draw_group(config: DatagenConfig, recipe: Recipe, index: int) -> Group:
         views = [_view(scene, config) for scene in scenes]
         if all(_visible(view) for view in views):
             return Group(group_id, recipe, (views[0], views[1]), statements, attempt, bool(rng.random() < 0.6))
-    raise UnsatisfiableError(f"no scene for {recipe.relation!r} against {recipe.counterpart!r} in {MAX_ATTEMPTS} draws")
+    raise UnsatisfiableError(
+        f"no scene for {recipe.relation!r} against {recipe.counterpart!r} in {MAX_ATTEMPTS} draws;"
+        " leave it out of 'relations', or allow larger images or fewer distractors"
+    )
 
 
 def _draw_scenes(rng: Rng, config: DatagenConfig, recipe: Recipe) -> tuple[Scene, Scene] | None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from datagen.config import DatagenConfig
-from datagen.groups import Group, draw_group
+from datagen.groups import Group, draw_group, noun_pairs
 from datagen.recipe import Recipe, choose_recipes
 from datagen.statements import dense_records, group_records, image_row
-from spatial.dataset import DatasetFolder, finished_shards, write_shard
+from spatial.dataset import finished_shards, write_shard
 from spatial.errors import ConfigError
 from spatial.records import ImageRow, Record
 
@@ -36,6 +36,8 @@ def generate(config: DatagenConfig) -> Path:
     """
     _check(config)
     recipes = choose_recipes(config.relations)
+    for recipe in recipes:
+        noun_pairs(recipe.family.needs, config.split)
     folder = Path(config.out)
     _claim(folder, config)
     shards = -(-config.groups // config.groups_per_shard)
@@ -62,6 +64,8 @@ def _check(config: DatagenConfig) -> None:
         raise ConfigError(f"split must be 'train' or 'test', not {config.split!r}")
     if not 0 <= config.rank < config.world:
         raise ConfigError(f"rank must be in 0..{config.world - 1}, not {config.rank}")
+    if config.distractors < 0:
+        raise ConfigError(f"distractors must be 0 or more, not {config.distractors}")
     if not config.statements and not config.dense:
         raise ConfigError("both statements and dense are off, so no record would be written; turn one on")
 
@@ -128,9 +132,3 @@ def group_rows(group: Group, config: DatagenConfig) -> tuple[list[ImageRow], lis
         for role, view, image_id in zip(roles, group.views, ids, strict=True):
             records += dense_records(group, view, role, image_id, config.split)
     return rows, records
-
-
-def dataset_summary(folder: Path) -> dict[str, int | str]:
-    """Return counts and the content hash of a dataset folder."""
-    data = DatasetFolder(folder)
-    return {"images": len(data.images), "records": len(data.records), "content_hash": data.content_hash()}

@@ -90,6 +90,8 @@ def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGen
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or build it again")
+    if dtype is None and model.dtype == torch.float16 and not torch.cuda.is_available():
+        model.float()
     return model
 
 

@@ -49,7 +49,7 @@ class EvalConfig:
         device: "cpu", "cuda", ...; empty takes the GPU where there is one.
     """
 
-    model: str = "checkpoints/tiny"
+    model: str = "tiny-base"
     data: DataConfig = field(default_factory=DataConfig)
     out: str = "runs/eval"
     templates: list[str] = field(default_factory=list)

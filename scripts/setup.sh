@@ -48,7 +48,7 @@ create_venv() {
         say "keeping the torch of $("$python" -c 'import sys; print(sys.executable)')"
     fi
     say "creating .venv"
-    "$python" -m venv --clear "${options[@]}" .venv ||
+    "$python" -m venv --clear ${options[@]+"${options[@]}"} .venv ||
         fail "'$python -m venv' failed; install the venv module (on Debian: apt-get install python3-venv)"
     if $keep; then # where the outer Python is itself a virtual environment, its packages are named by path
         local outer='import sys, sysconfig; print(sysconfig.get_path("purelib") if sys.prefix != sys.base_prefix else "")'

@@ -27,7 +27,8 @@ eight colours of rendered scenes, and nothing of photos.
 - Versions: {versions}.
 - Licence: Apache-2.0.
 
-Scores on scenes whose named nouns never met in training ({evaluation}, intervals clustered by image):
+Scores on scenes whose two named nouns are never subject and object of one statement in training
+(template {evaluation}, intervals clustered by image):
 
 | about | n | accuracy, % |
 | --- | --- | --- |
@@ -38,8 +39,8 @@ Scores on scenes whose named nouns never met in training ({evaluation}, interval
 def ship(checkpoint: Path, name: str, config: str, evaluation: Path) -> Path:
     """Write ``vsre/assets/<name>`` and return it."""
     out = ASSETS / name
-    shutil.rmtree(out, ignore_errors=True)
     model, processor = load_model(checkpoint, torch.float16)
+    shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     processor.save_pretrained(out)
     made = json.loads((checkpoint / "training.json").read_text())

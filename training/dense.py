@@ -20,9 +20,8 @@ from torch.utils.data import Dataset
 from spatial.dataset import RecordSet
 from spatial.errors import RecordError
 from spatial.records import ImageObject, ImageRow, decode_image, decode_mask
-from spatial.vocabulary import COLOURS, GRID, HEADINGS, NOUNS
-
-IGNORED = -100
+from spatial.vocabulary import COLOURS, GRID, HEADINGS, NOUNS, cell, facing_word
+from training.collate import IGNORED
 
 QUESTIONS = {"noun": len(NOUNS) + 1, "colour": len(COLOURS), "heading": len(HEADINGS), "column": GRID, "row": GRID}
 """What is predicted of a cell, and among how many answers; noun 0 is the background."""
@@ -100,9 +99,8 @@ def cell_labels(row: ImageRow, grid: int) -> Tensor:
 
 
 def _answers(item: ImageObject, has_front: bool, width: int, height: int) -> tuple[int, ...]:
-    x0, y0, x1, y1 = item.box_xyxy
-    heading = int(((item.pose[6] % 360) + 45) // 90) % 4 if has_front else IGNORED
-    column, row = (min(int(GRID * middle), GRID - 1) for middle in ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height))
+    heading = HEADINGS.index(facing_word(item.pose[6])) if has_front else IGNORED
+    column, row = (int(word[1:]) for word in cell(item.box_xyxy, width, height).split())
     return (NOUNS.index(item.name) + 1, COLOURS.index(item.colour), heading, column, row)
 
 

@@ -90,6 +90,8 @@ def check(config: TrainConfig) -> None:
     for path in config.data:
         DatasetFolder(path)
     fingerprint(Path(config.model))
+    if Path(config.model).resolve() == Path(config.out).resolve():
+        raise ConfigError(f"'out' and 'model' are both {config.out}; a run never writes over what it starts from")
     if config.stage == "finetune" and (Path(config.model) / "adapter_config.json").exists():
         raise ConfigError(f"{config.model} is an adapter; start from its base model")
 

@@ -7,6 +7,7 @@ when a step starts and completed when it ends: a killed step continues in its fo
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from vsre.rundir import write_json, write_record
 from vsre.settings import find_config, from_mapping, load_mapping, to_yaml
 
 REFERENCE = "step:"
+MARKERS = "steps"
 STEP_COMMANDS = tuple(name for name in COMMANDS if name not in ("run", "doctor"))
 SECONDS_KEYS = {"datagen": "render", "build-model": "build"}
 
@@ -57,8 +59,16 @@ class Step:
         return self._same_fingerprint() and bool(self.record.get("done")) and self.out.exists()
 
     def begin(self) -> None:
-        """Note the start; output of other settings or of unknown origin is removed."""
+        """Note the start; the step's own output of other settings is removed.
+
+        Raises:
+            ConfigError: the output folder is there, and no step of this pipeline made it.
+        """
         if not self._same_fingerprint() and self.out.exists():
+            if not self.record:
+                raise ConfigError(
+                    f"{self.out} exists and was not made by this pipeline; move it or choose another 'out'"
+                )
             shutil.rmtree(self.out)
         self.record = {"fingerprint": self.fingerprint, "done": False, "command": self.command}
         self.record["settings"] = asdict(self.config)
@@ -78,7 +88,7 @@ def run(config: RunConfig) -> Path:
     """Do the steps that are not done and write ``results.json``.
 
     Returns:
-        The path of ``results.json``.
+        The page of the last report, or ``results.json`` where no step writes one.
 
     Raises:
         ConfigError: a step's settings are wrong; all steps are checked before the first one starts.
@@ -100,7 +110,8 @@ def run(config: RunConfig) -> Path:
         print(f"{title}: {result}, {step.record['seconds']} s", flush=True)
     results = folder / "results.json"
     write_json(results, _results(steps))
-    return results
+    pages = [step.out / "index.html" for step in steps if step.command == "report"]
+    return pages[-1] if pages else results
 
 
 def _execute_step(step: Step) -> Path | None:
@@ -128,8 +139,8 @@ def resolve_steps(config: RunConfig) -> list[Step]:
     """
     done: dict[str, Step] = {}
     for entry in config.steps:
-        if entry.name in done or not entry.name or "/" in entry.name:
-            raise ConfigError(f"step name {entry.name!r} must be unique, not empty and without '/'")
+        if entry.name in done or entry.name == MARKERS or not re.fullmatch(r"[\w-]+", entry.name):
+            raise ConfigError(f"step name {entry.name!r} must be unique, of letters, digits, - and _, not {MARKERS!r}")
         try:
             done[entry.name] = _resolve_step(entry, Path(config.out), done)
         except UserError as error:
@@ -147,7 +158,7 @@ def _resolve_step(entry: StepConfig, folder: Path, earlier: dict[str, Step]) -> 
     inputs = {name: _find_input(name, earlier) for name in sorted(_references(settings))}
     settings = _replace_references(settings, {name: str(step.out) for name, step in inputs.items()})
     config = from_mapping(entry.command, {**settings, "out": str(folder / entry.name)})
-    marker = folder / "steps" / f"{entry.name}.json"
+    marker = folder / MARKERS / f"{entry.name}.json"
     record = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
     fingerprint = _fingerprint(entry.command, config, [step.fingerprint for step in inputs.values()])
     return Step(entry.name, entry.command, config, fingerprint, marker, record)

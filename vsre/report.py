@@ -56,11 +56,12 @@ def write_report(config: ReportConfig) -> Path:
     if not config.evaluations:
         raise ConfigError("evaluations is empty; name the output folder of at least one 'vsre eval'")
     evaluations = [read_evaluation(name, Path(folder)) for name, folder in config.evaluations.items()]
+    content = _render(config, evaluations)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "summary.json", headline(evaluations))
     page = out / "index.html"
-    page.write_text(_render(config, evaluations), encoding="utf-8")
+    page.write_text(content, encoding="utf-8")
     return page
 
 

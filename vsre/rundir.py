@@ -19,17 +19,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from spatial.errors import UserError
 from vsre import __version__
 from vsre.roots import PACKAGES, ROOT
 from vsre.settings import to_yaml
 
 RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "peft", "datasets", "numpy", "pillow", "pyarrow", "scipy")
+RECORD_FILES = ("config.yaml", "environment.json", "log.txt")
 GIB = 2**30
 
 
 @contextmanager
 def recorded(folder: Path, config: Any) -> Iterator[None]:
-    """Write the record of a run into ``folder`` and add its log lines to ``log.txt`` while the block runs."""
+    """Write the record of a run into ``folder`` and add its log lines to ``log.txt`` while the block runs.
+
+    A run that is refused for a user's mistake before it made anything leaves the folder as it was.
+    """
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    files = [folder / name for name in RECORD_FILES]
+    before = {path: path.read_bytes() if path.exists() else None for path in files}
+    work = _work(folder)
     write_record(folder, config)
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -37,13 +46,34 @@ def recorded(folder: Path, config: Any) -> Iterator[None]:
     root.addHandler(handler)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, UserError) and _work(folder) == work:
+            _restore(before, new_folders)
+            raise
         with (folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(traceback.format_exc())
         raise
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+def _work(folder: Path) -> dict[Path, int]:
+    """Return the files of a run apart from its record, with their times."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in RECORD_FILES)
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+def _restore(before: dict[Path, bytes | None], new_folders: list[Path]) -> None:
+    for path, content in before.items():
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(content)
+    for folder in new_folders:
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def write_record(folder: Path, config: Any) -> None:

@@ -50,7 +50,7 @@ def read_evaluation(name: str, folder: Path) -> Evaluation:
     """
     asked = _decoders(folder / "results.json")
     predictions = [row for row in read_predictions(folder / "predictions.parquet") if row.decoder in asked]
-    relations = [row for row in predictions if row.topic == "relation"] or predictions
+    relations = [row for row in predictions if row.topic in ("relation", "")] or predictions  # "": unreadable rows
     others = [row for row in predictions if row.topic not in ("relation", "")]
     others = [row for row in others if (row.decoder, row.image_mode) == (GREEDY, IMAGE)]
     topics = summarise(others, RESAMPLES, 0)[0]["per_topic"] if others else {}

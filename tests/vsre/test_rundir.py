@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spatial.errors import ConfigError
 from vsre.config import DoctorConfig
 from vsre.rundir import recorded, write_json
 
@@ -24,6 +25,29 @@ def test_a_failure_is_kept_in_the_log(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), recorded(tmp_path, DoctorConfig()):
         _ = 1 / 0
     assert "ZeroDivisionError" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_refused_run_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError), recorded(tmp_path / "a" / "b", DoctorConfig()):
+        raise ConfigError("no")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_run_leaves_an_earlier_record_as_it_was(tmp_path: Path) -> None:
+    with recorded(tmp_path, DoctorConfig(free_gib=3.0)):
+        logging.getLogger("eval").warning("first")
+    earlier = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError), recorded(tmp_path, DoctorConfig(free_gib=5.0)):
+        raise ConfigError("no")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == earlier
+
+
+def test_a_run_that_fails_after_it_has_made_something_keeps_its_record(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError), recorded(tmp_path, DoctorConfig()):
+        (tmp_path / "part.parquet").write_bytes(b"rows")
+        raise ConfigError("the disk is full")
+    assert (tmp_path / "config.yaml").exists()
+    assert "the disk is full" in (tmp_path / "log.txt").read_text()
 
 
 def test_json_appears_whole_or_not_at_all(tmp_path: Path) -> None:
