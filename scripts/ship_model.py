@@ -33,10 +33,10 @@ Scores on scenes whose two named nouns are never subject and object of one state
 | about | n | accuracy, % |
 | --- | --- | --- |
 {scores}
-"""
+{note}"""
 
 
-def ship(checkpoint: Path, name: str, config: str, evaluation: Path) -> Path:
+def ship(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) -> Path:
     """Write ``vsre/assets/<name>`` and return it."""
     out = ASSETS / name
     model, processor = load_model(checkpoint, torch.float16)
@@ -44,13 +44,13 @@ def ship(checkpoint: Path, name: str, config: str, evaluation: Path) -> Path:
     model.save_pretrained(out)
     processor.save_pretrained(out)
     made = json.loads((checkpoint / "training.json").read_text())
-    (out / "README.md").write_text(card(name, config, evaluation, made, model.num_parameters()))
+    (out / "README.md").write_text(card(name, config, evaluation, note, made, model.num_parameters()))
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in sorted(out.iterdir())]
     (out / CHECKSUMS).write_text("\n".join(sums) + "\n")
     return out
 
 
-def card(name: str, config: str, evaluation: Path, made: dict[str, Any], parameters: int) -> str:
+def card(name: str, config: str, evaluation: Path, note: str, made: dict[str, Any], parameters: int) -> str:
     """Return the model card: how it was made, from what, and how well it does."""
     results = json.loads((evaluation / "results.json").read_text())
     plain = next(s for s in results["scores"] if s["decoder"] == "greedy" and s["image_mode"] == "image")
@@ -70,6 +70,7 @@ def card(name: str, config: str, evaluation: Path, made: dict[str, Any], paramet
         data=", ".join(f"`{value}`" for value in made["data"].values()),
         versions=", ".join(f"{key} {value}" for key, value in made["versions"].items()),
         scores="\n".join(rows),
+        note=f"\n{note}\n" if note else "",
     )
 
 
@@ -80,8 +81,9 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--config", required=True, help="the settings file that trained it")
     parser.add_argument("--evaluation", type=Path, required=True, help="run directory of 'vsre eval'")
+    parser.add_argument("--note", default="", help="what else the card must say")
     arguments = parser.parse_args()
-    print(ship(arguments.checkpoint, arguments.name, arguments.config, arguments.evaluation))
+    print(ship(arguments.checkpoint, arguments.name, arguments.config, arguments.evaluation, arguments.note))
 
 
 if __name__ == "__main__":
