@@ -13,9 +13,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from encoders.build import build_model, parameter_table
+from encoders.build import build_model
 from encoders.config import BuildConfig
 from encoders.load import load_model
+from encoders.parameters import parameter_counts
 from spatial.errors import CheckpointError, ConfigError
 
 Prompt = Callable[..., dict[str, Tensor]]
@@ -59,11 +60,20 @@ def test_unknown_presets_and_encoders_are_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_the_parameter_table_counts_every_parameter_once(build: Any) -> None:
+def test_every_parameter_is_counted_once(build: Any) -> None:
     model, _ = build()
-    last = parameter_table(model).splitlines()[-1].replace(",", "").split()
+    counts = parameter_counts(model)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert last == ["total", str(model.num_parameters()), str(trainable)]
+    assert sum(everything for everything, _ in counts.values()) == model.num_parameters()
+    assert sum(some for _, some in counts.values()) == trainable
+
+
+def test_a_float16_checkpoint_computes_in_float32_without_a_gpu(checkpoint: Path, tmp_path: Path) -> None:
+    model, processor = load_model(checkpoint, torch.float16)
+    model.save_pretrained(tmp_path / "half")
+    processor.save_pretrained(tmp_path / "half")
+    expected = torch.float16 if torch.cuda.is_available() else torch.float32
+    assert load_model(tmp_path / "half")[0].dtype == expected
 
 
 def test_an_adapter_holds_the_projector_and_nothing_of_the_towers(
