@@ -12,6 +12,7 @@ Shapes: B images, N_i tokens and C_i channels of encoder i, D width of the langu
 """
 
 import re
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -22,7 +23,7 @@ from encoders.configuration import TowerPlan, VsreConfig
 from spatial.errors import ConfigError
 
 
-class FusionProjector(nn.Module):
+class FusionProjector(nn.Module, ABC):
     """Base of all fusion modes: one LayerNorm per encoder, because the scales of their features differ widely."""
 
     def __init__(self, config: VsreConfig) -> None:
@@ -31,13 +32,13 @@ class FusionProjector(nn.Module):
         self.norms = nn.ModuleDict({name: nn.LayerNorm(plan.width) for name, plan in self.plans.items()})
 
     @staticmethod
+    @abstractmethod
     def token_count(plans: dict[str, TowerPlan]) -> int:
         """Return the number of visual tokens of one image."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] per encoder into visual tokens [B, N, D]."""
-        raise NotImplementedError
 
     def normed(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the normed features, in fusion order whatever the order of ``features``.

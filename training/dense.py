@@ -1,8 +1,8 @@
 """Teach encoders to see before anything is said: what each patch of a rendered picture belongs to.
 
 Published encoders have seen millions of pictures; the tiny ones start from random weights, and a language model's
-loss alone, a few dozen tokens per picture, teaches them slowly. A render knows the truth of every pixel. So each
-encoder first predicts, for every cell of its own grid, which object covers the cell: its noun, colour and heading,
+loss supervises a few dozen tokens per picture. A render knows the truth of every pixel. So each encoder first
+predicts, for every cell of its own grid, which object covers the cell: its noun, colour and heading,
 and in which column and row of the picture that object's centre lies. The heads are scaffolding and are not saved.
 
 Shapes: B images, N cells of an encoder's grid, C channels of the encoder.
