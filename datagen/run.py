@@ -19,6 +19,7 @@ from datagen.recipe import Recipe, choose_recipes
 from datagen.statements import dense_records, group_records, image_row
 from spatial.dataset import finished_shards, write_shard
 from spatial.errors import ConfigError
+from spatial.files import write_json
 from spatial.records import ImageRow, Record
 
 LAYOUT_FIELDS = ("out", "workers", "rank", "world")
@@ -82,10 +83,7 @@ def _claim(folder: Path, config: DatagenConfig) -> None:
                 f"{folder} holds data made with other {', '.join(different)}; choose another --out or delete it"
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".tmp-{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+    write_json(path, content, sort_keys=True)
 
 
 def _size(config: DatagenConfig, shard: int) -> int:

@@ -4,14 +4,13 @@ A row is named by (model_hash, record_id, template, decoder, image_mode). While 
 small part files, each renamed into place when it is whole, so a killed run loses only what it had not yet written.
 """
 
-import contextlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from spatial.errors import RecordError
+from spatial.files import atomic
 
 Key = tuple[str, str, str, str, str]
 
@@ -71,15 +70,8 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist([asdict(row) for row in predictions], schema=_schema()), temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:

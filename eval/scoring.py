@@ -86,9 +86,7 @@ class Scorer:
             cache.crop(-1)
         return result
 
-    def _score_alpha(
-        self, batch: _Batch, options: list[list[list[int]]], cache: Any, alpha: float
-    ) -> list[Scores]:
+    def _score_alpha(self, batch: _Batch, options: list[list[list[int]]], cache: Any, alpha: float) -> list[Scores]:
         decoder = self.model.get_decoder()
         scaled = nullcontext() if alpha == 1 else scaled_image_attention(decoder, batch.image_BS, alpha)
         with scaled:

@@ -5,9 +5,7 @@ killed writer leaves at most a shard that is written again. ``RecordSet`` is wha
 whether the images lie in such a folder or in a directory of photos.
 """
 
-import contextlib
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spatial.errors import RecordError
+from spatial.files import atomic
 from spatial.records import ImageObject, ImageRow, Record, row_dict
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class DatasetFolder:
 
     @cached_property
     def images(self) -> "FolderImages":
-        """Images by identifier, memory-mapped."""
+        """Images by identifier, held compressed in memory."""
         return FolderImages(self._shards("images"))
 
     def record_set(self) -> RecordSet:
@@ -177,15 +176,8 @@ def _write_table(path: Path, rows: list[dict[str, Any]], features: "datasets.Fea
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".tmp-{os.getpid()}")
-    try:
+    with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=features.arrow_schema), temporary, compression="zstd")
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _read_table(path: Path, features: "datasets.Features") -> "pyarrow.Table":

@@ -18,8 +18,9 @@ from markupsafe import Markup
 from eval.predictions import Prediction
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
+from spatial.files import write_json
 from vsre.config import ReportConfig
-from vsre.rundir import environment, write_json
+from vsre.rundir import environment
 from vsre.summary import GREEDY, IMAGE, Evaluation, headline, overview, read_evaluation
 
 TEMPLATES = Path(__file__).parent / "templates"

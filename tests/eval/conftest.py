@@ -61,12 +61,22 @@ def llava(processor: PlainProcessor) -> LlavaForConditionalGeneration:
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
     )
     text = LlamaConfig(
-        vocab_size=len(processor.tokenizer), hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, intermediate_size=64, initializer_range=0.3, attn_implementation="sdpa",
+        vocab_size=len(processor.tokenizer),
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        initializer_range=0.3,
+        attn_implementation="sdpa",
     )
     config = LlavaConfig(
-        vision_config=vision, text_config=text, vision_feature_layer=-1, vision_feature_select_strategy="default",
-        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"), initializer_range=0.3,
+        vision_config=vision,
+        text_config=text,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
+        initializer_range=0.3,
     )
     return LlavaForConditionalGeneration(config).eval()
 

@@ -49,8 +49,9 @@ def test_alpha_one_is_the_plain_model_up_to_rounding(llava: Any) -> None:
 
 
 def test_a_model_that_is_not_reached_is_named(llava: Any) -> None:
-    with pytest.raises(CheckpointError, match="3 of 3 layers"), scaled_image_attention(
-        llava.get_decoder(), torch.ones(1, 4, dtype=torch.bool), 2.0
+    with (
+        pytest.raises(CheckpointError, match="3 of 3 layers"),
+        scaled_image_attention(llava.get_decoder(), torch.ones(1, 4, dtype=torch.bool), 2.0),
     ):
         pass
 

@@ -1,0 +1,45 @@
+"""Files that appear whole or not at all: written beside their place, then renamed.
+
+A reader never meets half a file, and a killed writer leaves what was there before. The temporary name holds the process
+id, so that several processes may write the same file; the last one wins.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give the block a temporary path to write to, which becomes ``path`` if the block ends well.
+
+    Creates the folder. The temporary name begins with a dot, so that a listing by extension does not meet it.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any, sort_keys: bool = False) -> None:
+    """Write JSON for people and programs, NaN and infinity refused.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left of it.
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=sort_keys, allow_nan=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
