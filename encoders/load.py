@@ -48,10 +48,9 @@ def load_model(
 
 
 def _load_weights(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
-    adapter = folder / ADAPTER_FILE
-    if not adapter.is_file():
+    if not (folder / ADAPTER_FILE).is_file():
         return _load_base(folder, dtype)
-    model = _merge_adapter(_load_weights(_base_of(adapter), dtype), folder)
+    model = _merge_adapter(_load_weights(base_of(folder), dtype), folder)
     model.name_or_path = model.config._name_or_path = str(folder)  # what an adapter trained on top names as its base
     return model
 
@@ -64,13 +63,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _base_of(adapter: Path) -> Path:
+def base_of(folder: Path) -> Path:
+    """Return the directory of an adapter's base, which is named relative to the adapter or to the working directory.
+
+    Raises:
+        CheckpointError: it is missing.
+    """
+    adapter = folder / ADAPTER_FILE
     named = str(_read_json(adapter).get("base_model_name_or_path") or "")
-    for candidate in (adapter.parent / named, Path(named)):  # an absolute path stays itself in both
+    for candidate in (folder / named, Path(named)):  # an absolute path stays itself in both
         if named and candidate.is_dir():
             return candidate
     raise CheckpointError(
-        f"the base {named!r} of adapter {adapter.parent} is missing; correct base_model_name_or_path in {adapter}"
+        f"the base {named!r} of adapter {folder} is missing; correct base_model_name_or_path in {adapter}"
     )
 
 
@@ -119,7 +124,7 @@ def _merge_adapter(model: VsreForConditionalGeneration, folder: Path) -> VsreFor
 
 def _load_processor(folder: Path) -> VsreProcessor:
     while not (folder / "processor_config.json").is_file() and (folder / ADAPTER_FILE).is_file():
-        folder = _base_of(folder / ADAPTER_FILE)
+        folder = base_of(folder)
     try:
         processor: VsreProcessor = VsreProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:

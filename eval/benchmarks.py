@@ -8,6 +8,7 @@ from eval.config import DataConfig
 from spatial.dataset import DatasetFolder, RecordSet
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import TASKS, TOPICS, Record
+from spatial.relations import RELATIONS
 from spatial.scene import digest
 from spatial.vsr import read_vsr
 
@@ -44,7 +45,7 @@ def read_benchmark(data: DataConfig) -> RecordSet:
 
     Raises:
         ConfigError: unknown kind, task or topic.
-        RecordError: no record is left; the message names the filter that took the last one.
+        RecordError: a relation is unknown, or no record is left; the message names the filter that took the last one.
     """
     if data.kind not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
@@ -54,6 +55,7 @@ def read_benchmark(data: DataConfig) -> RecordSet:
     if data.limit < 0:
         raise ConfigError(f"data.limit is {data.limit}; use 0 for all records or a positive number")
     records = BENCHMARKS[data.kind](data)
+    _check_relations(records.records)
     # The same scene drawn twice gives the same record twice; it counts once.
     records = replace(records, records=list({row.record_id: row for row in records.records}.values()))
     if data.tasks:
@@ -88,6 +90,15 @@ def _limit(records: list[Record], limit: int) -> list[Record]:
         kept.add(group)
         count += sizes[group]
     return [record for record in records if record.group_id in kept]
+
+
+def _check_relations(records: list[Record]) -> None:
+    for record in records:
+        if record.relation and record.relation not in RELATIONS:
+            raise RecordError(
+                f"record {record.record_id} is about the unknown relation {record.relation!r}; correct its dataset"
+                f"{nearest(record.relation, RELATIONS)}"
+            )
 
 
 def _check_names(what: str, given: list[str], known: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from encoders.load import ADAPTER_FILE, base_of
 from spatial.errors import CheckpointError
 
 _SEEN = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*", "*processor_config.json", "*.jinja")
@@ -27,9 +28,8 @@ def model_hash(model: str | Path) -> str:
     for path in paths:
         hasher.update(f"{path.name}\n".encode())
         hasher.update(_content(path))
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        hasher.update(model_hash(_base(folder, adapter)).encode())
+    if (folder / ADAPTER_FILE).is_file():
+        hasher.update(model_hash(base_of(folder)).encode())
     return hasher.hexdigest()
 
 
@@ -43,9 +43,3 @@ def _content(path: Path) -> bytes:
     if isinstance(content, dict):
         content = {key: value for key, value in content.items() if key not in _INCIDENTAL}
     return json.dumps(content, sort_keys=True).encode()
-
-
-def _base(folder: Path, adapter: Path) -> Path:
-    """The base directory of an adapter, relative to the adapter or to the working directory, as it is loaded."""
-    written = Path(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"])
-    return folder / written if (folder / written).is_dir() else written

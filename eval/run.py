@@ -4,9 +4,7 @@ The run directory holds ``predictions/part-*.parquet`` (what has been computed s
 ``predictions.parquet`` (the rows of this configuration) and ``results.json``. A killed run goes on where it stopped.
 """
 
-import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,7 +26,8 @@ from eval.predictions import Key, PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise
 from eval.scoring import Question, Scorer, Scores
 from spatial.dataset import RecordSet
-from spatial.errors import ConfigError
+from spatial.errors import ConfigError, RecordError
+from spatial.files import write_json
 from spatial.relations import RELATIONS
 from spatial.scene import digest
 
@@ -41,7 +40,7 @@ def evaluate(config: EvalConfig) -> Path:
 
     Raises:
         ConfigError: a setting that cannot be used.
-        RecordError: the records cannot be read, or none is left.
+        RecordError: the records cannot be read, none is left, or none could be answered.
         CheckpointError: the model cannot be used.
     """
     decoders = _check(config)
@@ -169,7 +168,7 @@ class _Run:
             task=record.task,
             topic=record.topic,
             relation=record.relation,
-            category=RELATIONS[record.relation].category if record.relation in RELATIONS else record.topic,
+            category=RELATIONS[record.relation].category if record.relation else record.topic,
             caption=record.caption,
             negative_kind=record.negative_kind,
             options=question.options,
@@ -216,8 +215,8 @@ def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction
     write_predictions(out / "predictions.parquet", predictions)
     scores = summarise(predictions, config.bootstrap, config.seed)
     results = {"model_hash": name, "interval": INTERVAL, "config": asdict(config), "scores": scores}
-    temporary = out / f".results.json.{os.getpid()}"
-    temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, out / "results.json")
+    write_json(out / "results.json", results)
     print_tables([run for run in scores if run["decoder"] in asked])
+    if all(row.failed for row in predictions):
+        raise RecordError(f"no question could be answered; the first: {predictions[0].failed}; see {out}/results.json")
     return out

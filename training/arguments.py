@@ -6,7 +6,6 @@ resumption, the two learning rates, the loss over supervised positions. Each ref
 
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -68,8 +67,6 @@ def build_arguments(config: TrainConfig) -> TrainingArguments:
     settings.setdefault("disable_tqdm", not sys.stderr.isatty())
     if config.max_seconds > 0 and not {"max_steps", "num_train_epochs"} & set(given):
         settings["num_train_epochs"] = UNBOUNDED_EPOCHS
-    if "tensorboard" in settings["report_to"]:
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(config.out) / "tensorboard"))
     try:
         return TrainingArguments(
             output_dir=str(Path(config.out) / "checkpoints"),

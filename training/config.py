@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Stage = Literal["towers", "pretrain", "full", "align", "finetune"]
+LossPer = Literal["token", "statement"]
 
 
 @dataclass
@@ -38,6 +39,7 @@ class TrainConfig:
             a kind that is not named is left out. Empty: every record is as likely as any other.
         templates: names of the templates to draw from; empty: all that suit a record's task.
         statements_per_image: records drawn for an image in each epoch; they share one image prefix in the batch.
+        loss_per: "token": every supervised token weighs the same. "statement": every statement does, long or short.
         encoder_dropout: probability that an encoder is left out of a training step (never all of them).
         max_seconds: training time, counted over resumed runs, after which the run ends and saves; 0: no limit.
         schedule: "trainer": as ``trainer.lr_scheduler_type`` says. "time": linear warm-up over
@@ -56,6 +58,7 @@ class TrainConfig:
     tasks: dict[str, float] = field(default_factory=dict)
     templates: list[str] = field(default_factory=list)
     statements_per_image: int = 8
+    loss_per: LossPer = "token"
     encoder_dropout: float = 0.0
     max_seconds: float = 0.0
     schedule: Literal["trainer", "time"] = "trainer"

@@ -53,8 +53,10 @@ class Examples(Dataset[Example]):
     ) -> None:
         self._statements, self._seed = statements, seed
         self._weights = dict(tasks or {})
-        self._templates = _templates_by_task(templates)
-        _check_kinds(self._weights)
+        check_names(self._weights, templates)
+        self._templates = {
+            task: [name for name in templates_for(task) if not templates or name in templates] for task in TASKS
+        }
         self._source = {image_id: item.images for item in sets for image_id in item.images}
         self._groups = self._eligible({record.record_id: record for item in sets for record in item.records})
         # Shared with loader workers, which may outlive an epoch.
@@ -124,14 +126,15 @@ def kind_of(record: Record) -> str:
     return f"{record.task}/{record.topic}"
 
 
-def _templates_by_task(names: Sequence[str]) -> dict[str, list[str]]:
-    for name in names:
+def check_names(weights: Mapping[str, float], templates: Sequence[str]) -> None:
+    """Check kinds, their weights and template names, without any data.
+
+    Raises:
+        ConfigError: an unknown name, with the nearest known one, or a negative weight.
+    """
+    for name in templates:
         if name not in TEMPLATES:
             raise ConfigError(f"template {name!r} is unknown{nearest(name, TEMPLATES)}")
-    return {task: [name for name in templates_for(task) if not names or name in names] for task in TASKS}
-
-
-def _check_kinds(weights: Mapping[str, float]) -> None:
     known = [f"{task}/{topic}" for task in TASKS for topic in TOPICS]
     for kind, weight in weights.items():
         if kind not in known:

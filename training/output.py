@@ -22,6 +22,7 @@ from typing import Any
 
 from spatial.dataset import DatasetFolder
 from spatial.errors import CheckpointError, ConfigError
+from spatial.files import write_json
 from training.config import TrainConfig
 
 FINISHED, JOB, CHECKPOINTS, LOG = "training.json", "job.json", "checkpoints", "log.jsonl"
@@ -59,7 +60,7 @@ def start_job(out: Path, job: dict[str, Any]) -> None:
     """Note which job the checkpoints belong to, and remove those that a kill cut short."""
     checkpoints = out / CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
-    _write(checkpoints / JOB, job)
+    write_json(checkpoints / JOB, job, sort_keys=True)
     for path in checkpoints.glob("checkpoint-*"):
         if _read(path / "trainer_state.json") is None:
             shutil.rmtree(path)
@@ -95,7 +96,7 @@ def publish(partial: Path, out: Path, facts: dict[str, Any]) -> None:
             shutil.rmtree(out / path.name)
         os.replace(path, out / path.name)
     partial.rmdir()
-    _write(out / FINISHED, facts | {"versions": _versions()})
+    write_json(out / FINISHED, facts | {"versions": _versions()}, sort_keys=True)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
@@ -132,7 +133,8 @@ def _make_base_relative(adapter_config: Path, out: Path) -> None:
     settings = _read(adapter_config)
     if settings is not None:
         base = Path(settings["base_model_name_or_path"]).resolve()
-        _write(adapter_config, settings | {"base_model_name_or_path": os.path.relpath(base, out.resolve())})
+        relative = {"base_model_name_or_path": os.path.relpath(base, out.resolve())}
+        write_json(adapter_config, settings | relative, sort_keys=True)
 
 
 def _versions() -> dict[str, str]:
@@ -146,9 +148,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)

@@ -6,6 +6,8 @@ is not done again.
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,14 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from encoders.load import load_model
 from encoders.parameters import LANGUAGE, PROJECTOR, parameter_counts, parameter_table
 from spatial.dataset import DatasetFolder
-from spatial.errors import ConfigError
+from spatial.errors import ConfigError, UserError
 from training.arguments import build_arguments, check_trainer
 from training.budget import Clock
 from training.callbacks import EpochDraws, LossLog, TimeLimit
 from training.collate import PrefixCollator
 from training.config import TrainConfig
 from training.dense import DenseCollator, DenseImages, DenseTask
-from training.examples import Examples
+from training.examples import Examples, check_names
 from training.output import (
     CHECKPOINTS,
     LOG,
@@ -83,6 +85,7 @@ def check(config: TrainConfig) -> None:
         UserError: as ``train`` does.
     """
     check_trainer(config)
+    check_names(config.tasks, config.templates)
     if not config.data:
         raise ConfigError("no data; name at least one dataset folder in 'data'")
     if config.statements_per_image < 1:
@@ -144,22 +147,50 @@ def fit(
         start_job(out, job)
     checkpoint = last_checkpoint(out / CHECKPOINTS)
     clock = Clock(seconds_spent(checkpoint))
-    trainer = VsreTrainer(
-        config.projector_learning_rate,
-        clock,
-        config.max_seconds if config.schedule == "time" else 0.0,
-        model=model,
-        args=arguments,
-        train_dataset=dataset,
-        data_collator=collator,
-        processing_class=processor,
-        callbacks=[TimeLimit(clock, config.max_seconds), LossLog(out / LOG), *(callbacks or [])],
-    )
+    with _tensorboard_in(out):
+        trainer = VsreTrainer(
+            config.projector_learning_rate,
+            clock,
+            config.max_seconds if config.schedule == "time" else 0.0,
+            config.loss_per,
+            model=model,
+            args=arguments,
+            train_dataset=dataset,
+            data_collator=collator,
+            processing_class=processor,
+            callbacks=[TimeLimit(clock, config.max_seconds), LossLog(out / LOG), *(callbacks or [])],
+        )
     if arguments.should_save:
         _introduce(config, model, arguments, dataset, checkpoint)
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with _plain_worker_errors():
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     _save(trainer, model, out, job | {"steps": result.global_step, "seconds": round(clock.seconds, 1)})
     return out
+
+
+@contextmanager
+def _tensorboard_in(out: Path) -> Iterator[None]:
+    """Let Trainer's TensorBoard write into ``out``, unless the user has said where; only the environment tells it."""
+    if "TENSORBOARD_LOGGING_DIR" in os.environ:
+        yield
+        return
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
+    try:
+        yield
+    finally:
+        del os.environ["TENSORBOARD_LOGGING_DIR"]
+
+
+@contextmanager
+def _plain_worker_errors() -> Iterator[None]:
+    """Give back the one line of a user's mistake that a loader worker met; torch wraps it in the worker's trace."""
+    try:
+        yield
+    except UserError as error:
+        *trace, line = str(error).strip().splitlines()
+        if not trace:
+            raise
+        raise type(error)(line.partition(": ")[2]) from error
 
 
 def _introduce(

@@ -10,6 +10,7 @@ Shapes: B rows, S positions, D width, N supervised positions of the batch.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from encoders.parameters import PROJECTOR
 from spatial.errors import ConfigError, UserError
 from training.budget import Clock, time_schedule
 from training.collate import IGNORED
+from training.config import LossPer
 from training.output import last_checkpoint
 
 
@@ -32,6 +34,7 @@ class VsreTrainer(Trainer):
         projector_learning_rate: peak rate of parameters under ``multi_modal_projector``; ``None``: as the rest.
         clock: what ``seconds`` in the log, and a time schedule, read.
         schedule_seconds: length of a time schedule; 0: the schedule of the arguments.
+        loss_per: what counts alike in the loss, see ``answer_loss``.
         kwargs: as ``transformers.Trainer`` takes them.
 
     Raises:
@@ -39,7 +42,12 @@ class VsreTrainer(Trainer):
     """
 
     def __init__(
-        self, projector_learning_rate: float | None, clock: Clock, schedule_seconds: float = 0.0, **kwargs: Any
+        self,
+        projector_learning_rate: float | None,
+        clock: Clock,
+        schedule_seconds: float = 0.0,
+        loss_per: LossPer = "token",
+        **kwargs: Any,
     ) -> None:
         if kwargs["args"].n_gpu > 1:
             raise ConfigError("one process sees several GPUs; start it as 'vsre train', or set CUDA_VISIBLE_DEVICES")
@@ -47,7 +55,8 @@ class VsreTrainer(Trainer):
         self.clock, self.schedule_seconds = clock, schedule_seconds
         self._rows, self._rows_logged_at = torch.zeros((), dtype=torch.long), clock.seconds
         self._head = _output_layer(kwargs["model"])
-        super().__init__(compute_loss_func=answer_loss if self._head else None, **kwargs)
+        loss = partial(answer_loss, per=loss_per)
+        super().__init__(compute_loss_func=loss if self._head else None, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """Create the stock optimizer, then give the projector groups of its own."""
@@ -122,19 +131,33 @@ class VsreTrainer(Trainer):
         return str(last_checkpoint(str(self.args.output_dir)) or "none yet")
 
 
-def answer_loss(outputs: Any, labels_BS: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-    """Return the cross-entropy of the supervised tokens.
+def answer_loss(
+    outputs: Any, labels_BS: Tensor, num_items_in_batch: Tensor | int | None = None, per: LossPer = "token"
+) -> Tensor:
+    """Return the mean cross-entropy of the supervised tokens.
 
     Args:
         outputs: ``logits`` (N, vocabulary) are those of the supervised positions, in row order.
         labels_BS: ``IGNORED`` where unsupervised; the logits at a position predict the next label.
         num_items_in_batch: what the sum is divided by: the supervised tokens of the whole step, over ranks and
             accumulated batches; those of this batch if not given.
+        per: "token": all supervised tokens weigh the same. "statement": all statements of a batch do, so that a yes
+            is not drowned by a caption.
     """
-    targets = shifted(labels_BS)
-    targets = targets[targets != IGNORED]
-    total = nn.functional.cross_entropy(outputs["logits"].float(), targets, reduction="sum")
+    targets_BS = shifted(labels_BS)
+    targets = targets_BS[targets_BS != IGNORED]
+    losses = nn.functional.cross_entropy(outputs["logits"].float(), targets, reduction="none")
+    total = (losses * statement_weights(targets_BS)).sum() if per == "statement" else losses.sum()
     return total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
+
+
+def statement_weights(targets_BS: Tensor) -> Tensor:
+    """Return the weight of each supervised token, 1 on average, that gives every run of them the same sum."""
+    supervised = targets_BS != IGNORED
+    starts = supervised & ~nn.functional.pad(supervised[:, :-1], (1, 0))
+    statement = starts.flatten().cumsum(0)[supervised.flatten()] - 1
+    tokens = statement.bincount()
+    return len(statement) / len(tokens) / tokens[statement]
 
 
 def shifted(labels_BS: Tensor) -> Tensor:

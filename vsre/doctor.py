@@ -103,5 +103,7 @@ def _torchvision() -> list[str]:
 
 
 def _assets() -> list[str]:
+    if not asset_names():
+        return [f"no model is shipped in {ASSETS}; mend: git checkout -- vsre/assets"]
     folders = {ASSETS / name for name in asset_names()} | {path.parent for path in ROOT.glob(f"*/assets/*/{CHECKSUMS}")}
     return [line for folder in sorted(folders) for line in damaged_files(folder)]

@@ -28,7 +28,7 @@ def execute_recorded(name: str, config: Any) -> Path | None:
     if not place or not is_main_process():
         return execute(name, ready)
     folder = Path(config.out) if place == "out" else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    with recorded(folder, config):
+    with recorded(folder, config, fresh=place == "runs"):
         return execute(name, ready)
 
 

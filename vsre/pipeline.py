@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from spatial.errors import ConfigError, UserError, nearest
+from spatial.files import write_json
 from vsre import __version__
 from vsre.assets import CHECKSUMS, resolve_model
 from vsre.commands import COMMANDS
 from vsre.config import RunConfig, StepConfig
 from vsre.execute import execute
-from vsre.rundir import write_json, write_record
+from vsre.rundir import write_record
 from vsre.settings import find_config, from_mapping, load_mapping, to_yaml
 
 REFERENCE = "step:"
@@ -94,6 +95,8 @@ def run(config: RunConfig) -> Path:
         ConfigError: a step's settings are wrong; all steps are checked before the first one starts.
     """
     folder = Path(config.out)
+    if not config.steps:
+        raise ConfigError("there are no steps to run; name a settings file that has some, as configs/quickstart.yaml")
     steps = resolve_steps(config)
     for position, step in enumerate(steps, 1):
         title = f"[{position}/{len(steps)}] {step.name}"

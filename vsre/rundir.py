@@ -3,7 +3,6 @@
 ``config.yaml`` (resolved settings), ``environment.json`` (versions, commit, hardware, command line), ``log.txt``.
 """
 
-import json
 import logging
 import os
 import platform
@@ -16,10 +15,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from spatial.errors import UserError
+from spatial.files import write_json
 from vsre import __version__
 from vsre.roots import PACKAGES, ROOT
 from vsre.settings import to_yaml
@@ -30,12 +31,21 @@ GIB = 2**30
 
 
 @contextmanager
-def recorded(folder: Path, config: Any) -> Iterator[None]:
+def recorded(folder: Path, config: Any, fresh: bool = False) -> Iterator[None]:
     """Write the record of a run into ``folder`` and add its log lines to ``log.txt`` while the block runs.
 
     A run that is refused for a user's mistake before it made anything leaves the folder as it was.
+
+    Args:
+        folder: where the record goes.
+        config: the settings of the run.
+        fresh: the folder is for this run alone; if it is there already, a number is added to its name.
     """
-    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    new_folders = [path for path in folder.parents if not path.exists()]
+    if fresh:
+        folder = _claimed(folder)
+    if fresh or not folder.exists():
+        new_folders.insert(0, folder)
     files = [folder / name for name in RECORD_FILES]
     before = {path: path.read_bytes() if path.exists() else None for path in files}
     work = _work(folder)
@@ -56,6 +66,18 @@ def recorded(folder: Path, config: Any) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+def _claimed(folder: Path) -> Path:
+    """Create the folder, or the first of folder-2, folder-3, ... that is not there; jobs may start in one second."""
+    for number in count(1):
+        claimed = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            claimed.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return claimed
+    raise AssertionError
 
 
 def _work(folder: Path) -> dict[Path, int]:
@@ -81,13 +103,6 @@ def write_record(folder: Path, config: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     write_json(folder / "environment.json", environment())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON through a temporary file, so that a killed run never leaves half a file."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def show_log() -> None:

@@ -129,9 +129,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     assert len(calls) == -(-80 // 5) + 1
 
 
-def test_a_killed_process_loses_no_finished_part(
-    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_killed_process_loses_no_finished_part(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config, score = make(), Scorer.score
     with monkeypatch.context() as patch:
         patch.setattr(run, "FLUSH_SECONDS", 0.0)
@@ -179,9 +177,19 @@ def test_numbers_that_are_not_finite_are_failures(make: Make, monkeypatch: pytes
         return {alpha: [Scores((float("nan"), -1.0), 0.5, True) for _ in questions] for alpha in alphas}
 
     monkeypatch.setattr(Scorer, "score", broken)
-    score = results_of(evaluate(make()))["greedy", "image"]
+    with pytest.raises(RecordError, match="no question could be answered; the first: the model's log-prob"):
+        evaluate(make())
+    score = results_of(Path(make().out))["greedy", "image"]
     assert score["n"] == 0 and len(score["failed"]) == 48
     assert score["accuracy"] is None and not score["near_chance"]
+
+
+def test_an_unknown_relation_is_named(make: Make, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = DatasetFolder(dataset).record_set()
+    odd = replace(whole.records[0], relation="left off")
+    monkeypatch.setitem(BENCHMARKS, "folder", lambda data: replace(whole, records=[*whole.records, odd]))
+    with pytest.raises(RecordError, match=r"unknown relation 'left off'.*did you mean 'left of'"):
+        evaluate(make())
 
 
 def test_tasks_without_options_are_named(make: Make, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,20 @@ def test_scoring_supervised_rows_only_gives_the_stock_gradients(loaded: Loaded, 
             assert torch.allclose(parameter.grad, expected[name], rtol=0, atol=1e-6), name
 
 
+def test_a_loss_per_statement_is_the_mean_of_the_statements_mean_losses(
+    loaded: Loaded, examples: list[Example]
+) -> None:
+    model, processor = loaded
+    collate = Collator(processor)
+    batch, alone = collate(examples), collate(separate(examples))
+    tokens = (alone["labels"] != IGNORED).sum(dim=1)
+    expected = (statement_losses(model, alone) / tokens).mean()
+    labels = batch.pop("labels")
+    with only_rows(model.lm_head, shifted(labels) != IGNORED):
+        assert torch.allclose(answer_loss(model(**batch), labels, per="statement"), expected, rtol=0, atol=1e-5)
+    assert tokens.unique().numel() > 1
+
+
 def test_a_packed_statement_has_the_tokens_of_its_whole_prompt(loaded: Loaded, examples: list[Example]) -> None:
     _, processor = loaded
     collate = Collator(processor)

@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from encoders.load import load_model
+from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import CheckpointError, ConfigError, RecordError, UserError
 from training.arguments import build_arguments
 from training.config import TrainConfig
 from training.output import last_checkpoint
-from training.run import fit, train
+from training.run import check, fit, train
 
 GOLDEN = [3.7877, 3.6780, 3.5844, 3.5095, 3.4607, 3.4367, 3.4084, 3.4102]
 """Losses of the golden run: torch 2.13, CPU, float32."""
@@ -78,9 +79,36 @@ def test_no_record_left_is_an_error_before_the_model_is_loaded(config: TrainConf
         train(replace(config, templates=["where"]))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_is_one_line_also_from_a_loader_worker(
+    config: TrainConfig, workers: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "broken"
+    whole = DatasetFolder(config.data[0])
+    row = next(iter(whole.images.values()))
+    records = [record for record in whole.records if record.image_id == row.image_id]
+    write_shard(folder, 0, [replace(row, image=row.image[:60])], records)
+    trainer = config.trainer | {"dataloader_num_workers": workers}
+    with pytest.raises(RecordError) as caught:
+        train(replace(config, data=[str(folder)], trainer=trainer))
+    assert str(caught.value).startswith(f"image {row.image_id}") and "\n" not in str(caught.value)
+
+
+def test_every_run_has_its_own_tensorboard(config: TrainConfig, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    for name in ("first", "second"):
+        short = config.trainer | {"report_to": "tensorboard", "max_steps": 1}
+        out = train(replace(config, out=str(tmp_path / name), trainer=short))
+        assert len(list((out / "tensorboard").glob("events.*"))) == 1
+
+
 def test_mistakes_are_found_early(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
         train(replace(config, trainer={"lerning_rate": 1.0}))
+    with pytest.raises(ConfigError, match="did you mean 'statement/colour'"):
+        check(replace(config, tasks={"statement/color": 1.0}))
+    with pytest.raises(ConfigError, match="did you mean 'question'"):
+        check(replace(config, templates=["questoin"]))
     with pytest.raises(RecordError, match="does not exist"):
         train(replace(config, data=[str(tmp_path / "nowhere")]))
     with pytest.raises(CheckpointError, match="does not exist"):

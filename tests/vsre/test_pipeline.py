@@ -124,6 +124,12 @@ def test_a_wrong_step_is_refused_before_the_first_one_starts(
     assert done == []
 
 
+def test_a_pipeline_without_steps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no steps"):
+        run(RunConfig(out=str(tmp_path / "run"), steps=[]))
+    assert not (tmp_path / "run").exists()
+
+
 def test_settings_of_a_step_are_laid_over_its_file(tmp_path: Path) -> None:
     (tmp_path / "eval.yaml").write_text("{model: ./here, data: {kind: folder, path: a, limit: 5}, batch_size: 4}")
     step = {"name": "x", "command": "eval", "config": str(tmp_path / "eval.yaml"), "settings": {"data": {"path": "b"}}}

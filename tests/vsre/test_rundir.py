@@ -9,7 +9,7 @@ import yaml
 
 from spatial.errors import ConfigError
 from vsre.config import DoctorConfig
-from vsre.rundir import recorded, write_json
+from vsre.rundir import recorded
 
 
 def test_settings_environment_and_log_are_kept(tmp_path: Path) -> None:
@@ -33,6 +33,17 @@ def test_a_refused_run_leaves_no_trace(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "eval-20260101-000000"
+    with recorded(folder, DoctorConfig(free_gib=1.0), fresh=True), recorded(folder, DoctorConfig(), fresh=True):
+        pass
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, f"{folder.name}-2"]
+    assert yaml.safe_load((folder / "config.yaml").read_text()) == {"free_gib": 1.0}
+    with pytest.raises(ConfigError), recorded(tmp_path / "other" / "x", DoctorConfig(), fresh=True):
+        raise ConfigError("no")
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_refused_run_leaves_an_earlier_record_as_it_was(tmp_path: Path) -> None:
     with recorded(tmp_path, DoctorConfig(free_gib=3.0)):
         logging.getLogger("eval").warning("first")
@@ -48,11 +59,3 @@ def test_a_run_that_fails_after_it_has_made_something_keeps_its_record(tmp_path:
         raise ConfigError("the disk is full")
     assert (tmp_path / "config.yaml").exists()
     assert "the disk is full" in (tmp_path / "log.txt").read_text()
-
-
-def test_json_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    write_json(path, {"n": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"n": object()})
-    assert json.loads(path.read_text()) == {"n": 1}
