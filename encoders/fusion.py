@@ -36,6 +36,11 @@ class FusionProjector(nn.Module, ABC):
     def token_count(plans: dict[str, TowerPlan]) -> int:
         """Return the number of visual tokens of one image."""
 
+    @staticmethod
+    @abstractmethod
+    def grids(plans: dict[str, TowerPlan]) -> list[int]:
+        """Return the sides of the grids whose cells follow one another as visual tokens, class tokens apart."""
+
     @abstractmethod
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] per encoder into visual tokens [B, N, D]."""
@@ -71,6 +76,11 @@ class SequenceFusion(FusionProjector):
         """Return the sum over the encoders."""
         return sum(plan.tokens for plan in plans.values())
 
+    @staticmethod
+    def grids(plans: dict[str, TowerPlan]) -> list[int]:
+        """Return every encoder's grid."""
+        return [plan.grid for plan in plans.values()]
+
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] into [B, sum of N_i, D]."""
         normed = self.normed(features)
@@ -97,11 +107,16 @@ class ChannelFusion(FusionProjector):
             raise ConfigError(
                 f"fusion 'channel' has no place for the class token of {kept[0]!r}; set keep_cls to false"
             )
-        return next(iter(plans.values())).grid ** 2
+        return ChannelFusion.grids(plans)[0] ** 2
+
+    @staticmethod
+    def grids(plans: dict[str, TowerPlan]) -> list[int]:
+        """Return the first encoder's grid."""
+        return [next(iter(plans.values())).grid]
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] into [B, N_first, D]."""
-        side = next(iter(self.plans.values())).grid
+        (side,) = self.grids(self.plans)
         gridded = [to_grid(feature, self.plans[name].grid, side) for name, feature in self.normed(features).items()]
         fused: Tensor = self.aligner(torch.cat(gridded, dim=-1))
         return fused

@@ -30,8 +30,9 @@ class TrainConfig:
         model: checkpoint directory to start from.
         data: dataset folders; their records are pooled.
         out: directory of the result. A finished one is not trained again, an unfinished one is resumed.
-        stage: what trains. "towers": the encoders alone, on dense labels of renders (``training.dense``); tasks and
-            templates are not used. "pretrain": everything, the encoders too. "full": everything but the encoders.
+        stage: what trains. "towers": the encoders, with projector and word embeddings, on dense labels of renders
+            (``training.dense``); tasks and templates are not used. "pretrain": everything, the encoders too. "full":
+            everything but the encoders.
             "align": the projector alone. "finetune": LoRA on the language model, and the whole projector.
         lora: adapter sizes, used by "finetune".
         projector_learning_rate: peak rate of ``multi_modal_projector``; ``trainer.learning_rate`` if not given.

@@ -5,7 +5,11 @@ loss supervises a few dozen tokens per picture. A render knows the truth of ever
 predicts, for every cell of its own grid, which object covers the cell: its noun, colour and heading,
 and in which column and row of the picture that object's centre lies. The heads are scaffolding and are not saved.
 
-Shapes: B images, N cells of an encoder's grid, C channels of the encoder.
+The projector and the word embeddings learn with them: each visual token has to be near the words of its cell
+("red", "bus", "x4", "y5", "left"). A language model that starts from there need not find out, from a few answers per
+picture, which direction of a token means red; it only has to learn where to look.
+
+Shapes: B images, N cells of a grid, C channels of the encoder, D width of the language model, K answers to a question.
 """
 
 import json
@@ -18,13 +22,22 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from spatial.dataset import RecordSet
-from spatial.errors import RecordError
+from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageObject, ImageRow, decode_image, decode_mask
 from spatial.vocabulary import COLOURS, GRID, HEADINGS, NOUNS, cell, facing_word
 from training.collate import IGNORED
 
-QUESTIONS = {"noun": len(NOUNS) + 1, "colour": len(COLOURS), "heading": len(HEADINGS), "column": GRID, "row": GRID}
-"""What is predicted of a cell, and among how many answers; noun 0 is the background."""
+ANSWERS = {
+    "noun": NOUNS,
+    "colour": COLOURS,
+    "heading": HEADINGS,
+    "column": tuple(f"x{index}" for index in range(GRID)),
+    "row": tuple(f"y{index}" for index in range(GRID)),
+}
+"""What is asked of a cell, and the words for the answers."""
+
+QUESTIONS = {name: len(words) + (name == "noun") for name, words in ANSWERS.items()}
+"""Number of labels of each question; noun 0 is the background, for which there is no word."""
 
 COVERED = 0.15
 """An object owns a cell if it covers at least this share of it, and more than any other."""
@@ -105,18 +118,30 @@ def _answers(item: ImageObject, has_front: bool, width: int, height: int) -> tup
 
 
 class DenseTask(nn.Module):
-    """The towers of a model with one linear head each.
+    """The towers of a model with one linear head each, and the projector with the words as its head.
 
     Args:
-        model: a checkpoint of ours with trainable towers; ``product`` gives it back to be saved in the end.
+        model: a checkpoint of ours with trainable towers, projector and embeddings; ``product`` gives it back to be
+            saved in the end.
+        tokenizer: of the model.
+
+    Raises:
+        ConfigError: the model keeps class tokens, which have no place in the picture.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__()
+        model.train()  # encoder dropout asks the model
         self._product = [model]  # a list keeps what does not train out of this module's checkpoints
         self.vision_tower = model.model.vision_tower
+        self.multi_modal_projector = model.model.multi_modal_projector
+        self.embeddings = model.get_input_embeddings()
+        self.answer_ids = {name: [_ids(tokenizer, word) for word in words] for name, words in ANSWERS.items()}
         plans = self.vision_tower.plans
+        if any(plan.keep_cls for plan in plans.values()):
+            raise ConfigError("dense labels are of places, and class tokens have none; build with keep_cls false")
         self.grids = {name: plan.grid for name, plan in plans.items()}
+        self.token_grids = self.multi_modal_projector.grids(plans)
         self.heads = nn.ModuleDict(
             {
                 name: nn.Sequential(nn.LayerNorm(plan.width), nn.Linear(plan.width, sum(QUESTIONS.values())))
@@ -134,7 +159,7 @@ class DenseTask(nn.Module):
         return self._product[0]
 
     def forward(self, pixel_values: Tensor, **cells: Tensor) -> dict[str, Tensor]:
-        """Return the summed cross-entropies of all questions, averaged over the encoders, and their parts.
+        """Return the summed cross-entropies of all questions: of the encoders' heads on average, and of the words.
 
         Args:
             pixel_values: canvases (B, 3, S, S).
@@ -149,8 +174,33 @@ class DenseTask(nn.Module):
                 torch.stack([self._loss(q, a, t) for q, a, t in zip(QUESTIONS, answers, targets, strict=True)])
             )
         by_question = torch.stack(losses).mean(dim=0)
-        return {"loss": by_question.sum(), "by_question": by_question.detach()}
+        words = self._word_losses(features, cells)
+        return {"loss": by_question.sum() + words.sum(), "by_question": by_question.detach(), "words": words.detach()}
+
+    def _word_losses(self, features: dict[str, Tensor], cells: dict[str, Tensor]) -> Tensor:
+        """Return the cross-entropy of each question over the words that answer it; the background has no word."""
+        seen = self.product.model.get_image_features(encoder_features=features).pooler_output
+        token_BND = torch.stack(list(seen))
+        target_BQN = torch.cat([cells[f"cells_{grid}"] for grid in self.token_grids], dim=-1)
+        target_BQN = torch.cat([_without_background(target_BQN[:, :1]), target_BQN[:, 1:]], dim=1)
+        losses = []
+        for ids, target_BN in zip(self.answer_ids.values(), target_BQN.unbind(dim=1), strict=True):
+            word_KD = torch.stack([self.embeddings.weight[tokens].mean(dim=0) for tokens in ids])
+            losses.append(_cross_entropy(token_BND @ word_KD.T, target_BN))
+        return torch.stack(losses)
 
     def _loss(self, question: str, answer_BNK: Tensor, target_BN: Tensor) -> Tensor:
-        weight: Tensor | None = self.noun_weights if question == "noun" else None
-        return nn.functional.cross_entropy(answer_BNK.transpose(1, 2), target_BN, weight=weight, ignore_index=IGNORED)
+        return _cross_entropy(answer_BNK, target_BN, self.noun_weights if question == "noun" else None)
+
+
+def _cross_entropy(answer_BNK: Tensor, target_BN: Tensor, weight: Tensor | None = None) -> Tensor:
+    return nn.functional.cross_entropy(answer_BNK.transpose(1, 2), target_BN, weight=weight, ignore_index=IGNORED)
+
+
+def _without_background(noun: Tensor) -> Tensor:
+    return torch.where(noun > 0, noun - 1, IGNORED)
+
+
+def _ids(tokenizer: Any, word: str) -> list[int]:
+    ids: list[int] = tokenizer(f" {word}", add_special_tokens=False)["input_ids"]
+    return ids

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from spatial.errors import ConfigError
 from training.config import TrainConfig
 
 
@@ -43,7 +44,14 @@ def launch_command(nproc: int, gpus: int, argv: Sequence[str]) -> list[str] | No
     """Return the torchrun command for ``nproc`` processes (0: one per visible GPU), or ``None`` if none is needed.
 
     One process on a machine with several visible GPUs needs torchrun too: it hands the process one GPU.
+
+    Raises:
+        ConfigError: more processes than GPUs are asked for, so that two would have to share one.
     """
+    if nproc > gpus > 0:
+        raise ConfigError(
+            f"nproc is {nproc}, but {gpus} GPU(s) are visible; leave nproc away, or hide them: CUDA_VISIBLE_DEVICES="
+        )
     processes = nproc or gpus
     if processes <= 1 and gpus <= 1:
         return None

@@ -65,7 +65,7 @@ def train(config: TrainConfig) -> Path:
     if config.stage == "towers":
         images = DenseImages(sets)
         model, processor = load_trainable(config, arguments)
-        task = DenseTask(model)
+        task = DenseTask(model, processor.tokenizer)
         return fit(config, job, arguments, task, images, DenseCollator(processor, list(task.grids.values())), processor)
     examples = Examples(
         sets,

@@ -34,6 +34,10 @@ def prepare_stage(model: "PreTrainedModel", stage: Stage, lora: LoraSettings) ->
     nn.Module.requires_grad_(model, False)
     if stage == "towers":
         model.train_towers(True)  # type: ignore[operator]
+        for name, parameter in model.named_parameters():
+            if PROJECTOR in name.split("."):
+                parameter.requires_grad_(True)
+        model.get_input_embeddings().requires_grad_(True)
         return model
     if stage in ("align", "full"):
         for name, parameter in model.named_parameters():

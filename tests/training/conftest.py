@@ -94,13 +94,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, list[str]], Path]:
+    """A function that saves a checkpoint of ours with random weights, given fusion and vocabulary."""
+
+    def make(fusion: str, vocabulary: list[str]) -> Path:
+        folder = tmp_path_factory.mktemp("model")
+        model, processor = assemble(PRESET, ["clip", "dinov2"], fusion, vocabulary, seed=0)
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_path(make_model: Callable[[str, list[str]], Path]) -> Path:
     """A checkpoint of ours with random weights."""
-    folder = tmp_path_factory.mktemp("model")
-    model, processor = assemble(PRESET, ["clip", "dinov2"], "channel", WORDS, seed=0)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    return make_model("channel", WORDS)
 
 
 @pytest.fixture

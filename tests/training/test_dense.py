@@ -1,5 +1,6 @@
-"""Dense labels: each cell of an encoder's grid is told which object covers it, and only the encoders learn."""
+"""Dense labels: each cell of a grid is told which object covers it; encoders, projector and words learn from it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import torch
 from encoders.load import load_model
 from spatial.dataset import write_shard
 from spatial.errors import RecordError
-from spatial.records import ImageObject, ImageRow, encode_mask, encode_png, image_id_of
+from spatial.records import ImageObject, ImageRow, decode_image, encode_mask, encode_png, image_id_of
 from spatial.scene import ObjectSpec, Scene
-from spatial.vocabulary import COLOURS, NOUNS
+from spatial.vocabulary import COLOURS, NOUNS, words
 from training.config import TrainConfig
 from training.dense import IGNORED, cell_labels
 from training.run import train
@@ -30,6 +31,11 @@ def square_row(colour: str = "red", seed: int = 0) -> ImageRow:
     return ImageRow(
         image_id_of(pixels), encode_png(pixels), 32, 32, "render", (item,), scene.scene_id, scene.canonical_json()
     )
+
+
+def write_squares(folder: Path) -> None:
+    rows = [square_row(colour, seed) for seed in range(4) for colour in ("red", "blue")]
+    write_shard(folder, 0, rows, [])
 
 
 def test_cells_are_labelled_by_the_object_that_covers_them() -> None:
@@ -54,17 +60,35 @@ def test_cells_need_a_side_that_the_grid_divides() -> None:
         cell_labels(square_row(), 5)
 
 
-def test_only_the_encoders_learn_and_the_result_is_a_plain_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
-    rows = [square_row(colour, seed) for seed in range(4) for colour in ("red", "blue")]
-    write_shard(tmp_path / "squares", 0, rows, [])
+def test_what_sees_learns_and_what_speaks_does_not(config: TrainConfig, tmp_path: Path) -> None:
+    write_squares(tmp_path / "squares")
     dense = replace(config, stage="towers", data=[str(tmp_path / "squares")])
     before, _ = load_model(config.model)
     after, _ = load_model(train(dense))
     assert type(after) is type(before)
     old = before.state_dict()
     changed = {name for name, value in after.state_dict().items() if not torch.equal(value, old[name])}
-    assert changed and all("vision_tower" in name for name in changed)
+    parts = ("vision_tower", "multi_modal_projector", "embed_tokens", "lm_head")  # the last two are one tensor
+    assert {part for part in parts if any(part in name for name in changed)} == set(parts)
+    assert all(any(part in name for part in parts) for name in changed)
     assert not any(parameter.requires_grad for parameter in after.model.vision_tower.parameters())
+
+
+@pytest.mark.parametrize("fusion", ["channel", "sequence"])
+def test_visual_tokens_come_to_mean_the_words_of_their_cells(
+    config: TrainConfig, tmp_path: Path, make_model: Callable[[str, list[str]], Path], fusion: str
+) -> None:
+    write_squares(tmp_path / "squares")
+    longer = config.trainer | {"max_steps": 60, "learning_rate": 1e-2}
+    data, start = [str(tmp_path / "squares")], str(make_model(fusion, words()))
+    model, processor = load_model(train(replace(config, stage="towers", data=data, model=start, trainer=longer)))
+    row = square_row("blue", seed=9)
+    canvas = processor.image_processor(images=[decode_image(row.image, "blue")], return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        tokens = model.get_image_features(canvas).pooler_output[0].reshape(-1, 4, 4, 32)
+    colours = processor.tokenizer(list(COLOURS), add_special_tokens=False)["input_ids"]
+    scores = tokens[:, :2, :2] @ model.get_input_embeddings().weight[torch.tensor(colours)[:, 0]].T
+    assert (scores.argmax(dim=-1) == COLOURS.index("blue")).all()
 
 
 def test_data_without_masks_is_refused(config: TrainConfig) -> None:

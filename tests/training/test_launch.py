@@ -48,6 +48,11 @@ def test_torchrun_runs_the_same_command_line(nproc: int, gpus: int, processes: s
         ]
 
 
+def test_two_processes_do_not_share_a_gpu() -> None:
+    with pytest.raises(ConfigError, match=r"nproc is 2, but 1 GPU\(s\) are visible"):
+        launch.launch_command(2, 1, ["train"])
+
+
 def test_relaunch_checks_the_config_and_happens_once(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
