@@ -56,7 +56,8 @@ def launch_command(nproc: int, gpus: int, argv: Sequence[str]) -> list[str] | No
     if processes <= 1 and gpus <= 1:
         return None
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return [*torchrun, "-m", "vsre", *argv]
+    # After "--" torchrun takes nothing for an option of its own; it would read our --nproc as short for one.
+    return [*torchrun, "-m", "--", "vsre", *argv]
 
 
 def _visible_gpus() -> int:

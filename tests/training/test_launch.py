@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.run import get_args_parser
 
 from spatial.errors import ConfigError
 from training import launch
@@ -44,8 +45,17 @@ def test_torchrun_runs_the_same_command_line(nproc: int, gpus: int, processes: s
         assert command is not None
         assert command[1:] == [
             *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes),
-            *("-m", "vsre", "train", "--config", "c.yaml"),
+            *("-m", "--", "vsre", "train", "--config", "c.yaml"),
         ]
+
+
+def test_torchrun_leaves_our_options_alone() -> None:
+    given = ["train", "c.yaml", "--nproc", "2", "--max_seconds", "5", "--model=m"]
+    command = launch.launch_command(2, 0, given)
+    assert command is not None
+    read = get_args_parser().parse_args(command[3:])
+    assert read.training_script == "vsre" and read.training_script_args == given
+    assert read.module and read.nproc_per_node == "2"
 
 
 def test_two_processes_do_not_share_a_gpu() -> None:
