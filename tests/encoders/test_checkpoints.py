@@ -109,7 +109,12 @@ def test_an_adapter_holds_the_projector_and_nothing_of_the_towers(
         load_model("adapter")
 
 
-def test_the_base_of_an_adapter_is_found_beside_it_or_named_as_missing(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_base_of_an_adapter_is_found_beside_it_or_named_as_missing(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work" / "here")  # no other "../base" must be near
+    checkpoint = checkpoint.resolve()
     model, _ = load_model(checkpoint)
     tuned = get_peft_model(model, LoraConfig(r=2, target_modules=LORA_TARGETS))
     tuned.peft_config["default"].base_model_name_or_path = "../base"

@@ -30,7 +30,7 @@ def trainable(model: nn.Module) -> set[str]:
     ("stage", "expected"),
     [
         ("pretrain", {"vision_tower.clip", "vision_tower.dinov2", "multi_modal_projector", "language_model"}),
-        ("towers", {"vision_tower.clip", "vision_tower.dinov2"}),
+        ("towers", {"vision_tower.clip", "vision_tower.dinov2", "multi_modal_projector", "language_model"}),
         ("full", {"multi_modal_projector", "language_model"}),
         ("align", {"multi_modal_projector"}),
         ("finetune", {"multi_modal_projector", "language_model LoRA"}),
@@ -38,6 +38,12 @@ def trainable(model: nn.Module) -> set[str]:
 )
 def test_a_stage_trains_its_part_also_in_training_mode(model_path: Path, stage: Stage, expected: set[str]) -> None:
     assert trainable(staged(model_path, stage)) == expected
+
+
+def test_of_the_language_model_the_tower_stage_trains_the_words_only(model_path: Path) -> None:
+    model = staged(model_path, "towers")
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {name for name in trained if "language_model" in name} == {"model.language_model.embed_tokens.weight"}
 
 
 def test_finetuning_trains_the_whole_projector_once(model_path: Path) -> None:
