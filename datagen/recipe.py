@@ -5,6 +5,7 @@ it is the other way round. Stating both of both scenes makes every caption text 
 half of the time, so that no text-only and no image-only rule can beat a coin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datagen import families
@@ -93,3 +94,16 @@ def choose_recipes(relations: list[str]) -> list[Recipe]:
             mend = f"add one of {partners}" if partners else "remove it: it has no constructive proposal"
             raise ConfigError(f"relation {name!r} has no counterpart among the relations asked for; {mend}")
     return chosen
+
+
+def axes(recipes: Sequence[Recipe]) -> list[tuple[str, ...]]:
+    """Return the relations of ``recipes`` with those that contrast, directly or through others, together."""
+    groups: list[list[str]] = []
+    for recipe in recipes:
+        names = [recipe.relation, recipe.counterpart]
+        joined = [group for group in groups if set(group) & set(names)]
+        merged = list(dict.fromkeys(name for group in [*joined, names] for name in group))
+        place = groups.index(joined[0]) if joined else len(groups)
+        groups = [group for group in groups if group not in joined]
+        groups.insert(place, merged)
+    return [tuple(group) for group in groups]

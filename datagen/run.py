@@ -113,14 +113,14 @@ def write_groups(folder: Path, config: DatagenConfig, recipes: list[Recipe], sha
     start = shard * config.groups_per_shard
     for index in range(start, start + _size(config, shard)):
         group = draw_group(config, recipes[index % len(recipes)], index)
-        rows, statements = group_rows(group, config)
+        rows, statements = group_rows(group, config, recipes)
         images += rows
         records += statements
     write_shard(folder, shard, images, records)
     return _size(config, shard)
 
 
-def group_rows(group: Group, config: DatagenConfig) -> tuple[list[ImageRow], list[Record]]:
+def group_rows(group: Group, config: DatagenConfig, recipes: list[Recipe]) -> tuple[list[ImageRow], list[Record]]:
     """Return the image rows and records of one group."""
     rows = [image_row(group, view) for view in group.views]
     ids = (rows[0].image_id, rows[1].image_id)
@@ -128,5 +128,5 @@ def group_rows(group: Group, config: DatagenConfig) -> tuple[list[ImageRow], lis
     if config.dense:
         roles = ("original", group.recipe.family.change)
         for role, view, image_id in zip(roles, group.views, ids, strict=True):
-            records += dense_records(group, view, role, image_id, config.split)
+            records += dense_records(group, view, role, image_id, config.split, recipes)
     return rows, records

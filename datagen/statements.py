@@ -5,15 +5,17 @@ say everything else that is certain about one image: names, colours, places, cou
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from datagen.assets import ASSETS, COLOURS
 from datagen.families import Rng
-from datagen.groups import Group, Statement, View
-from spatial.predicates import frame_of
+from datagen.groups import Group, Statement, View, is_held_out
+from datagen.recipe import Recipe, axes
+from spatial.predicates import frame_of, readings
 from spatial.records import ImageObject, ImageRow, Record, encode_mask, encode_png, image_id_of
 from spatial.scene import ObjectSpec
 from spatial.templates import sentence
@@ -23,6 +25,9 @@ Fields = dict[str, Any]
 """Arguments of ``Record``."""
 
 Objects = tuple[ObjectSpec, ...]
+
+AXES_PER_CAPTION = 4
+"""A caption about two objects tells at most this many of the relations that hold between them."""
 
 LICENCE = "CC0-1.0 (rendered by vsre)"
 
@@ -95,8 +100,13 @@ def phrase(name: str, colour: str, coloured: bool) -> str:
     return f"{colour} {name}" if coloured else name
 
 
-def dense_records(group: Group, view: View, role: str, image_id: str, split: str) -> list[Record]:
-    """Return what is certain of one image apart from relations (and one or two true relations as plain captions)."""
+def dense_records(
+    group: Group, view: View, role: str, image_id: str, split: str, recipes: Sequence[Recipe]
+) -> list[Record]:
+    """Return what is certain of one image: names, colours, places, counts, and captions with true relations.
+
+    Relations are those of ``recipes``, told of every ordered pair of objects whose nouns belong together in ``split``.
+    """
     rng = np.random.Generator(np.random.Philox(key=int(image_id, 16)))
     shared: Fields = {"image_id": image_id, "group_id": group.group_id, "role_in_group": role, "split": split}
     records = [Record(**shared, **fields) for fields in _facts(view, rng)]
@@ -104,6 +114,7 @@ def dense_records(group: Group, view: View, role: str, image_id: str, split: str
         if statement.truth == (role == "original"):
             fields = _about(group, view, statement, image_id, role, split)
             records.append(Record(task="caption", answer=fields["caption"], **fields))
+    records += [Record(**shared, **fields) for fields in _relation_captions(view, rng, split, axes(recipes))]
     return records
 
 
@@ -124,6 +135,39 @@ def _facts(view: View, rng: Rng) -> Iterator[Fields]:
     yield from _presence(specs, rng)
     yield from _colours(specs, rng)
     yield from _counts(len(specs), rng)
+
+
+def _relation_captions(view: View, rng: Rng, split: str, contrasts: Sequence[Sequence[str]]) -> Iterator[Fields]:
+    """Yield a caption of every ordered pair, such as "The bus is left of and far from the book."."""
+    specs = view.scene.objects
+    for a, b in permutations(range(len(specs)), 2):
+        if is_held_out(specs[a].name, specs[b].name) != (split == "test"):
+            continue
+        true = {name for name, answer in readings(a, b, view.observation).items() if answer}
+        told = [str(rng.choice(names)) for axis in contrasts if (names := [name for name in axis if name in true])]
+        if not told:
+            continue
+        kept = sorted(rng.permutation(len(told))[:AXES_PER_CAPTION])
+        relations = [told[i] for i in kept]
+        coloured = bool(rng.random() < 0.5)
+        subject, other = (phrase(spec.name, spec.colour, coloured) for spec in (specs[a], specs[b]))
+        yield {
+            "task": "caption",
+            "topic": "relation",
+            "caption": sentence(subject, relations[0], other),
+            "answer": sentence(subject, _listed(relations), other),
+            "subject": a,
+            "object": b,
+            "relation": relations[0],
+            "frame": frame_of(relations[0], a, b, view.observation),
+            "concepts": (specs[a].name, specs[b].name),
+        }
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def dense_caption(view: View) -> str:

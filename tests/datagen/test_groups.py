@@ -6,7 +6,7 @@ import pytest
 
 from datagen.config import DatagenConfig
 from datagen.groups import MIN_PIXELS, Group, draw_group, is_held_out, noun_pairs
-from datagen.recipe import RECIPES, Recipe, choose_recipes
+from datagen.recipe import RECIPES, Recipe, axes, choose_recipes
 from datagen.run import group_rows
 from spatial.errors import ConfigError
 from spatial.predicates import holds
@@ -29,7 +29,7 @@ def test_every_statement_is_true_of_exactly_one_view(group: Group) -> None:
 
 
 def test_captions_and_images_are_true_half_of_the_time(group: Group) -> None:
-    _, records = group_rows(group, CONFIG)
+    _, records = group_rows(group, CONFIG, list(RECIPES))
     statements = [r for r in records if (r.task, r.topic) == ("statement", "relation")]
     for key in (lambda r: r.caption, lambda r: r.image_id, lambda r: (r.relation, r.answer)):
         assert len(set(Counter(map(key, statements)).values())) == 1
@@ -56,7 +56,7 @@ def test_views_differ_in_the_two_named_objects_only(group: Group) -> None:
 
 
 def test_the_stored_scene_gives_the_image_back(group: Group) -> None:
-    rows, _ = group_rows(group, CONFIG)
+    rows, _ = group_rows(group, CONFIG, list(RECIPES))
     for row in rows:
         scene = Scene.from_json(row.scene)
         assert scene.scene_id == row.scene_id
@@ -79,10 +79,10 @@ def test_splits_share_no_pair_of_nouns() -> None:
 
 
 def test_dense_records_say_what_the_scene_says(group: Group) -> None:
-    _, records = group_rows(group, CONFIG)
+    _, records = group_rows(group, CONFIG, list(RECIPES))
     for view_index, view in enumerate(group.views):
         specs = view.scene.objects
-        image_id = group_rows(group, CONFIG)[0][view_index].image_id
+        image_id = group_rows(group, CONFIG, list(RECIPES))[0][view_index].image_id
         mine = [r for r in records if r.image_id == image_id]
         _check_presence(mine, {spec.name for spec in specs})
         colours = {spec.name: spec.colour for spec in specs}
@@ -99,6 +99,28 @@ def _check_presence(records: list[Record], nouns: set[str]) -> None:
     assert {r.answer for r in presence} == {"true", "false"}
     for record in presence:
         assert (record.concepts[0] in nouns) == (record.answer == "true")
+
+
+def test_captions_tell_true_relations_of_the_pairs_of_the_split(group: Group) -> None:
+    _, records = group_rows(group, CONFIG, list(RECIPES))
+    first = [r for r in records if r.image_id == records[0].image_id and (r.task, r.topic) == ("caption", "relation")]
+    told = [r for r in first if r.answer != r.caption]
+    assert told or len(first) >= len(group.statements) // 2
+    for record in told:
+        assert not is_held_out(*record.concepts)
+        middle = record.answer[record.answer.index(" is ") + 4 : record.answer.rindex(" the ")]
+        relations = [name for part in middle.split(" and ") for name in part.split(", ")]
+        assert relations[0] == record.relation and len(relations) == len(set(relations))
+        for name in relations:
+            assert holds(name, record.subject, record.object, group.views[0].observation)
+
+
+def test_axes_keep_contrasting_relations_together() -> None:
+    found = axes(RECIPES)
+    assert ("left of", "right of") in found
+    assert ("in front of", "behind", "beyond") in found
+    names = [name for axis in found for name in axis]
+    assert len(names) == len(set(names)) == len({n for r in RECIPES for n in (r.relation, r.counterpart)})
 
 
 def test_unknown_relations_name_the_nearest() -> None:
