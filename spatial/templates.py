@@ -90,6 +90,7 @@ _ALL = (
     Template("where", "where", "choice", "Where is the {subject} relative to the {object}? {options}."),
     Template("which", "which", "choice", "Is the {subject} {options} the {object}?"),
     Template("pick", "pick", "choice", "Choose {options}: where is the {subject} relative to the {object}?"),
+    Template("relative", "relative", "choice", "Describe where the {subject} is relative to the {object}."),
     Template("locate", "locate", "locate", "Where is the {subject}?"),
     Template("locate-cell", "locate", "locate", "Which cell holds the {subject}?"),
     Template("name", "name", "name", "What is at {cell}?"),
