@@ -128,12 +128,14 @@ def test_statement_options_have_the_word_for_true_first(answer: str, place: int)
         assert prompt.answer == prompt.options[place]
 
 
-def test_a_choice_hides_its_caption_and_shows_both_options() -> None:
+def test_a_choice_hides_its_caption_and_shows_both_options_or_none() -> None:
     item = record("choice", "relation", "The cup is on the bed.", "on", relation="on", options=("off", "on"))
-    for prompt in prompts(item):
+    for name in templates_for("choice"):
+        prompt = render(item, TEMPLATES[name], 0)
         assert item.caption not in prompt.text
         assert set(prompt.options) == {"off", "on"}
-        assert f"{prompt.options[0]} or {prompt.options[1]}" in prompt.text
+        assert (f"{prompt.options[0]} or {prompt.options[1]}" in prompt.text) == (name != "relative")
+        assert name != "relative" or not {"on", "off"} & set(prompt.text.split())
 
 
 def test_option_order_is_drawn_per_group_and_does_not_tell_the_answer() -> None:
