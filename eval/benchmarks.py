@@ -29,9 +29,19 @@ def read_folder(data: DataConfig) -> RecordSet:
 def read_vsr_release(data: DataConfig) -> RecordSet:
     """Read one split of VSR, the test split unless ``data.split`` names another."""
     if not data.images:
-        raise ConfigError("data.images is empty; name the folder of COCO's train2017 and val2017 photos")
-    annotations = Path(data.annotations) if data.annotations else VSR_ANNOTATIONS
-    return read_vsr(annotations, Path(data.images), split=data.variant, part=data.split or "test")
+        raise ConfigError(
+            "data.images is empty; name the folder that 'vsre fetch vsr' wrote, or COCO's with train2017 and val2017"
+        )
+    part = data.split or "test"
+    return read_vsr(_annotations(data, part), Path(data.images), split=data.variant, part=part)
+
+
+def _annotations(data: DataConfig, part: str) -> Path:
+    """Return where a part's annotations are: as named, else shipped, else beside the photos."""
+    if data.annotations:
+        return Path(data.annotations)
+    shipped = (VSR_ANNOTATIONS / f"{data.variant}.{part}.jsonl").is_file()
+    return VSR_ANNOTATIONS if shipped else Path(data.images)
 
 
 BENCHMARKS: dict[str, Callable[[DataConfig], RecordSet]] = {

@@ -11,8 +11,8 @@ class DataConfig:
         kind: a name of ``eval.benchmarks.BENCHMARKS``: "folder" (written by ``vsre datagen``) or "vsr".
         path: dataset folder, for kind "folder".
         annotations: directory of the released VSR files, for kind "vsr"; "" takes those that are shipped (zero-shot
-            dev and test).
-        images: directory of the COCO photos, for kind "vsr".
+            dev and test), and for other parts those in ``images``.
+        images: directory of the COCO photos, for kind "vsr": the folder that ``vsre fetch vsr`` wrote.
         split: "train", "dev" or "test"; "" takes all records of a folder, and the test split of VSR.
         variant: how VSR was split, "zeroshot" (unseen concepts) or "random".
         tasks: record tasks to keep: "statement", "choice" and "count" have answer options to score; rows of other

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,7 @@ class Row:
     caption: str
     relation: str
     truth: bool
+    link: str = ""
 
 
 def read_vsr(annotations: Path, images: Path, split: str = "zeroshot", part: str = "dev") -> RecordSet:
@@ -83,12 +85,12 @@ def read_vsr(annotations: Path, images: Path, split: str = "zeroshot", part: str
     """
     path = annotation_file(Path(annotations), split, part)
     rows = read_rows(path, split, part)
-    found = {row.line: _find_photo(Path(images), row, split, part) for row in rows}
+    found = {row.line: find_photo(Path(images), row, split, part) for row in rows}
     names = {photo: row.photo for row in rows if (photo := found[row.line]) is not None}
     if not names:
         raise RecordError(
-            f"none of the {len(rows)} photos of {path.name} is in {images}; pass the folder that holds COCO's "
-            "train2017 and val2017 (images.cocodataset.org/zips)"
+            f"none of the {len(rows)} photos of {path.name} is in {images}; {_fetch_hint(split, part, Path(images))}"
+            "pass the folder that holds COCO's train2017 and val2017 (images.cocodataset.org/zips)"
         )
     photos = _index_photos(names)
     records, failed = [], []
@@ -118,8 +120,8 @@ def annotation_file(annotations: Path, split: str, part: str) -> Path:
         if candidate.is_file():
             return candidate
     raise RecordError(
-        f"no VSR annotation file {candidates[0]} or {candidates[1]}; copy data/splits of "
-        "github.com/cambridgeltl/visual-spatial-reasoning there, or pass one jsonl file"
+        f"no VSR annotation file {candidates[0]} or {candidates[1]}; {_fetch_hint(split, part, annotations)}"
+        "pass a jsonl file, or a folder with data/splits of github.com/cambridgeltl/visual-spatial-reasoning"
     )
 
 
@@ -176,10 +178,35 @@ class PhotoImages(Mapping[str, ImageRow]):
         return len(self._photos)
 
 
+def find_photo(images: Path, row: Row, split: str, part: str) -> Path | None:
+    """Return where a row's photo is under the images folder, if it is there and has a plain name."""
+    if not PHOTO_NAME.fullmatch(row.photo):
+        return None
+    candidates = [images / folder / row.photo for folder in FOLDERS]
+    if (split, part) == ("zeroshot", "dev"):
+        # The naming of a public copy of this part's photos, one file per line.
+        candidates.append(images / f"val_Spatial_Reasoning_{row.line}.jpg")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _fetch_hint(split: str, part: str, folder: Path) -> str:
+    """Return the start of a mend, the command that fetches a released part; empty for a selection of one's own."""
+    if (split, part) not in RELEASED:
+        return ""
+    return f"run: vsre fetch vsr --split {split} --parts '[{part}]' --out {shlex.quote(str(folder))}; or "
+
+
 def _parse(line: str, number: int, path: Path) -> Row:
     try:
         fields: dict[str, Any] = json.loads(line)
-        row = Row(number, str(fields["image"]), str(fields["caption"]), str(fields["relation"]), bool(fields["label"]))
+        row = Row(
+            number,
+            str(fields["image"]),
+            str(fields["caption"]),
+            str(fields["relation"]),
+            bool(fields["label"]),
+            str(fields.get("image_link", "")),
+        )
         if fields["label"] not in (0, 1):
             raise ValueError(f"label {fields['label']!r} is neither 0 nor 1")
     except (ValueError, KeyError, TypeError) as error:
@@ -192,21 +219,11 @@ def _photo_of(row: Row, path: Path | None, photos: "Mapping[Path, Photo | Record
     if not PHOTO_NAME.fullmatch(row.photo):
         raise RecordError(f"{row.photo!r} is not a plain file name of a photo; correct the row")
     if path is None:
-        raise RecordError(f"image {row.photo} is missing under {images}; copy it there from COCO")
+        raise RecordError(f"image {row.photo} is missing under {images}; run 'vsre fetch vsr' for it")
     photo = photos[path]
     if isinstance(photo, RecordError):
         raise photo
     return photo
-
-
-def _find_photo(images: Path, row: Row, split: str, part: str) -> Path | None:
-    if not PHOTO_NAME.fullmatch(row.photo):
-        return None
-    candidates = [images / folder / row.photo for folder in FOLDERS]
-    if (split, part) == ("zeroshot", "dev"):
-        # The naming of a public copy of this part's photos, one file per line.
-        candidates.append(images / f"val_Spatial_Reasoning_{row.line}.jpg")
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _index_photos(names: Mapping[Path, str]) -> "dict[Path, Photo | RecordError]":

@@ -24,12 +24,14 @@ class Command:
         record: where the record of the run (settings, environment, log) is kept: "out" in the output folder, "runs"
             in a folder of its own under ``runs/`` (datasets and checkpoints hold nothing that depends on time or
             host), "" nowhere.
+        subject: the setting that the first word after the command is for, unless that word is a settings file.
     """
 
     summary: str
     config: str
     action: str
     record: Literal["out", "runs", ""] = "runs"
+    subject: str = ""
 
     def config_class(self) -> type[Any]:
         """Import and return the dataclass of the settings."""
@@ -44,6 +46,13 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "doctor": Command("check this installation", "vsre.config:DoctorConfig", "vsre.doctor:examine", ""),
+    "fetch": Command(
+        "download a public data set: vsre fetch vsr",
+        "datagen.fetch.config:FetchConfig",
+        "datagen.fetch.run:fetch",
+        "",
+        "dataset",
+    ),
     "datagen": Command(
         "make a dataset of scenes, images and verified records",
         "datagen.config:DatagenConfig",

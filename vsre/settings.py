@@ -6,7 +6,7 @@ nearest known key.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
@@ -44,7 +44,10 @@ def parse(name: str, arguments: list[str]) -> Any:
     Raises:
         ConfigError: unknown key, wrong type, or a settings file that does not exist or is not YAML.
     """
-    files, flags = _split_positional(arguments)
+    command = find_command(name)
+    files, flags = _split_positional(list(_switched_on(arguments, switch_names(command.config_class()))))
+    if command.subject and files and Path(files[0]).suffix not in (".yaml", ".yml"):
+        flags = [f"--{command.subject}", files.pop(0), *flags]
     if len(files) > 1:
         raise ConfigError(f"'vsre {name}' takes one settings file, got {' and '.join(files)}")
     parser = _parser(name)
@@ -114,13 +117,24 @@ def setting_names(config_class: type[Any], prefix: str = "") -> Iterator[str]:
                 yield from setting_names(part)  # type: ignore[arg-type]
 
 
+def switch_names(config_class: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the names of the settings that are on or off."""
+    for name, kind in get_type_hints(config_class).items():
+        if kind is bool:
+            yield prefix + name
+        elif is_dataclass(kind):
+            yield from switch_names(kind, f"{prefix}{name}.")  # type: ignore[arg-type]
+
+
 def _parser(name: str) -> _Parser:
-    config_class = find_command(name).config_class()
+    command = find_command(name)
+    config_class = command.config_class()
+    subject = f"{command.subject.upper()} " * bool(command.subject)
     parser = _Parser(
         prog=f"vsre {name}",
         allow_abbrev=False,
-        usage="%(prog)s [CONFIG.yaml] [--key VALUE] [--group.key VALUE] ...",
-        description=find_command(name).summary.capitalize() + ".",
+        usage=f"%(prog)s {subject}[CONFIG.yaml] [--key VALUE] [--group.key VALUE] ...",
+        description=command.summary.capitalize() + ".",
     )
     parser.add_argument("--config", action="config", help="The same as the positional CONFIG.yaml.")
     parser.add_class_arguments(config_class, as_group=False)
@@ -132,6 +146,14 @@ def _instantiate(name: str, parser: _Parser, parsed: Namespace) -> Any:
     values = parser.instantiate(parsed).as_dict()
     config_class = find_command(name).config_class()
     return config_class(**{entry.name: values[entry.name] for entry in fields(config_class)})
+
+
+def _switched_on(arguments: list[str], switches: Iterable[str]) -> Iterator[str]:
+    """Give an on/off setting that stands alone, as ``--dry_run``, its value."""
+    flags = {f"--{name}" for name in switches}
+    for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
+        alone = argument in flags and following.startswith("-")
+        yield f"{argument}=true" if alone else argument
 
 
 def _split_positional(arguments: list[str]) -> tuple[list[str], list[str]]:

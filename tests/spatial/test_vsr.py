@@ -116,9 +116,12 @@ def test_the_naming_of_the_public_copy_is_found(tmp_path: Path, photos: Path, mo
     assert json.loads(data.images[data.records[-1].image_id].provenance) == {"file": "000000000005.jpg"}
 
 
-def test_no_photo_at_all_says_where_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"none of the 5 photos .* train2017"):
+def test_no_photo_at_all_says_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecordError, match=r"none of the 5 photos of own.dev.jsonl is in \S+; pass .* train2017"):
         read_vsr(write_annotations(tmp_path), tmp_path / "nowhere", "own")
+    monkeypatch.setitem(RELEASED, ("random", "dev"), vsr.Released(5, ""))
+    with pytest.raises(RecordError, match=r"run: vsre fetch vsr --split random --parts '\[dev\]' --out \S+nowhere; or"):
+        read_vsr(tmp_path / "own.dev.jsonl", tmp_path / "nowhere", "random", "dev")
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "/etc/secret.jpg", "a/../../secret.jpg", "..", "", "C:\\secret.jpg"])

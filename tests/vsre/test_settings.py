@@ -53,6 +53,25 @@ def test_abbreviated_flags_are_not_guessed() -> None:
         parse("eval", ["--boot", "5"])
 
 
+def test_a_switch_may_stand_alone() -> None:
+    assert parse("datagen", ["--dense", "--groups", "3"]) == parse("datagen", ["--dense", "true", "--groups=3"])
+    assert parse("datagen", ["--groups", "3", "--dense"]).dense
+    assert not parse("datagen", ["--dense", "false"]).dense
+    with pytest.raises(ConfigError, match=r"dense.*bool, got maybe"):
+        parse("datagen", ["--dense", "maybe"])
+
+
+def test_the_first_word_names_what_to_fetch_unless_it_is_a_settings_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("{dataset: vsr, parts: [train], dry_run: true}")
+    from_file = parse("fetch", [str(path)])
+    assert (from_file.dataset, from_file.parts, from_file.dry_run) == ("vsr", ["train"], True)
+    assert parse("fetch", ["vsr", str(path)]) == from_file
+    assert parse("fetch", ["--parts", "[train]", "--dry_run", "--dataset", "vsr"]) == from_file
+    with pytest.raises(ConfigError, match="there is no settings file other"):
+        parse("fetch", ["vsr", "other"])
+
+
 def test_names_of_nested_settings_are_known() -> None:
     from vsre.config import RunConfig
 
