@@ -24,12 +24,15 @@ class Command:
         record: where the record of the run (settings, environment, log) is kept: "out" in the output folder, "runs"
             in a folder of its own under ``runs/`` (datasets and checkpoints hold nothing that depends on time or
             host), "" nowhere.
+        positional: the setting that may be given without its name: "data" lets ``vsre gallery DIR`` stand for
+            ``vsre gallery --data DIR``; "" where every argument without a name is a settings file.
     """
 
     summary: str
     config: str
     action: str
     record: Literal["out", "runs", ""] = "runs"
+    positional: str = ""
 
     def config_class(self) -> type[Any]:
         """Import and return the dataclass of the settings."""
@@ -48,6 +51,13 @@ COMMANDS: dict[str, Command] = {
         "make a dataset of scenes, images and verified records",
         "datagen.config:DatagenConfig",
         "datagen.run:generate",
+    ),
+    "gallery": Command(
+        "write a page to look through a dataset",
+        "vsre.config:GalleryConfig",
+        "vsre.gallery.run:write_gallery",
+        record="",
+        positional="data",
     ),
     "build-model": Command(
         "assemble encoders, fusion and language model into a checkpoint",

@@ -44,7 +44,7 @@ def parse(name: str, arguments: list[str]) -> Any:
     Raises:
         ConfigError: unknown key, wrong type, or a settings file that does not exist or is not YAML.
     """
-    files, flags = _split_positional(arguments)
+    files, flags = _name_positional(name, *_split_positional(arguments))
     if len(files) > 1:
         raise ConfigError(f"'vsre {name}' takes one settings file, got {' and '.join(files)}")
     parser = _parser(name)
@@ -116,10 +116,11 @@ def setting_names(config_class: type[Any], prefix: str = "") -> Iterator[str]:
 
 def _parser(name: str) -> _Parser:
     config_class = find_command(name).config_class()
+    positional = f"[{find_command(name).positional.upper()}] " if find_command(name).positional else ""
     parser = _Parser(
         prog=f"vsre {name}",
         allow_abbrev=False,
-        usage="%(prog)s [CONFIG.yaml] [--key VALUE] [--group.key VALUE] ...",
+        usage=f"%(prog)s {positional}[CONFIG.yaml] [--key VALUE] [--group.key VALUE] ...",
         description=find_command(name).summary.capitalize() + ".",
     )
     parser.add_argument("--config", action="config", help="The same as the positional CONFIG.yaml.")
@@ -145,6 +146,16 @@ def _split_positional(arguments: list[str]) -> tuple[list[str], list[str]]:
         bare = is_option and "=" not in argument
         value_expected = bare and argument not in ("-h", "--help", "--print_config") and not argument.endswith(".help")
     return files, flags
+
+
+def _name_positional(name: str, words: list[str], flags: list[str]) -> tuple[list[str], list[str]]:
+    """Give the argument that is no settings file the name of the setting it stands for, if the command has one."""
+    setting = find_command(name).positional
+    values = [word for word in words if setting and not word.endswith((".yaml", ".yml"))]
+    values += [flag for flag in flags if values and flag.split("=")[0] == f"--{setting}"]
+    if len(values) > 1:
+        raise ConfigError(f"'vsre {name}' takes one {setting}, got {' and '.join(values)}")
+    return [word for word in words if word not in values], [*flags, *(f"--{setting}={value}" for value in values)]
 
 
 def _in_plain_words(message: str) -> str:
