@@ -24,7 +24,8 @@ class Command:
         record: where the record of the run (settings, environment, log) is kept: "out" in the output folder, "runs"
             in a folder of its own under ``runs/`` (datasets and checkpoints hold nothing that depends on time or
             host), "" nowhere.
-        subject: the setting that the first word after the command is for, unless that word is a settings file.
+        subject: the setting that may be given without its name: "data" lets ``vsre gallery DIR`` stand for
+            ``vsre gallery --data DIR``; "" where every argument without a name is a settings file.
     """
 
     summary: str
@@ -57,6 +58,13 @@ COMMANDS: dict[str, Command] = {
         "make a dataset of scenes, images and verified records",
         "datagen.config:DatagenConfig",
         "datagen.run:generate",
+    ),
+    "gallery": Command(
+        "write a page to look through a dataset",
+        "vsre.config:GalleryConfig",
+        "vsre.gallery.run:write_gallery",
+        record="",
+        subject="data",
     ),
     "build-model": Command(
         "assemble encoders, fusion and language model into a checkpoint",

@@ -57,6 +57,7 @@ class ReportConfig:
         training: checkpoint folders of ``vsre train`` by name, for the training curves.
         data: dataset folder that the evaluations read, for the example images; optional.
         examples: number of example images.
+        gallery: output folder of ``vsre gallery``, to link its page; optional.
     """
 
     out: str = "runs/report"
@@ -65,3 +66,29 @@ class ReportConfig:
     training: dict[str, str] = field(default_factory=dict)
     data: str = ""
     examples: int = 8
+    gallery: str = ""
+
+
+@dataclass
+class GalleryConfig:
+    """Which groups of a dataset are shown, and how.
+
+    Attributes:
+        data: dataset folder; may be given without its name.
+        out: folder for ``gallery.html``; the dataset folder if empty.
+        sheet: folder for contact sheets, one PNG per relation; none are drawn if empty.
+        per_relation: groups per relation; 0 shows all. A group that is about two relations counts for both.
+        limit: largest number of groups; 0 sets no limit.
+        seed: which groups are drawn; the same seed draws the same ones.
+        passes: draw depth, instance ids and what else the renderer knows again from the stored scenes.
+        max_mib: largest size of the page in MiB; groups that do not fit are left out, and the page says so.
+    """
+
+    data: str = ""
+    out: str = ""
+    sheet: str = ""
+    per_relation: int = 4
+    limit: int = 0
+    seed: int = 0
+    passes: bool = True
+    max_mib: float = 16.0

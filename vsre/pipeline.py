@@ -30,7 +30,7 @@ from vsre.settings import find_config, from_mapping, load_mapping, to_yaml
 REFERENCE = "step:"
 MARKERS = "steps"
 STEP_COMMANDS = tuple(name for name in COMMANDS if name not in ("run", "doctor"))
-SECONDS_KEYS = {"datagen": "render", "build-model": "build"}
+SECONDS_KEYS = {"datagen": "render", "build-model": "build", "gallery": "report"}
 
 
 @dataclass

@@ -4,15 +4,12 @@ Tables, charts, example images with every model's answers, and where each number
 loaded from elsewhere, so it can be mailed, archived and read on a phone.
 """
 
-import base64
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from eval.predictions import Prediction
@@ -20,10 +17,11 @@ from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
 from spatial.files import write_json
 from vsre.config import ReportConfig
+from vsre.pages import GALLERY_PAGE, template_environment
+from vsre.pictures import Picture, describe, picture
 from vsre.rundir import environment
 from vsre.summary import GREEDY, IMAGE, Evaluation, headline, overview, read_evaluation
 
-TEMPLATES = Path(__file__).parent / "templates"
 STATEMENTS_PER_EXAMPLE = 4
 
 
@@ -38,9 +36,9 @@ class Statement:
 
 @dataclass(frozen=True)
 class Example:
-    """An image as a data URI, with statements about it."""
+    """An image ready for the page, with statements about it."""
 
-    source: str
+    picture: Picture
     statements: list[Statement]
 
 
@@ -95,18 +93,20 @@ def _render(config: ReportConfig, evaluations: Sequence[Evaluation]) -> str:
     relations = {e.name: run["per_relation"] for e in evaluations if (run := e.find(GREEDY, IMAGE))}
     curves = {name: loss_curve(Path(folder) / "log.jsonl") for name, folder in config.training.items()}
     curves = {name: points for name, points in curves.items() if points}
-    template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template.filters["percent"] = _percent
-    template.filters["interval"] = _interval
-    return template.get_template("report.html.j2").render(
-        title=config.title,
-        overview={name: scores for e in evaluations for name, scores in overview(e).items()},
-        controls={e.name: e.controls for e in evaluations if e.controls},
-        relation_chart=Markup(relation_chart(relations)) if any(relations.values()) else "",
-        training_chart=Markup(training_chart(curves)) if curves else "",
-        models=[e.name for e in evaluations],
-        examples=_examples(config, evaluations) if config.data else [],
-        provenance=_provenance(config),
+    return (
+        template_environment()
+        .get_template("report.html.j2")
+        .render(
+            title=config.title,
+            overview={name: scores for e in evaluations for name, scores in overview(e).items()},
+            controls={e.name: e.controls for e in evaluations if e.controls},
+            relation_chart=Markup(relation_chart(relations)) if any(relations.values()) else "",
+            training_chart=Markup(training_chart(curves)) if curves else "",
+            models=[e.name for e in evaluations],
+            examples=_examples(config, evaluations) if config.data else [],
+            gallery=_gallery_link(config),
+            provenance=_provenance(config),
+        )
     )
 
 
@@ -114,10 +114,26 @@ def _examples(config: ReportConfig, evaluations: Sequence[Evaluation]) -> list[E
     images = DatasetFolder(config.data).images
     answers = [_plain_rows(evaluation) for evaluation in evaluations]
     first = [row for row in answers[0].values() if row.image_id in images and row.relation]
-    return [
-        Example(_data_uri(images[image_id].image), _statements(first, answers, image_id))
-        for image_id in choose_examples(first, config.examples)
-    ]
+    examples = []
+    for image_id in choose_examples(first, config.examples):
+        row, statements = images[image_id], _statements(first, answers, image_id)
+        alt = describe(row) if row.objects else f"image, asked about: {statements[0].caption}"
+        examples.append(Example(picture(row, alt), statements))
+    return examples
+
+
+def _gallery_link(config: ReportConfig) -> str:
+    """Return where the gallery's page lies as seen from the report, or an empty string.
+
+    Raises:
+        ConfigError: there is no page in the folder that the settings name.
+    """
+    if not config.gallery:
+        return ""
+    page = Path(config.gallery) / GALLERY_PAGE
+    if not page.is_file():
+        raise ConfigError(f"gallery: {page} does not exist; write it with 'vsre gallery DIR --out {config.gallery}'")
+    return Path(os.path.relpath(page, config.out)).as_posix()
 
 
 def _statements(rows: Sequence[Prediction], answers: Sequence[dict[str, Prediction]], image_id: str) -> list[Statement]:
@@ -154,16 +170,3 @@ def _provenance(config: ReportConfig) -> dict[str, str]:
 def _texts(title: str, folder: Path, names: Sequence[str]) -> dict[str, str]:
     paths = [folder / name for name in names if (folder / name).is_file()]
     return {f"{title}: {path.name}": path.read_text(encoding="utf-8") for path in paths}
-
-
-def _data_uri(image: bytes) -> str:
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"  # noqa: RUF001 - an en dash in the page
-
-
-def _interval(ends: Sequence[Any] | None) -> Markup:
-    return Markup("") if not ends else Markup(escape(f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"))

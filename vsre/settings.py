@@ -44,10 +44,8 @@ def parse(name: str, arguments: list[str]) -> Any:
     Raises:
         ConfigError: unknown key, wrong type, or a settings file that does not exist or is not YAML.
     """
-    command = find_command(name)
-    files, flags = _split_positional(list(_switched_on(arguments, switch_names(command.config_class()))))
-    if command.subject and files and Path(files[0]).suffix not in (".yaml", ".yml"):
-        flags = [f"--{command.subject}", files.pop(0), *flags]
+    switches = switch_names(find_command(name).config_class())
+    files, flags = _name_subject(name, *_split_positional(list(_switched_on(arguments, switches))))
     if len(files) > 1:
         raise ConfigError(f"'vsre {name}' takes one settings file, got {' and '.join(files)}")
     parser = _parser(name)
@@ -167,6 +165,16 @@ def _split_positional(arguments: list[str]) -> tuple[list[str], list[str]]:
         bare = is_option and "=" not in argument
         value_expected = bare and argument not in ("-h", "--help", "--print_config") and not argument.endswith(".help")
     return files, flags
+
+
+def _name_subject(name: str, words: list[str], flags: list[str]) -> tuple[list[str], list[str]]:
+    """Give the argument that is no settings file the name of the setting it stands for, if the command has one."""
+    setting = find_command(name).subject
+    values = [word for word in words if setting and not word.endswith((".yaml", ".yml"))]
+    values += [flag for flag in flags if values and flag.split("=")[0] == f"--{setting}"]
+    if len(values) > 1:
+        raise ConfigError(f"'vsre {name}' takes one {setting}, got {' and '.join(values)}")
+    return [word for word in words if word not in values], [*flags, *(f"--{setting}={value}" for value in values)]
 
 
 def _in_plain_words(message: str) -> str:

@@ -2,15 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from eval.predictions import Prediction, write_predictions
-from spatial.dataset import write_shard
+from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import ConfigError, RecordError
-from spatial.records import ImageRow, encode_png
+from spatial.records import ImageObject, ImageRow, encode_png
 from vsre.config import ReportConfig
 from vsre.report import choose_examples, loss_curve, write_report
 
@@ -109,6 +110,20 @@ def test_a_report_without_data_and_training_has_neither_images_nor_curve(config:
     config.data, config.training = "", {}
     page = write_report(config).read_text()
     assert page.count("<svg") == 1 and "<img" not in page
+
+
+def test_examples_show_their_objects_and_the_gallery_is_linked(config: ReportConfig, tmp_path: Path) -> None:
+    data = DatasetFolder(tmp_path / "data")
+    cup = ImageObject("cup", (0.0, 2.0, 4.0, 8.0), "red")
+    write_shard(data.path, 0, [replace(row, objects=(cup,)) for row in data.images.values()], [])
+    config.gallery = str(tmp_path / "the gallery")
+    with pytest.raises(ConfigError, match="vsre gallery DIR --out"):
+        write_report(config)
+    (tmp_path / "the gallery").mkdir()
+    (tmp_path / "the gallery" / "gallery.html").write_text("")
+    page = write_report(config).read_text()
+    assert page.count('alt="red cup"') == 3 and page.count(">red cup</text>") == 3
+    assert '<a href="../the%20gallery/gallery.html">' in page
 
 
 def test_examples_go_round_the_relations() -> None:

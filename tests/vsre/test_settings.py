@@ -76,3 +76,23 @@ def test_names_of_nested_settings_are_known() -> None:
     from vsre.config import RunConfig
 
     assert list(setting_names(RunConfig)) == ["out", "steps", "name", "command", "config", "settings"]
+
+
+def test_the_dataset_of_a_gallery_needs_no_name() -> None:
+    for arguments in (["data/x", "--limit", "3"], ["--limit=3", "data/x"], ["--data", "data/x", "--limit", "3"]):
+        config = parse("gallery", arguments)
+        assert (config.data, config.limit) == ("data/x", 3)
+
+
+def test_an_argument_without_a_name_is_taken_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'vsre gallery' takes one data, got a and b"):
+        parse("gallery", ["a", "b"])
+    with pytest.raises(ConfigError, match="takes one data, got a and --data"):
+        parse("gallery", ["a", "--data", "b"])
+    with pytest.raises(ConfigError, match="no settings file folder"):
+        parse("report", ["folder"])
+    settings = tmp_path / "gallery.yaml"
+    settings.write_text("{data: from-file, seed: 4}")
+    assert parse("gallery", [str(settings)]).data == "from-file"
+    config = parse("gallery", [str(settings), "from-line"])
+    assert (config.data, config.seed) == ("from-line", 4)

@@ -1,0 +1,50 @@
+"""Dataset folders that the tests of the gallery look through."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datagen.config import DatagenConfig
+from datagen.run import generate
+from spatial.dataset import write_shard
+from spatial.records import ImageObject, ImageRow, Record, image_id_of
+
+CAPTION = "The cat is at the left side of the <sofa>."
+
+
+@pytest.fixture(scope="session")
+def renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four groups of small renders: two about left and right, two about on and off."""
+    folder = tmp_path_factory.mktemp("renders") / "scenes"
+    relations = ["left of", "right of", "on", "off"]
+    generate(DatagenConfig(str(folder), groups=4, relations=relations, image_size=48, dense=True, workers=1))
+    return folder
+
+
+def photo(seed: int, width: int, height: int, objects: tuple[ImageObject, ...] = ()) -> ImageRow:
+    """Return a JPEG of noise as an image row without a scene."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((width, height)).save(buffer, format="JPEG")
+    image_id = image_id_of(np.asarray(Image.open(buffer)))
+    return ImageRow(image_id, buffer.getvalue(), width, height, "vsr", objects, licence="COCO photo")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair of photos, a photo whose record has no group, one without any record, and a record without a photo."""
+    cat = (ImageObject("cat", (8.0, 16.0, 32.0, 40.0)), ImageObject("sofa", (0.0, 30.0, 64.0, 48.0), "red"))
+    rows = [photo(0, 64, 48, cat), photo(1, 48, 64), photo(2, 64, 64), photo(3, 32, 32)]
+    shared = {"task": "statement", "topic": "relation", "caption": CAPTION, "relation": "at the left side of"}
+    records = [
+        Record(rows[0].image_id, "pair", "true", answer="true", split="dev", **shared),
+        Record(rows[1].image_id, "pair", "false", answer="false", split="dev", **shared),
+        Record(rows[2].image_id, "", "", "statement", "presence", "There is a dog in the picture.", "false"),
+        Record("gone", "other", "true", answer="true", **shared),
+    ]
+    folder = tmp_path_factory.mktemp("photos") / "photos"
+    write_shard(folder, 0, rows, records)
+    return folder

@@ -1,0 +1,1 @@
+"""``vsre gallery``: look through a dataset, as one HTML page and as contact sheets."""

@@ -1,0 +1,129 @@
+"""``vsre gallery DIR``: draw groups of a dataset folder, and write the page and, if asked for, contact sheets."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spatial.dataset import DatasetFolder
+from spatial.errors import ConfigError, RecordError
+from spatial.files import atomic
+from spatial.records import Record
+from spatial.relations import RELATIONS
+from vsre.config import GalleryConfig
+from vsre.gallery.groups import SampleGroup, by_group, facets_of, relations_of, sample_group
+from vsre.gallery.page import Counts, Shown, compose, group_fragment
+from vsre.gallery.sample import draw
+from vsre.gallery.sheets import write_sheets
+from vsre.pages import GALLERY_PAGE
+
+DEFAULT_SUPERSAMPLE = 2
+MIB = 2**20
+
+
+def write_gallery(config: GalleryConfig) -> Path:
+    """Write ``gallery.html`` and, where ``sheet`` names a folder, contact sheets.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: a setting is out of range, or the folder cannot be written.
+        RecordError: the dataset folder is missing, damaged or empty, or none of its images can be decoded.
+    """
+    _check(config)
+    data = DatasetFolder(config.data)
+    groups, missing = by_group(data.records, data.images)
+    if not groups:
+        raise RecordError(f"dataset folder {data.path} holds no image; make it again with 'vsre datagen'")
+    relations = {key: relations_of(records) for key, records in groups.items()}
+    drawn = draw(relations, config.per_relation, config.limit, config.seed)
+    shown, notes = _fill(config, data, groups, drawn)
+    if missing:
+        notes.append(f"Records of images that are not in the folder, left out: {missing}.")
+    shown.sort(key=lambda item: _place(item.group))
+    page = Path(config.out or config.data) / GALLERY_PAGE
+    with _writing(page.parent, "out"), atomic(page) as temporary:
+        temporary.write_text(compose(config, data, shown, notes, _counts(groups, shown)), encoding="utf-8")
+    if config.sheet:
+        samples = (sample_group(key, groups[key], data.images) for key in drawn)
+        with _writing(Path(config.sheet), "sheet"):
+            write_sheets(Path(config.sheet), samples, config.per_relation)
+    return page
+
+
+@contextmanager
+def _writing(folder: Path, setting: str) -> Iterator[None]:
+    """Say of what cannot be written which setting mends it."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}); pass another --{setting}") from error
+
+
+def _check(config: GalleryConfig) -> None:
+    if not config.data:
+        raise ConfigError("data is empty; name the dataset folder: 'vsre gallery DIR'")
+    for name in ("per_relation", "limit"):
+        if getattr(config, name) < 0:
+            raise ConfigError(f"{name} must be 0 or more, not {getattr(config, name)}")
+    if config.max_mib <= 0:
+        raise ConfigError(f"max_mib must be more than 0, not {config.max_mib}")
+
+
+def _fill(
+    config: GalleryConfig, data: DatasetFolder, groups: Mapping[str, Sequence[Record]], drawn: Sequence[str]
+) -> tuple[list[Shown], list[str]]:
+    """Return drawn groups until the page is full, at least one, and what there is to say about them."""
+    supersample = _supersample(data.path)
+    shown: list[Shown] = []
+    notes: list[str] = []
+    room = config.max_mib * MIB
+    for place, key in enumerate(tqdm(drawn, desc="gallery", unit="group", disable=None)):
+        try:
+            item, remarks = group_fragment(sample_group(key, groups[key], data.images), supersample, config.passes)
+        except RecordError as error:
+            notes.append(f"Group {key} is left out: {error}.")
+            continue
+        room -= item.size
+        if room < 0 and shown:
+            notes.append(
+                f"The page is limited to {config.max_mib:g} MiB: {len(drawn) - place} of the {len(drawn)} groups "
+                "drawn did not fit (--max_mib, --passes false)."
+            )
+            break
+        shown.append(item)
+        notes += remarks
+    if not shown:
+        raise RecordError(f"no group of {data.path} can be shown: {notes[0]}")
+    return shown, list(dict.fromkeys(notes))
+
+
+def _supersample(folder: Path) -> int:
+    """Return with what anti-aliasing the renders were made, as their ``dataset.json`` says."""
+    try:
+        return int(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["supersample"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return DEFAULT_SUPERSAMPLE
+
+
+def _counts(groups: Mapping[str, Sequence[Record]], shown: Sequence[Shown]) -> Counts:
+    """Count groups by the values of every filter, in the dataset and on the page."""
+    whole: Counter[tuple[str, str]] = Counter()
+    for records in groups.values():
+        whole.update(_pairs(facets_of(records)))
+    return Counts(len(groups), whole, Counter(pair for item in shown for pair in _pairs(item.group.facets)))
+
+
+def _pairs(facets: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    return ((name, value) for name, values in facets.items() for value in values)
+
+
+def _place(group: SampleGroup) -> tuple[int, tuple[str, ...]]:
+    """Order groups as the table of relations does; those without a relation come last."""
+    names = list(RELATIONS)
+    known = [names.index(name) for name in group.relations if name in RELATIONS]
+    return (min(known, default=len(names)), group.relations)
