@@ -24,12 +24,14 @@ class Command:
         record: where the record of the run (settings, environment, log) is kept: "out" in the output folder, "runs"
             in a folder of its own under ``runs/`` (datasets and checkpoints hold nothing that depends on time or
             host), "" nowhere.
+        positional: the setting that a positional argument stands for, unless it ends in ".yaml"; "" for none.
     """
 
     summary: str
     config: str
     action: str
     record: Literal["out", "runs", ""] = "runs"
+    positional: str = ""
 
     def config_class(self) -> type[Any]:
         """Import and return the dataclass of the settings."""
@@ -55,6 +57,13 @@ COMMANDS: dict[str, Command] = {
         "encoders.build:build_model",
     ),
     "train": Command("train or fine-tune a checkpoint", "training.config:TrainConfig", "training.run:train"),
+    "audit": Command(
+        "find shortcuts in a dataset, and hold predicates against VSR",
+        "eval.config:AuditConfig",
+        "eval.audit.run:audit",
+        "out",
+        positional="data",
+    ),
     "eval": Command("score a checkpoint on a benchmark", "eval.config:EvalConfig", "eval.run:evaluate", "out"),
     "report": Command("write the HTML report", "vsre.config:ReportConfig", "vsre.report:write_report", "out"),
     "run": Command("run a pipeline, skipping what is done", "vsre.config:RunConfig", "vsre.pipeline:run", "out"),

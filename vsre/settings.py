@@ -45,6 +45,7 @@ def parse(name: str, arguments: list[str]) -> Any:
         ConfigError: unknown key, wrong type, or a settings file that does not exist or is not YAML.
     """
     files, flags = _split_positional(arguments)
+    files, flags = _named_positional(name, files, flags)
     if len(files) > 1:
         raise ConfigError(f"'vsre {name}' takes one settings file, got {' and '.join(files)}")
     parser = _parser(name)
@@ -119,7 +120,7 @@ def _parser(name: str) -> _Parser:
     parser = _Parser(
         prog=f"vsre {name}",
         allow_abbrev=False,
-        usage="%(prog)s [CONFIG.yaml] [--key VALUE] [--group.key VALUE] ...",
+        usage=f"%(prog)s [CONFIG.yaml] {_positional_usage(name)}[--key VALUE] [--group.key VALUE] ...",
         description=find_command(name).summary.capitalize() + ".",
     )
     parser.add_argument("--config", action="config", help="The same as the positional CONFIG.yaml.")
@@ -132,6 +133,21 @@ def _instantiate(name: str, parser: _Parser, parsed: Namespace) -> Any:
     values = parser.instantiate(parsed).as_dict()
     config_class = find_command(name).config_class()
     return config_class(**{entry.name: values[entry.name] for entry in fields(config_class)})
+
+
+def _named_positional(name: str, given: list[str], flags: list[str]) -> tuple[list[str], list[str]]:
+    """Turn the positional argument that stands for a setting into that setting's option."""
+    setting = find_command(name).positional
+    values = [value for value in given if not value.endswith((".yaml", ".yml"))] if setting else []
+    if len(values) > 1:
+        raise ConfigError(f"'vsre {name}' takes one {setting}, got {' and '.join(values)}")
+    files = [value for value in given if value not in values]
+    return files, [*(f"--{setting}={value}" for value in values), *flags]
+
+
+def _positional_usage(name: str) -> str:
+    setting = find_command(name).positional
+    return f"[{setting.upper()}] " if setting else ""
 
 
 def _split_positional(arguments: list[str]) -> tuple[list[str], list[str]]:
