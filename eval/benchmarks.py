@@ -60,8 +60,8 @@ def read_benchmark(data: DataConfig) -> RecordSet:
     if data.kind not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
         raise ConfigError(f"unknown data.kind {data.kind!r}; known: {known}{nearest(data.kind, BENCHMARKS)}")
-    _check_names("tasks", data.tasks, TASKS)
-    _check_names("topics", data.topics, TOPICS)
+    check_names("data.tasks", data.tasks, TASKS)
+    check_names("data.topics", data.topics, TOPICS)
     if data.limit < 0:
         raise ConfigError(f"data.limit is {data.limit}; use 0 for all records or a positive number")
     records = BENCHMARKS[data.kind](data)
@@ -76,7 +76,7 @@ def read_benchmark(data: DataConfig) -> RecordSet:
         records = _keep(records, kept, f"topics {', '.join(data.topics)}")
     if not (records.records or records.failed):
         raise RecordError("the benchmark has no records; check the paths under data")
-    return replace(records, records=_limit(records.records, data.limit))
+    return replace(records, records=limit_groups(records.records, data.limit))
 
 
 def _keep(records: RecordSet, kept: list[Record], described: str) -> RecordSet:
@@ -85,8 +85,8 @@ def _keep(records: RecordSet, kept: list[Record], described: str) -> RecordSet:
     return replace(records, records=kept)
 
 
-def _limit(records: list[Record], limit: int) -> list[Record]:
-    """Keep whole groups, a fixed pseudo-random choice of them, until there are ``limit`` records or more."""
+def limit_groups(records: list[Record], limit: int) -> list[Record]:
+    """Keep whole groups, a fixed pseudo-random choice, until there are ``limit`` records or more; 0 keeps all."""
     if limit == 0 or len(records) <= limit:
         return records
     sizes: dict[str, int] = {}
@@ -111,7 +111,12 @@ def _check_relations(records: list[Record]) -> None:
             )
 
 
-def _check_names(what: str, given: list[str], known: tuple[str, ...]) -> None:
+def check_names(setting: str, given: list[str], known: tuple[str, ...]) -> None:
+    """Check the names that a setting lists.
+
+    Raises:
+        ConfigError: one is not among the known; the nearest is named.
+    """
     for name in given:
         if name not in known:
-            raise ConfigError(f"unknown name {name!r} in data.{what}; known: {', '.join(known)}{nearest(name, known)}")
+            raise ConfigError(f"unknown name {name!r} in {setting}; known: {', '.join(known)}{nearest(name, known)}")

@@ -1,4 +1,4 @@
-"""Settings of ``vsre eval``. Standard library only, so that the command line stays quick."""
+"""Settings of ``vsre eval`` and ``vsre audit``. Standard library only, so that the command line stays quick."""
 
 from dataclasses import dataclass, field
 
@@ -59,3 +59,37 @@ class EvalConfig:
     seed: int = 0
     bootstrap: int = 1000
     device: str = ""
+
+
+@dataclass
+class AuditConfig:
+    """What to audit: a dataset folder, our predicates against VSR, or both.
+
+    Attributes:
+        data: dataset folder to probe for shortcuts; also the positional argument of the command.
+        out: folder for ``audit.json``, ``audit.png`` and the stored image features.
+        model: checkpoint whose frozen towers describe the images; empty leaves the image probes out.
+        topics: record topics to audit ("relation", "presence", ...). Empty takes all; only relation statements are
+            balanced within their groups.
+        limit: probe about this many statements, in whole groups; 0 takes all. Balances are counted on all.
+        folds: parts that the groups are dealt into; each is answered by what was learned from the others.
+        seed: deals the groups, and draws the bootstrap.
+        bootstrap: resamples of the confidence intervals.
+        batch_size: images in one forward pass.
+        fail: exit with code 2 unless the data passes.
+        coco: COCO-format file, or folder of ``instances*.json``, with the boxes of VSR's photos.
+        vsr: VSR's annotation files (a folder or one file); empty takes those that are shipped (zero-shot dev and test).
+    """
+
+    data: str = ""
+    out: str = "runs/audit"
+    model: str = "tiny-base"
+    topics: list[str] = field(default_factory=lambda: ["relation"])
+    limit: int = 10000
+    folds: int = 5
+    seed: int = 0
+    bootstrap: int = 1000
+    batch_size: int = 64
+    fail: bool = False
+    coco: str = ""
+    vsr: str = ""

@@ -29,7 +29,7 @@ class Comparison:
 
 
 def cluster_interval(
-    correct: Sequence[bool], clusters: Sequence[str], resamples: int = 1000, seed: int = 0, level: float = 0.95
+    correct: Sequence[float], clusters: Sequence[str], resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> Interval:
     """Return the percentile bootstrap interval of the mean of ``correct``, resampling whole clusters.
 
@@ -37,7 +37,7 @@ def cluster_interval(
     the Wilson interval with one observation per cluster is returned.
 
     Args:
-        correct: one value per row.
+        correct: one value per row, 0 to 1.
         clusters: the row's image.
 
     Raises:

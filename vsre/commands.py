@@ -72,6 +72,13 @@ COMMANDS: dict[str, Command] = {
         "encoders.build:build_model",
     ),
     "train": Command("train or fine-tune a checkpoint", "training.config:TrainConfig", "training.run:train"),
+    "audit": Command(
+        "find shortcuts in a dataset, and hold predicates against VSR",
+        "eval.config:AuditConfig",
+        "eval.audit.run:audit",
+        "out",
+        subject="data",
+    ),
     "eval": Command("score a checkpoint on a benchmark", "eval.config:EvalConfig", "eval.run:evaluate", "out"),
     "report": Command("write the HTML report", "vsre.config:ReportConfig", "vsre.report:write_report", "out"),
     "run": Command("run a pipeline, skipping what is done", "vsre.config:RunConfig", "vsre.pipeline:run", "out"),
