@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from encoders.load import load_model
+from spatial.files import write_json
 from vsre.assets import ASSETS, CHECKSUMS
 
 CARD = """# {name}
@@ -44,6 +45,8 @@ def ship(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) 
     model.save_pretrained(out)
     processor.save_pretrained(out)
     made = json.loads((checkpoint / "training.json").read_text())
+    if "exposure" in made:  # what the model has seen of VSR, for 'vsre eval'
+        write_json(out / "training.json", {"exposure": made["exposure"]})
     (out / "README.md").write_text(card(name, config, evaluation, note, made, model.num_parameters()))
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in sorted(out.iterdir())]
     (out / CHECKSUMS).write_text("\n".join(sums) + "\n")

@@ -6,12 +6,14 @@ whether the images lie in such a folder or in a directory of photos.
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from spatial.errors import RecordError
 from spatial.files import atomic
@@ -87,17 +89,29 @@ def record_features() -> "datasets.Features":
 
 def write_shard(folder: Path, index: int, images: Iterable[ImageRow], records: Iterable[Record]) -> None:
     """Write one shard atomically; an existing shard of that index is replaced."""
-    image_rows = [row_dict(row) for row in images]
-    for row in image_rows:
-        row["image"] = {"bytes": row["image"], "path": None}
-    name = SHARD_NAME.format(index=index)
-    _write_table(folder / "images" / name, image_rows, image_features())
-    _write_table(folder / "records" / name, [row_dict(record) for record in records], record_features())
+    for part, table in _tables(images, records).items():
+        with atomic(shard_path(folder, part, index)) as temporary:
+            _write_table(table, temporary)
+
+
+def shard_bytes(images: Iterable[ImageRow], records: Iterable[Record]) -> int:
+    """Return the size that a shard would have on disk."""
+    size = 0
+    for table in _tables(images, records).values():
+        buffer = io.BytesIO()
+        _write_table(table, buffer)
+        size += buffer.tell()
+    return size
+
+
+def image_dict(row: ImageRow) -> dict[str, Any]:
+    """Return an image as the columns of ``image_features`` take it."""
+    return row_dict(row) | {"image": {"bytes": row.image, "path": None}}
 
 
 def finished_shards(folder: Path) -> set[int]:
     """Return the indices of the shards that are complete in a dataset folder (empty if there is none)."""
-    pattern = re.compile(r"shard-(\d{5})\.parquet")
+    pattern = re.compile(r"shard-(\d{5,})\.parquet")
     found = [
         {int(match[1]) for path in (folder / part).glob("shard-*.parquet") if (match := pattern.fullmatch(path.name))}
         for part in ("images", "records")
@@ -124,13 +138,13 @@ class DatasetFolder:
     @cached_property
     def records(self) -> list[Record]:
         """All records, in shard order."""
-        rows = (row for path in self._shards("records") for row in _read_table(path, record_features()).to_pylist())
-        return [Record(**_tuples(row)) for row in rows]
+        shards = sorted(finished_shards(self.path))
+        return [record for shard in shards for record in self.read_records(shard)]
 
     @cached_property
     def images(self) -> "FolderImages":
         """Images by identifier, held compressed in memory."""
-        return FolderImages(self._shards("images"))
+        return FolderImages([shard_path(self.path, "images", index) for index in sorted(finished_shards(self.path))])
 
     def record_set(self) -> RecordSet:
         """Return everything in the folder."""
@@ -138,11 +152,46 @@ class DatasetFolder:
 
     def content_hash(self) -> str:
         """Return the hash over sorted record and image identifiers; shards, order and times do not change it."""
-        identifiers = sorted({record.record_id for record in self.records} | set(self.images))
-        return hashlib.blake2b("\n".join(identifiers).encode(), digest_size=16).hexdigest()
+        identifiers: set[str] = set()
+        for index in finished_shards(self.path):
+            identifiers.update(self.read_column(index, "records", "record_id"))
+            identifiers.update(self.read_column(index, "images", "image_id"))
+        return hashlib.blake2b("\n".join(sorted(identifiers)).encode(), digest_size=16).hexdigest()
 
-    def _shards(self, part: str) -> list[Path]:
-        return [self.path / part / SHARD_NAME.format(index=index) for index in sorted(finished_shards(self.path))]
+    def read_records(self, shard: int) -> list[Record]:
+        """Return the records of one shard."""
+        table = _read_table(shard_path(self.path, "records", shard), list(record_features()))
+        return [record_of(row) for row in table.to_pylist()]
+
+    def read_images(self, shard: int) -> list[ImageRow]:
+        """Return the images of one shard."""
+        table = _read_table(shard_path(self.path, "images", shard), list(image_features()))
+        return [image_of(row) for row in table.to_pylist()]
+
+    def read_column(self, shard: int, part: str, name: str) -> list[Any]:
+        """Return one column of a shard's "images" or "records", without reading the others."""
+        values: list[Any] = _read_table(shard_path(self.path, part, shard), [name]).column(name).to_pylist()
+        return values
+
+    def sources(self) -> set[str]:
+        """Return where the images come from: "render", "vsr", ..."""
+        shards = finished_shards(self.path)
+        return {source for shard in shards for source in self.read_column(shard, "images", "source")}
+
+    def object_names(self, without: str = "") -> dict[str, set[str]]:
+        """Return the nouns of each image, without reading pixels; images of one source may be left out."""
+        import pyarrow.compute as pc
+
+        found: dict[str, set[str]] = {}
+        for shard in finished_shards(self.path):
+            table = _read_table(shard_path(self.path, "images", shard), ["image_id", "source", "objects"])
+            table = table.filter(pc.not_equal(table.column("source"), without))
+            objects = table.column("objects")
+            names = iter(pc.struct_field(pc.list_flatten(objects), "name").to_pylist())
+            counts = pc.list_value_length(objects).to_pylist()
+            for image_id, count in zip(table.column("image_id").to_pylist(), counts, strict=True):
+                found[image_id] = set(islice(names, count))
+        return found
 
 
 class FolderImages(Mapping[str, ImageRow]):
@@ -152,14 +201,11 @@ class FolderImages(Mapping[str, ImageRow]):
         import pyarrow as pa
 
         # Images of up to a few hundred thousand renders fit; Arrow keeps them as one zero-copy table.
-        self._table = pa.concat_tables([_read_table(path, image_features()) for path in paths])
+        self._table = pa.concat_tables([_read_table(path, list(image_features())) for path in paths])
         self._row = {image_id: row for row, image_id in enumerate(self._table.column("image_id").to_pylist())}
 
     def __getitem__(self, image_id: str) -> ImageRow:
-        row: dict[str, Any] = self._table.slice(self._row[image_id], 1).to_pylist()[0]
-        row["image"] = row["image"]["bytes"]
-        row["objects"] = tuple(ImageObject(**_tuples(item)) for item in row["objects"])
-        return ImageRow(**row)
+        return image_of(self._table.slice(self._row[image_id], 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._row)
@@ -168,29 +214,54 @@ class FolderImages(Mapping[str, ImageRow]):
         return len(self._row)
 
 
+def shard_path(folder: Path, part: str, index: int) -> Path:
+    """Return the file of a shard's "images" or "records"."""
+    return folder / part / SHARD_NAME.format(index=index)
+
+
+def record_of(row: dict[str, Any]) -> Record:
+    """Return the record of a table's row."""
+    return Record(**_tuples(row))
+
+
+def image_of(row: dict[str, Any]) -> ImageRow:
+    """Return the image of a table's row."""
+    objects = tuple(ImageObject(**_tuples(item)) for item in row["objects"])
+    return ImageRow(**{**row, "image": row["image"]["bytes"], "objects": objects})
+
+
 def _tuples(row: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
-def _write_table(path: Path, rows: list[dict[str, Any]], features: "datasets.Features") -> None:
+def _tables(images: Iterable[ImageRow], records: Iterable[Record]) -> "dict[str, pyarrow.Table]":
+    """Return both tables of a shard, in the order in which they are written."""
     import pyarrow as pa
+
+    rows = {"images": [image_dict(row) for row in images], "records": [row_dict(record) for record in records]}
+    schemas = {"images": image_features().arrow_schema, "records": record_features().arrow_schema}
+    return {part: pa.Table.from_pylist(rows[part], schema=schemas[part]) for part in rows}
+
+
+def _write_table(table: "pyarrow.Table", place: Path | BinaryIO) -> None:
     import pyarrow.parquet as pq
 
-    with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=features.arrow_schema), temporary, compression="zstd")
+    pq.write_table(table, place, compression="zstd")
 
 
-def _read_table(path: Path, features: "datasets.Features") -> "pyarrow.Table":
+def _read_table(path: Path, columns: list[str]) -> "pyarrow.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, memory_map=True)
+        with pq.ParquetFile(path, memory_map=True) as file:
+            found = file.schema_arrow.names
+            table = file.read([name for name in columns if name in found])
     except (pa.ArrowException, OSError) as error:
         raise RecordError(
             f"{path} is truncated or not Parquet; delete it and run its 'vsre datagen' command again"
         ) from error
-    missing = [name for name in features if name not in table.column_names]
+    missing = [name for name in columns if name not in found]
     if missing:
         raise RecordError(f"{path} lacks the columns {', '.join(missing)}; make the dataset again with 'vsre datagen'")
-    return table.select(list(features))
+    return table.select(columns)

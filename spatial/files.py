@@ -1,12 +1,13 @@
-"""Files that appear whole or not at all: written beside their place, then renamed.
+"""Files and folders that appear whole or not at all: written beside their place, then renamed.
 
-A reader never meets half a file, and a killed writer leaves what was there before. The temporary name holds the process
-id, so that several processes may write the same file; the last one wins.
+A reader never meets half a file, and a killed writer leaves what was there before. The temporary name of a file is
+random, so that processes of several machines, whose numbers may be equal, can write the same file; the last one wins.
 """
 
 import contextlib
 import json
-import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,36 @@ def atomic(path: Path) -> Iterator[Path]:
         OSError: the file cannot be written; nothing is left of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         yield temporary
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give the block an empty folder beside ``path``, which becomes ``path`` if the block ends well.
+
+    What a killed process left beside ``path`` is removed first; one process at a time may write a folder.
+
+    Raises:
+        OSError: ``path`` is there and not empty, or cannot be written; nothing is left of the new folder.
+    """
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if path.exists():
+            path.rmdir()
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 

@@ -18,6 +18,12 @@ Point = tuple[float, float]
 CONTACT = 0.02
 """Two surfaces closer than this, in metres, touch (less for small and thin objects, see ``contact_tolerance``)."""
 
+CLEAR = 0.05
+"""Surfaces at least this far apart, in metres, are visibly apart."""
+
+ELONGATED = 1.6
+"""A thing has a direction if it is this many times as long as wide; a book at an angle to a table has none."""
+
 OVERLAP_MOST, OVERLAP_NONE = 0.5, 0.05
 """Column fractions above and below which one object counts as over the other, or clear of it."""
 
@@ -59,8 +65,10 @@ def angle(first: Point, second: Point) -> float:
 
 
 def long_direction(pose: Pose) -> Point | None:
-    """Return the floor direction of the long axis, or ``None`` where the object is not elongated."""
-    return None if pose.long_axis < 0 else (pose.side, pose.heading)[pose.long_axis]
+    """Return the floor direction of the long axis, or ``None`` where the object is not clearly elongated."""
+    if pose.long_axis < 0 or pose.size[pose.long_axis] < ELONGATED * pose.size[1 - pose.long_axis]:
+        return None
+    return (pose.side, pose.heading)[pose.long_axis]
 
 
 def axis_angle(first: Pose, second: Pose) -> float | None:

@@ -6,7 +6,7 @@ predicate that needs it answers ``None``.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an object is in the world (see ``spatial.scene`` for axes and units)."""
+    """Where an object is in the world, and what it offers (see ``spatial.scene.ObjectSpec`` for the fields)."""
 
     position: Vector
     size: Vector
@@ -27,6 +27,10 @@ class Pose:
     long_axis: int = -1
     top: float = -1.0
     under: float = 0.0
+    cavity: tuple[float, ...] = ()
+    opening: str = ""
+    path: tuple[Vector, ...] = ()
+    joins: tuple[int, ...] = ()
 
     @property
     def heading(self) -> tuple[float, float]:
@@ -49,6 +53,12 @@ class Pose:
     def ceiling(self) -> float:
         """Height of the highest point in metres."""
         return self.position[2] + self.size[2]
+
+    def world(self, x: float, y: float, z: float) -> Vector:
+        """Return the world point at x to the object's own right, y to its own back and z above ``position``."""
+        (sx, sy), (hx, hy) = self.side, self.heading
+        px, py, pz = self.position
+        return (px + x * sx - y * hx, py + x * sy - y * hy, pz + z)
 
     def footprint(self) -> NDArray[np.float64]:
         """Return the four corners (4, 2) of the floor rectangle, counter-clockwise, in metres."""
@@ -102,7 +112,8 @@ class Observation:
 
 def pose_of(spec: ObjectSpec) -> Pose:
     """Return the pose that a placed object has by construction."""
-    return Pose(spec.position, spec.size, spec.yaw, spec.has_front, spec.long_axis, spec.top, spec.under)
+    known = {field.name: getattr(spec, field.name) for field in fields(Pose)}
+    return Pose(**known)
 
 
 def observe(scene: Scene) -> Observation:

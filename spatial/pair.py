@@ -6,6 +6,7 @@ the mean diagonal of the two objects in the same unit, so the same numbers serve
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,6 +67,11 @@ class Pair:
         near = box_gap(self.a.box, self.b.box)
         return Interval(near, near if self.depths_overlap else math.inf)
 
+    @property
+    def apart(self) -> bool:
+        """Whether the two are surely and visibly apart."""
+        return self.gap.low > (geometry.CLEAR if self.poses else 0.0)
+
     @cached_property
     def column(self) -> float | None:
         """Overlap of the footprints over the smaller one; ``None`` without poses."""
@@ -90,6 +96,10 @@ class Pair:
         if self.a.depth is None or self.b.depth is None:
             return False
         return self.a.depth[0] <= self.b.depth[2] and self.b.depth[0] <= self.a.depth[2]
+
+
+Predicate = Callable[[Pair], bool | None]
+"""What answers whether a relation holds of a pair: yes, no, or ``None`` where it is undecided."""
 
 
 def box_gap(first: Box, second: Box) -> float:

@@ -7,11 +7,11 @@ from it: objects that lie apart do not touch, and at equal depth higher is above
 from collections.abc import Callable
 
 from spatial import geometry
-from spatial.geometry import OVERLAP_MOST
-from spatial.pair import Pair, beyond
-
-CLEAR = 0.05
-"""Surfaces at least this far apart, in metres, are visibly apart."""
+from spatial.geometry import CLEAR, OVERLAP_MOST
+from spatial.pair import Pair, Predicate, beyond
+from spatial.predicates_containment import encircles, share_inside
+from spatial.predicates_joint import joined
+from spatial.predicates_several import enclosed_by
 
 
 def above(pair: Pair) -> bool | None:
@@ -75,11 +75,15 @@ def touching(pair: Pair) -> bool | None:
     """Surfaces meet within the contact tolerance; false from 0.1 s."""
     if pair.gap.low > max(_clear(pair), 0.1 * pair.s):
         return False
-    return True if _contact(pair) else None
+    return True if _contact(pair) and not _ringed(pair) else None
 
 
 def detached_from(pair: Pair) -> bool | None:
-    """Surfaces are over 0.2 s apart; false in contact."""
+    """Surfaces are over 0.2 s apart and nothing joins the two; false in contact and where something does."""
+    if joined(pair):
+        return False
+    if _ringed(pair):
+        return None
     return False if _contact(pair) else beyond(pair.gap, max(_clear(pair), 0.2 * pair.s), -1.0)
 
 
@@ -87,21 +91,23 @@ def against(pair: Pair) -> bool | None:
     """A and B touch sideways at one level, neither over the other; false from 0.2 s."""
     if pair.gap.low > max(_clear(pair), 0.2 * pair.s):
         return False
-    return True if _contact(pair) and not pair.stacked and pair.level > 0.5 else None
+    return True if _contact(pair) and not _ringed(pair) and not pair.stacked and pair.level > 0.5 else None
 
 
 def outside(pair: Pair) -> bool | None:
-    """No part of A is in B's box and A is visibly apart; false where half of A is in it.
+    """No part of A is in B's box and A is visibly apart, nor amid several B; false where half of A is in B's cavity.
 
-    A declared surface or an open underside makes B's box no inside, so nothing is then called not outside.
+    Where B declares no cavity its box counts, unless a declared surface or an open underside makes it no inside.
     """
     if not pair.poses:
         return None
     if pair.gap.low > CLEAR:
-        return True
+        return None if enclosed_by(pair) else True
     a, b = pair.poses.a, pair.poses.b
-    open_box = b.top >= 0 or b.under > 0
-    return False if not open_box and geometry.containment(a, b) >= 0.5 else None
+    share = share_inside(a, b)
+    if share is None:
+        share = 0.0 if b.top >= 0 or b.under > 0 or b.cavity else geometry.containment(a, b)
+    return False if share >= 0.5 else None
 
 
 def _clear(pair: Pair) -> float:
@@ -112,6 +118,14 @@ def _contact(pair: Pair) -> bool:
     if not pair.poses:
         return False
     return pair.gap.high <= geometry.contact_tolerance(pair.poses.a, pair.poses.b)
+
+
+def _ringed(pair: Pair) -> bool:
+    """Tell whether one thing stands in the hole of the other, where boxes meet though nothing touches."""
+    if not pair.poses:
+        return False
+    a, b = pair.poses.a, pair.poses.b
+    return encircles(a, b) or encircles(b, a)
 
 
 def _in_column(pair: Pair, share: float) -> bool | None:
@@ -143,7 +157,7 @@ def _above_in_picture(pair: Pair) -> bool | None:
     return False if a_bottom >= b_bottom and a_top >= b_top else None
 
 
-CONTACT_AND_HEIGHT = {
+CONTACT_AND_HEIGHT: dict[str, Predicate] = {
     "above": above,
     "below": lambda pair: above(pair.swapped),
     "over": over,

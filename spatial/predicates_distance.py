@@ -4,13 +4,10 @@ Every bound is a multiple of ``s``, the mean diagonal of the two objects; betwee
 statement true and the one that makes it false lies a dead zone, in which nothing is said.
 """
 
-from collections.abc import Callable
-
 from spatial import geometry
-from spatial.pair import Pair, below, beyond
+from spatial.pair import Pair, Predicate, below, beyond
+from spatial.predicates_containment import encircles
 from spatial.predicates_viewer import left_of, right_of
-
-Predicate = Callable[[Pair], bool | None]
 
 
 def closer_than(yes: float, no: float) -> Predicate:
@@ -24,10 +21,12 @@ def farther_than(yes: float, no: float) -> Predicate:
 
 
 def lateral_neighbour(yes: float) -> Predicate:
-    """Build "at A's left or right, at one level, gap < yes * s"; false beyond 1 s or where stacked."""
+    """Build "at A's left or right, at one level, gap < yes * s"; false beyond 1 s, where stacked, or through a hole."""
 
     def predicate(pair: Pair) -> bool | None:
         if pair.gap.low > pair.s or (pair.column or 0.0) > geometry.OVERLAP_MOST:
+            return False
+        if pair.poses and (encircles(pair.poses.a, pair.poses.b) or encircles(pair.poses.b, pair.poses.a)):
             return False
         sideways = left_of(pair) or right_of(pair)
         return True if sideways and pair.gap.high < yes * pair.s and pair.level > 0.5 else None

@@ -29,9 +29,9 @@ def toward(pair: Pair) -> bool | None:
 
 
 def away_from(pair: Pair) -> bool | None:
-    """The gap is over 1.2 s and A, if it has a front, heads elsewhere.
+    """The gap is over 1.2 s and A, if it has a front, heads elsewhere; false within 0.6 s.
 
-    False within 0.6 s, and where A heads at a B within 2 s.
+    Of a distant thing that heads at B some say that it is away from B, so nothing is said.
     """
     apart = beyond(pair.gap, 1.2 * pair.s, 0.6 * pair.s)
     if apart is False or not pair.poses:
@@ -39,8 +39,6 @@ def away_from(pair: Pair) -> bool | None:
     turn = _turn(pair)
     if turn is None:
         return None if pair.poses.a.has_front else apart
-    if turn < 25 and pair.gap.high < 2.0 * pair.s:
-        return False
     return apart if turn > 95 else None
 
 
@@ -99,16 +97,18 @@ def ahead_of(pair: Pair) -> bool | None:
 def across_from(pair: Pair) -> bool | None:
     """Over 0.3 s apart on one level with something between them, or facing each other; false within 0.15 s.
 
-    Also false where nothing is between them and both head the same way.
+    Where nothing is between them, also false if both head the same way, or within 0.5 s if one does not face the other.
     """
     if pair.gap.high < 0.15 * pair.s:
         return False
     if not pair.poses:
         return None
-    separated = _separated(pair)
-    if not separated and _fronts(pair) and geometry.angle(pair.poses.a.heading, pair.poses.b.heading) < 45:
-        return False
-    mutual = facing(pair) and facing(pair.swapped)
+    separated, mutual = _separated(pair), facing(pair) and facing(pair.swapped)
+    if separated is False:
+        abreast = _fronts(pair) and geometry.angle(pair.poses.a.heading, pair.poses.b.heading) < 45
+        averted = not _fronts(pair) or facing(pair) is False or facing(pair.swapped) is False
+        if abreast or (averted and pair.gap.high < 0.5 * pair.s):
+            return False
     apart = pair.gap.low > 0.3 * pair.s and pair.level > 0.5
     return True if apart and (separated or mutual) else None
 
@@ -158,24 +158,32 @@ def _fronts(pair: Pair) -> bool:
     return pair.poses is not None and pair.poses.a.has_front and pair.poses.b.has_front
 
 
-def _separated(pair: Pair) -> bool:
+def _separated(pair: Pair) -> bool | None:
+    """Whether something stands between two things; ``None`` where it is small or not in the middle."""
     assert pair.poses is not None
     skipped = {pair.subject, pair.object}
     others = [seen.pose for index, seen in enumerate(pair.observation.objects) if index not in skipped]
-    return any(pose is not None and _between(pose, pair.poses.a, pair.poses.b) for pose in others)
+    found = [_between(pose, pair.poses.a, pair.poses.b) for pose in others if pose is not None]
+    return True if True in found else (None if None in found else False)
 
 
-def _between(middle: Pose, a: Pose, b: Pose) -> bool:
-    """Whether the segment between two centres crosses the middle of a third object on their level."""
+def _between(middle: Pose, a: Pose, b: Pose) -> bool | None:
+    """Whether the segment between two centres crosses the middle of a third object on their level.
+
+    The third is at least as wide as the narrower of the two: a cup between two cars separates nothing.
+    """
     span = geometry.offset(b, a)
     squared = geometry.dot(span, span)
     if squared == 0 or geometry.level(middle, a) <= 0 or geometry.level(middle, b) <= 0:
         return False
     away = geometry.offset(middle, a)
     length = squared**0.5
-    across = (span[1] / length, -span[0] / length)
-    share = geometry.dot(away, span) / squared
-    return 0.25 < share < 0.75 and abs(geometry.dot(away, across)) < 0.5 * geometry.half_extent(middle, across)
+    across, half = (span[1] / length, -span[0] / length), geometry.half_extent
+    share, aside = geometry.dot(away, span) / squared, abs(geometry.dot(away, across))
+    if not 0 < share < 1 or aside > half(middle, across):
+        return False
+    wide = half(middle, across) >= min(half(a, across), half(b, across))
+    return True if wide and 0.25 < share < 0.75 and aside < 0.5 * half(middle, across) else None
 
 
 HEADING = {

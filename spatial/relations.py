@@ -7,7 +7,7 @@ stand in ``spatial.relation_table``; this file gives them a type and closes thei
 from dataclasses import dataclass
 
 from spatial.errors import nearest
-from spatial.relation_table import REFUSED, TABLE
+from spatial.relation_table import REFUSED, TABLE, VSR_ROWS
 
 VERBS = frozenset({"contains", "consists of", "has as a part"})
 """Relations that are their sentence's verb: "The bowl contains the apple", without "is"."""
@@ -29,7 +29,8 @@ class Relation:
             (cavity, named part, connector, several instances), A ambiguous in a still picture, X refused.
         diffusion_class: how a generated picture is checked: L by boxes, D by depth order, C by contact,
             O by pose, X not at all.
-        refused: why a class X relation is not generated; "" otherwise.
+        refused: why a relation is not generated; "" where it is.
+        vsr_rows: how many rows VSR has of it.
     """
 
     name: str
@@ -42,11 +43,13 @@ class Relation:
     symmetric: bool
     implies: tuple[str, ...]
     refused: str
+    vsr_rows: int
 
 
 def _read_table() -> dict[str, Relation]:
     rows = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
     steps = {row[0]: [] if row[6] == "-" else row[6].split(", ") for row in rows}
+    rows_of = {name: int(count) for name, _, count in (entry.rpartition(" ") for entry in _entries(VSR_ROWS))}
     relations = {}
     for name, category, classes, frame, inverse, antonym, _ in rows:
         symmetric = inverse == "="
@@ -61,8 +64,13 @@ def _read_table() -> dict[str, Relation]:
             symmetric=symmetric,
             implies=_closure(name, steps),
             refused=REFUSED.get(name, ""),
+            vsr_rows=rows_of[name],
         )
     return relations
+
+
+def _entries(text: str) -> list[str]:
+    return " ".join(text.split()).split(", ")
 
 
 def _optional(cell: str) -> str | None:

@@ -9,11 +9,14 @@ seen from above, so that yaw 90 heads to the viewer's right (+x), 180 away from 
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from spatial.place import Backdrop as Backdrop
+from spatial.place import Colour as Colour
+from spatial.place import backdrop_of, mirrored, tuples
+
 Vector = tuple[float, float, float]
-Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,15 @@ class ObjectSpec:
         long_axis: 0 or 1 for the object's own x or y where it is elongated, else -1.
         top: height, in metres above ``position``, of the declared support surface; -1 where there is none.
         under: clear height below the object's body (a table), in metres; 0 where there is none.
+        mesh: catalogue key of the mesh where it is not the name: ``"cup/handle"``, ``"cup without handle"``.
+        cavity: the inside that others can be in, or the hole that others can pass, as the box x0, y0, z0, x1, y1, z1
+            in metres in the object's own frame: from ``position``, x to its own right side, y to its own back, z up.
+        opening: where the cavity is open: "top", "front", "through" (front to back) or "ring" (top to bottom).
+        path: points in the object's own frame, in metres, that a cable, rope or strap runs along.
+        joins: indices in the scene of the objects that this one is fixed to: the two that a cable joins, or the
+            whole that a part sits on.
+        material: surface pattern of the parts that have the colour (``datagen.materials.SURFACES``); "" is faint noise.
+        gloss: how much the surface reflects beside its colour, from 0 (matt) to 1 (polished).
     """
 
     name: str
@@ -41,6 +53,20 @@ class ObjectSpec:
     long_axis: int = -1
     top: float = -1.0
     under: float = 0.0
+    mesh: str = ""
+    cavity: tuple[float, ...] = ()
+    opening: str = ""
+    path: tuple[Vector, ...] = ()
+    joins: tuple[int, ...] = ()
+    material: str = ""
+    gloss: float = 0.0
+
+
+MECHANISM = ("mesh", "cavity", "opening", "path", "joins")
+"""Fields that few objects have; where one is empty it is left out of the JSON, so older scenes keep their ids."""
+
+LOOKS = ("material", "gloss", "softness", "accent", "room", "outdoors", "blur", "jpeg")
+"""Fields of objects, lights, backdrop and scene that scenes of plain looks do not have; left out where empty, too."""
 
 
 @dataclass(frozen=True)
@@ -79,37 +105,52 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """A directional light: unit-length direction *towards* the light, and its strength (1 = full)."""
+    """A directional light. The first one of a scene casts shadows.
+
+    Attributes:
+        direction: unit-length direction *towards* the light.
+        strength: 1 = full.
+        softness: radius in metres over which the edge of a shadow is blurred.
+    """
 
     direction: Vector = (-0.4, -0.5, 0.77)
     strength: float = 0.7
-
-
-@dataclass(frozen=True)
-class Backdrop:
-    """Floor and background: RGB colours in 0..1, and a texture name ("plain", "checker", "noise", "planks")."""
-
-    floor: Colour = (0.62, 0.58, 0.52)
-    wall: Colour = (0.78, 0.82, 0.86)
-    texture: str = "plain"
+    softness: float = 0.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that decides the pixels of one rendered image."""
+    """Everything that decides the pixels of one rendered image.
+
+    Attributes:
+        lights: the first casts shadows, the others brighten.
+        ambient: light that comes from everywhere.
+        width: of the image in pixels.
+        height: of the image in pixels.
+        seed: of textures.
+        blur: standard deviation in pixels of a blur of the whole image; 0 for none.
+        jpeg: quality of a JPEG compression that the pixels went through; 0 for none. The pixels then depend on the
+            version of the JPEG library.
+    """
 
     objects: tuple[ObjectSpec, ...]
     camera: Camera = Camera()
     lights: tuple[Light, ...] = (Light(),)
-    backdrop: Backdrop = Backdrop()
+    backdrop: Backdrop = field(default_factory=Backdrop)
     ambient: float = 0.4
     width: int = 128
     height: int = 128
     seed: int = 0
+    blur: float = 0.0
+    jpeg: int = 0
 
     def canonical_json(self) -> str:
         """Return the scene as JSON with sorted keys, no spaces and shortest round-trip floats."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        data = _lean(asdict(self))
+        data["objects"] = [_lean(fields) for fields in data["objects"]]
+        data["lights"] = [_lean(fields) for fields in data["lights"]]
+        data["backdrop"] = _lean(data["backdrop"])
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
     @property
     def scene_id(self) -> str:
@@ -121,12 +162,17 @@ class Scene:
         """Rebuild a scene from its canonical JSON; the result hashes to the same ``scene_id``."""
         data: dict[str, Any] = json.loads(text)
         return cls(
-            objects=tuple(ObjectSpec(**_tuples(o)) for o in data.pop("objects")),
-            camera=Camera(**_tuples(data.pop("camera"))),
-            lights=tuple(Light(**_tuples(light)) for light in data.pop("lights")),
-            backdrop=Backdrop(**_tuples(data.pop("backdrop"))),
+            objects=tuple(ObjectSpec(**tuples(o)) for o in data.pop("objects")),
+            camera=Camera(**tuples(data.pop("camera"))),
+            lights=tuple(Light(**tuples(light)) for light in data.pop("lights")),
+            backdrop=backdrop_of(data.pop("backdrop")),
             **data,
         )
+
+
+def _lean(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is empty and did not exist when the first scenes were named."""
+    return {key: value for key, value in fields.items() if value or key not in (*MECHANISM, *LOOKS)}
 
 
 def digest(text: str | bytes) -> str:
@@ -143,11 +189,21 @@ def mirror(scene: Scene) -> Scene:
 
     return replace(
         scene,
-        objects=tuple(replace(o, position=flip(o.position), yaw=(-o.yaw) % 360) for o in scene.objects),
+        objects=tuple(
+            replace(
+                o,
+                position=flip(o.position),
+                yaw=(-o.yaw) % 360,
+                cavity=_flip_box(o.cavity),
+                path=tuple(map(flip, o.path)),
+            )
+            for o in scene.objects
+        ),
         camera=replace(scene.camera, target=flip(scene.camera.target)),
         lights=tuple(replace(light, direction=flip(light.direction)) for light in scene.lights),
+        backdrop=mirrored(scene.backdrop),
     )
 
 
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+def _flip_box(box: tuple[float, ...]) -> tuple[float, ...]:
+    return (-box[3], *box[1:3], -box[0], *box[4:]) if box else ()

@@ -1,24 +1,49 @@
 """Put a record into words: the one place where an instruction is made of a statement.
 
-A template is text with a few slots. Families differ in form (question, clause, true/false, ...), so that a
-model can be trained on some forms and tested on others. While the slots are filled, the characters of the
-subject, the relation and the object are noted, which is how an explanation later finds their tokens.
+A template is text with a few slots. Families differ in form (question, clause, letters, boxes, ...), so that a model
+can be trained on some forms and tested on others. The templates stand in ``spatial/assets/templates.txt``, and
+``spatial.slots`` says what the slots stand for.
 """
 
 import random
-import re
-import string
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from spatial.errors import ConfigError
-from spatial.records import Record
-from spatial.relations import VERBS
-from spatial.vocabulary import NUMBERS, plural
+from spatial.errors import ConfigError, nearest
+from spatial.records import ImageObject, Record
+from spatial.relations import RELATIONS, VERBS
+from spatial.sentences import sentence as sentence
+from spatial.sentences import split_caption as split_caption
+from spatial.slots import ALWAYS, LETTERS, PLACES, SLOTS, Answers, Slots, fill, slot_names
+from spatial.vocabulary import NUMBERS
 
-Segment = tuple[str, str]
-"""A piece of text and its role: "subject", "relation", "object" or ""."""
+TABLE = Path(__file__).parent / "assets" / "templates.txt"
+
+SOURCES = {
+    "core": "vsre",
+    "own": "vsre",
+    "published": "VSRE (published), arXiv 2412.18224",
+    "reconstructed": "vsre, in the manner of VSRE, arXiv 2412.18224",
+}
+"""Where the wording of each origin comes from."""
+
+HELD_OUT = (
+    "determine",
+    "whether",
+    "letters-whether",
+    "focus-whether",
+    "box-whether",
+    "box-focus-whether",
+    "box-list-whether",
+    "pick",
+    "letters-fill-in",
+    "letters-which-of-two",
+    "point",
+)
+"""Families kept for evaluation. A form is held out whole: no family that is trained on asks "whether"."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +52,11 @@ class Prompt:
 
     Attributes:
         messages: one user turn, the image first, as chat templates take it.
-        options: the answers to choose from; the word for true first in a statement; empty where the answer is free.
+        options: the answers to choose from; the one that says a statement is true comes first; empty where the
+            answer is free.
         answer: the right answer.
-        spans: role to (start, end) characters of the user text; roles that the text does not name are absent.
+        spans: role to (start, end) characters of the user text; roles that the text does not name are absent. Where
+            a box stands for an unnamed object, the span is the box.
     """
 
     messages: list[dict[str, Any]]
@@ -52,10 +79,14 @@ class Template:
         name: its key in ``TEMPLATES``.
         family: the form that it shares with others; families, not templates, are held out.
         task: the task of the records that it suits.
-        text: slots are ``{caption}``, ``{clause}`` (the caption inside a sentence), ``{subject}``, ``{object}``,
-            ``{options}``, ``{cell}``, ``{noun}`` and ``{what}``.
+        text: with the slots of ``spatial.slots.Slots``.
         answers: the words for true and false; empty for other tasks.
         source: where the wording comes from.
+        origin: "core" (ours; the shipped tokenizer knows their words), "own" (ours), "published" (VSRE's) or
+            "reconstructed" (ours, in place of those of VSRE's that are not known).
+
+    Raises:
+        ConfigError: a slot is unknown.
     """
 
     name: str
@@ -64,45 +95,56 @@ class Template:
     text: str
     answers: tuple[str, ...] = ()
     source: str = "vsre"
+    origin: str = "own"
+
+    def __post_init__(self) -> None:
+        for slot in self.slots - SLOTS:
+            raise ConfigError(f"template {self.name!r} has an unknown slot {{{slot}}}{nearest(slot, SLOTS)}")
+
+    @cached_property
+    def slots(self) -> frozenset[str]:
+        """Its slots, in small letters."""
+        return frozenset(name.lower() for name in slot_names(self.text))
+
+    @property
+    def needs_objects(self) -> bool:
+        """Whether it names boxes or points, and so suits only records whose image has them."""
+        return bool(self.slots & PLACES)
+
+    @property
+    def suits_all(self) -> bool:
+        """Whether it suits every record of its task, whatever the record's caption is like."""
+        return self.slots <= ALWAYS
 
 
-YES_NO, TRUE_FALSE, CORRECT = ("yes", "no"), ("true", "false"), ("correct", "incorrect")
-ADAPTVIS = (
-    "Determine whether the description about the spatial relationship is correct or not. "
-    "Answer with yes or no: {caption}"
-)
+def _read_table() -> dict[str, Template]:
+    lines = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    found = {}
+    for name, origin, family, task, answers, text in ([cell.strip() for cell in line.split(" | ")] for line in lines):
+        words = () if answers == "-" else tuple(answers.split("/"))
+        source = "AdaptVis, arXiv 2503.01773, VSR prompt" if name == "determine" else SOURCES[origin]
+        found[name] = Template(name, family, task, text, words, source, origin)
+    return found
 
-_ALL = (
-    Template(
-        "question", "question", "statement", "Is the following statement true? {caption} Answer yes or no.", YES_NO
-    ),
-    Template("question-short", "question", "statement", "{caption} Is this true?", YES_NO),
-    Template(
-        "polite", "polite", "statement", "Please look at the picture. {caption} Is this right, yes or no?", YES_NO
-    ),
-    Template("clause", "clause", "statement", "Is it true that {clause}?", YES_NO),
-    Template("clause-polite", "clause", "statement", "Please say yes or no: is it true that {clause}?", YES_NO),
-    Template("true-false", "true-false", "statement", "{caption} True or false?", TRUE_FALSE),
-    Template("true-false-first", "true-false", "statement", "True or false: {caption}", TRUE_FALSE),
-    Template("correct", "correct", "statement", "{caption} Correct or incorrect?", CORRECT),
-    Template("correct-first", "correct", "statement", "Is this statement correct or incorrect? {caption}", CORRECT),
-    Template("determine", "determine", "statement", ADAPTVIS, YES_NO, "AdaptVis, arXiv 2503.01773, VSR prompt"),
-    Template("where", "where", "choice", "Where is the {subject} relative to the {object}? {options}."),
-    Template("which", "which", "choice", "Is the {subject} {options} the {object}?"),
-    Template("pick", "pick", "choice", "Choose {options}: where is the {subject} relative to the {object}?"),
-    Template("relative", "relative", "choice", "Describe where the {subject} is relative to the {object}."),
-    Template("locate", "locate", "locate", "Where is the {subject}?"),
-    Template("locate-cell", "locate", "locate", "Which cell holds the {subject}?"),
-    Template("name", "name", "name", "What is at {cell}?"),
-    Template("name-imperative", "name", "name", "Name the object at {cell}."),
-    Template("count", "count", "count", "How many {noun} are in the picture?"),
-    Template("count-imperative", "count", "count", "Count the {noun} in the picture."),
-    Template("describe", "describe", "caption", "Describe {what}."),
-    Template("describe-polite", "describe", "caption", "Please describe {what} in words."),
-)
 
-TEMPLATES: dict[str, Template] = {template.name: template for template in _ALL}
+TEMPLATES: dict[str, Template] = _read_table()
 """All templates by name."""
+
+SELECTIONS: dict[str, Callable[[Template], bool]] = {
+    "train": lambda template: template.family not in HELD_OUT,
+    "held-out": lambda template: template.family in HELD_OUT,
+    "core": lambda template: template.origin == "core",
+    "own": lambda template: template.origin == "own",
+    "published": lambda template: template.origin == "published",
+    "reconstructed": lambda template: template.origin == "reconstructed",
+}
+"""Names for many templates, which settings may list like those of single ones."""
+
+
+def families(held_out: bool) -> tuple[str, ...]:
+    """Return the families that are kept for evaluation, or the others, in the order of ``TEMPLATES``."""
+    known = dict.fromkeys(template.family for template in TEMPLATES.values())
+    return tuple(family for family in known if (family in HELD_OUT) == held_out)
 
 
 def templates_for(task: str) -> list[str]:
@@ -110,7 +152,27 @@ def templates_for(task: str) -> list[str]:
     return [template.name for template in TEMPLATES.values() if template.task == task]
 
 
-def render(record: Record, template: Template, seed: int) -> Prompt:
+def choose_templates(names: Sequence[str]) -> list[str]:
+    """Return the names of the templates that settings list, in the order of ``TEMPLATES``.
+
+    Args:
+        names: of templates and of ``SELECTIONS``; empty stands for "core".
+
+    Raises:
+        ConfigError: a name is unknown; names the nearest.
+    """
+    chosen: set[str] = set()
+    for name in names or ["core"]:
+        if name in TEMPLATES:
+            chosen.add(name)
+        elif name in SELECTIONS:
+            chosen.update(template.name for template in TEMPLATES.values() if SELECTIONS[name](template))
+        else:
+            raise ConfigError(f"template {name!r} is unknown{nearest(name, [*TEMPLATES, *SELECTIONS])}")
+    return [name for name in TEMPLATES if name in chosen]
+
+
+def render(record: Record, template: Template, seed: int, objects: Sequence[ImageObject] = ()) -> Prompt:
     """Put a record into a template's words.
 
     Args:
@@ -118,120 +180,61 @@ def render(record: Record, template: Template, seed: int) -> Prompt:
         template: an entry of ``TEMPLATES``.
         seed: orders the options of a choice; all records of a group share the order, so that a group's prompts
             differ only where its images do.
+        objects: of the record's image; a template that names boxes needs them.
 
     Raises:
         ConfigError: the template is for another task.
-        ValueError: the record's caption has not the form that the template takes apart.
+        ValueError: the template does not suit the record: the caption has not the form that it takes apart, or the
+            boxes that it names are not known.
     """
     if template.task != record.task:
-        suiting = ", ".join(templates_for(record.task))
+        suiting = ", ".join(name for name in templates_for(record.task) if TEMPLATES[name].origin == "core")
         raise ConfigError(
             f"template {template.name!r} is for {template.task} records, not {record.task}; use {suiting}"
         )
-    options = _options(record, template, seed)
-    text, spans = _fill(template.text, _Slots(record, options))
-    answer = record.answer
-    if record.task == "statement":
-        answer = template.answers[0 if record.answer == "true" else 1]
+    answers = _answers(record, template, seed)
+    text, spans = fill(template.text, Slots(record, answers, objects))
+    if text.count("'s perspective") > 1:
+        raise ValueError("the template names the object twice, and the caption says whose left is meant")
     content = [{"type": "image"}, {"type": "text", "text": text}]
-    return Prompt([{"role": "user", "content": content}], options, answer, spans)
+    return Prompt([{"role": "user", "content": content}], answers.options, answers.right, spans)
 
 
-def sentence(subject: str, relation: str, other: str) -> str:
-    """Return "The <subject> is <relation> the <other>.", without "is" where the relation is a verb."""
-    return f"The {subject} {'' if relation in VERBS else 'is '}{relation} the {other}."
-
-
-def split_caption(caption: str, relation: str) -> tuple[str, str, str]:
-    """Take a relation sentence apart into subject phrase, relation and object phrase, without articles.
-
-    Raises:
-        ValueError: the caption is not such a sentence.
-    """
-    match = _match(caption, relation)
-    if match is None:
-        raise ValueError(f"caption {caption!r} is not of the form 'The A is {relation} the B.'")
-    return (match["subject"], match["relation"], match["object"])
-
-
-def _match(caption: str, relation: str) -> re.Match[str] | None:
-    article = r"(?:(?:the|an|a)\s+)?"
-    between = rf"(?:\s+(?:is|are))?\s+(?P<relation>{re.escape(relation)})\s+"
-    pattern = rf"\s*{article}(?P<subject>\S.*?){between}{article}(?P<object>\S.*?)\s*\.?\s*"
-    return re.fullmatch(pattern, caption, re.IGNORECASE) if relation else None
-
-
-def _options(record: Record, template: Template, seed: int) -> tuple[str, ...]:
+def _answers(record: Record, template: Template, seed: int) -> Answers:
+    """Return the answers, those that a question lists in the order of the record's group."""
+    asked = ""
     if record.task == "statement":
-        return template.answers
-    if record.task == "count":
-        return NUMBERS
-    options = list(record.options)
-    random.Random(f"{seed}/{record.group_id}").shuffle(options)
-    return tuple(options)
+        words, right = template.answers, template.answers[0 if record.answer == "true" else 1]
+    elif record.task == "count":
+        words, right = NUMBERS, record.answer
+    elif "asked" in template.slots:
+        words, right, asked = _two_objects(record, seed)
+    else:
+        words, right = record.options, record.answer
+    if record.task != "choice" and "lettered" not in template.slots:
+        return Answers(words, right, words)
+    shown = list(words)
+    random.Random(f"{seed}/{record.group_id}").shuffle(shown)
+    if "lettered" not in template.slots:
+        return Answers(tuple(shown), right, tuple(shown), asked)
+    letter = dict(zip(shown, LETTERS, strict=False))
+    if right not in letter:
+        raise ValueError(f"the answer {right!r} is none of the options, so it has no letter")
+    options = words if record.task == "statement" else shown
+    return Answers(tuple(letter[word] for word in options), letter[right], tuple(shown), asked)
 
 
-def _fill(text: str, slots: "_Slots") -> tuple[str, dict[str, tuple[int, int]]]:
-    """Return the filled text and the character span of each role's first mention."""
-    filled = ""
-    spans: dict[str, tuple[int, int]] = {}
-    for literal, slot, _, _ in string.Formatter().parse(text):
-        filled += literal
-        for piece, role in getattr(slots, slot)() if slot else ():
-            if role:
-                spans.setdefault(role, (len(filled), len(filled) + len(piece)))
-            filled += piece
-    return filled, spans
+def _two_objects(record: Record, seed: int) -> tuple[tuple[str, str], str, str]:
+    """Ask which of the two objects stands in a relation to the other; return both, the right one and the relation.
 
-
-class _Slots:
-    """What each slot of a template stands for in one record, as segments."""
-
-    def __init__(self, record: Record, shown_options: tuple[str, ...]) -> None:
-        self._record = record
-        self._shown = shown_options
-
-    def caption(self) -> list[Segment]:
-        return list(_segments(self._record.caption, self._record.relation))
-
-    def clause(self) -> list[Segment]:
-        caption = self._record.caption.strip().removesuffix(".")
-        return list(_segments(caption[:1].lower() + caption[1:], self._record.relation))
-
-    def subject(self) -> list[Segment]:
-        if self._record.task == "locate":
-            return [(split_caption(self._record.caption, "at")[0], "subject")]
-        return [(split_caption(self._record.caption, self._record.relation)[0], "subject")]
-
-    def object(self) -> list[Segment]:
-        return [(split_caption(self._record.caption, self._record.relation)[2], "object")]
-
-    def options(self) -> list[Segment]:
-        *first, last = self._shown
-        return [(f"{', '.join(first)} or {last}", "")]
-
-    def cell(self) -> list[Segment]:
-        return [(split_caption(self._record.caption, "at")[2], "object")]
-
-    def noun(self) -> list[Segment]:
-        match = re.fullmatch(r"There (?:is|are) (\w+) (.+?)(?: in the picture)?\.", self._record.caption)
-        if match is None:
-            raise ValueError(f"caption {self._record.caption!r} is not of the form 'There are two cups.'")
-        return [(plural(match[2]) if match[1] == "one" else match[2], "subject")]
-
-    def what(self) -> list[Segment]:
-        if self._record.topic != "relation":
-            return [("the picture", "")]
-        middle: list[Segment] = [(" is relative to the ", "")]
-        return [("where the ", ""), *self.subject(), *middle, *self.object()]
-
-
-def _segments(caption: str, relation: str) -> Iterator[Segment]:
-    match = _match(caption, relation)
-    end = 0
-    for role in ("subject", "relation", "object") if match else ():
-        assert match is not None
-        yield (caption[end : match.start(role)], "")
-        yield (match[role], role)
-        end = match.end(role)
-    yield (caption[end:], "")
+    Of a relation and its inverse the group draws which one is asked for, so that two images that differ in which of
+    the two holds are asked the same.
+    """
+    subject, _, other = split_caption(record.caption, record.relation)
+    inverse = RELATIONS[record.relation].inverse
+    if set(record.options) != {record.relation, inverse} or inverse == record.relation or subject == other:
+        raise ValueError(f"of {subject!r} and {other!r} both may be {record.relation!r} the other")
+    asked = [name for name in sorted({record.relation, str(inverse)}) if name not in VERBS]
+    relation = random.Random(f"{seed}/{record.group_id}/asked").choice(asked)
+    first, last = sorted((subject, other))
+    return (first, last), subject if relation == record.relation else other, relation

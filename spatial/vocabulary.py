@@ -30,9 +30,25 @@ NOUNS = tuple(
 )
 """The 80 object classes of COCO."""
 
-_PLURALS = {"person": "people", "mouse": "mice", "knife": "knives"} | {
-    noun: noun for noun in ("sheep", "skis", "scissors")
-}
+VEHICLES, ANIMALS = NOUNS[1:9], NOUNS[14:24]
+"""COCO's supercategories of what drives, sails or flies, and of animals."""
+
+ALIVE = ("person", *ANIMALS)
+"""Nouns of people and animals."""
+
+PAIRS = ("skis", "scissors")
+"""Nouns that are plural without being several things."""
+
+PARTS = tuple(
+    """armrest, backrest, cab, cap, chimney, door, fin, handle, handlebar, headboard, lever, lid, nozzle, pot, roof,
+    saddle, screen, seat, stand, stem, strap, tank, tap""".replace("\n    ", " ").split(", ")
+)
+"""Parts that scenes show in place and taken off."""
+
+TOOLS = ("arch", "hoop", "cable", "rope", "strap")
+"""Things beyond COCO's classes that a relation needs: to go through, to lie around something, to join two things."""
+
+_PLURALS = {"person": "people", "mouse": "mice", "knife": "knives"} | {noun: noun for noun in ("sheep", *PAIRS)}
 
 _SENTENCES = """There is a an one object in the picture. There are no two objects in the picture. The cup is are red.
 The cup is at. The cup facing. Yes no true false correct incorrect. user: assistant: in words."""
@@ -68,14 +84,19 @@ def split_words(text: str) -> list[str]:
 
 
 def words() -> list[str]:
-    """Return every lower-case word and punctuation mark that records and templates can hold, sorted."""
+    """Return every lower-case word and punctuation mark that records and core templates can hold, sorted.
+
+    A tokenizer that was made of these words fits what was trained with it, so other templates add none.
+    """
     # Templates are put together from this file's words, so they are read here only when asked for.
     from spatial.relations import RELATIONS
     from spatial.templates import TEMPLATES
 
-    templates = [re.sub(r"{\w+}", " ", template.text) for template in TEMPLATES.values()]
-    answers = [answer for template in TEMPLATES.values() for answer in template.answers]
+    core = [template for template in TEMPLATES.values() if template.origin == "core"]
+    templates = [re.sub(r"{\w+}", " ", template.text) for template in core]
+    answers = [answer for template in core for answer in template.answers]
     cells = [f"{axis}{index}" for axis in "xy" for index in range(GRID)]
     nouns = [form for noun in NOUNS for form in (noun, plural(noun))]
-    texts = [*templates, *answers, *cells, *nouns, *RELATIONS, *NUMBERS, *COLOURS, *HEADINGS, _SENTENCES]
+    things = [*nouns, *PARTS, *TOOLS]
+    texts = [*templates, *answers, *cells, *things, *RELATIONS, *NUMBERS, *COLOURS, *HEADINGS, _SENTENCES]
     return sorted({word for text in texts for word in split_words(text)})

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,10 +23,13 @@ import numpy as np
 
 from spatial.dataset import FailedRow, RecordSet
 from spatial.errors import RecordError
-from spatial.records import ImageRow, Record, decode_image, image_id_of
+from spatial.records import ImageObject, ImageRow, Record, decode_image, image_id_of
 from spatial.relations import relation_named
 from spatial.scene import digest
 from spatial.templates import split_caption
+
+SOURCE = "vsr"
+"""The ``source`` of an image that is one of VSR's photos."""
 
 LICENCE = "COCO photo under its Flickr author's licence; VSR annotation Apache-2.0"
 
@@ -89,14 +92,15 @@ def read_vsr(annotations: Path, images: Path, split: str = "zeroshot", part: str
     names = {photo: row.photo for row in rows if (photo := found[row.line]) is not None}
     if not names:
         raise RecordError(
-            f"none of the {len(rows)} photos of {path.name} is in {images}; {_fetch_hint(split, part, Path(images))}"
+            f"none of the {len(rows)} photos of {path.name} is in {images}; {fetch_hint([split], part, Path(images))}"
             "pass the folder that holds COCO's train2017 and val2017 (images.cocodataset.org/zips)"
         )
-    photos = _index_photos(names)
+    photos = index_photos(names)
     records, failed = [], []
-    for row, group_id in zip(rows, _pair_groups(rows, f"vsr/{split}/{part}"), strict=True):
+    for row, group_id in zip(rows, pair_groups(rows, f"vsr/{split}/{part}"), strict=True):
         try:
-            records.append(_record(row, _photo_of(row, found[row.line], photos, Path(images)), group_id, part))
+            own = photo_of(row, found[row.line], photos, Path(images))
+            records.append(statement(row, own, group_id, part))
         except (RecordError, ValueError) as error:
             failed.append(FailedRow(f"{path.name}:{row.line} {row.photo}", str(error)))
     return RecordSet(records, PhotoImages(photo for photo in photos.values() if isinstance(photo, Photo)), failed)
@@ -120,7 +124,7 @@ def annotation_file(annotations: Path, split: str, part: str) -> Path:
         if candidate.is_file():
             return candidate
     raise RecordError(
-        f"no VSR annotation file {candidates[0]} or {candidates[1]}; {_fetch_hint(split, part, annotations)}"
+        f"no VSR annotation file {candidates[0]} or {candidates[1]}; {fetch_hint([split], part, annotations)}"
         "pass a jsonl file, or a folder with data/splits of github.com/cambridgeltl/visual-spatial-reasoning"
     )
 
@@ -163,19 +167,28 @@ class PhotoImages(Mapping[str, ImageRow]):
         self._photos = {photo.image_id: photo for photo in photos}
 
     def __getitem__(self, image_id: str) -> ImageRow:
-        photo = self._photos[image_id]
-        try:
-            data = photo.path.read_bytes()
-        except OSError as error:
-            raise RecordError(f"photo {photo.path} can no longer be read ({error.strerror}); restore it") from error
-        provenance = json.dumps({"file": photo.name})
-        return ImageRow(image_id, data, photo.width, photo.height, "vsr", licence=LICENCE, provenance=provenance)
+        return photo_row(self._photos[image_id])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._photos)
 
     def __len__(self) -> int:
         return len(self._photos)
+
+
+def photo_row(photo: Photo, objects: tuple[ImageObject, ...] = ()) -> ImageRow:
+    """Return a photo as an image of a dataset, with the bytes of its file.
+
+    Raises:
+        RecordError: the file can no longer be read.
+    """
+    try:
+        data = photo.path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"photo {photo.path} can no longer be read ({error.strerror}); restore it") from error
+    provenance = json.dumps({"file": photo.name})
+    size = (photo.width, photo.height)
+    return ImageRow(photo.image_id, data, *size, SOURCE, objects, licence=LICENCE, provenance=provenance)
 
 
 def find_photo(images: Path, row: Row, split: str, part: str) -> Path | None:
@@ -189,11 +202,12 @@ def find_photo(images: Path, row: Row, split: str, part: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _fetch_hint(split: str, part: str, folder: Path) -> str:
-    """Return the start of a mend, the command that fetches a released part; empty for a selection of one's own."""
-    if (split, part) not in RELEASED:
-        return ""
-    return f"run: vsre fetch vsr --split {split} --parts '[{part}]' --out {shlex.quote(str(folder))}; or "
+def fetch_hint(splits: Sequence[str], part: str, folder: Path) -> str:
+    """Return the start of a mend, the command that fetches released parts; empty for a selection of one's own."""
+    out = shlex.quote(str(folder))
+    released = [split for split in splits if (split, part) in RELEASED]
+    commands = [f"vsre fetch vsr --split {split} --parts '[{part}]' --out {out}" for split in released]
+    return f"run: {' && '.join(commands)}; or " if commands else ""
 
 
 def _parse(line: str, number: int, path: Path) -> Row:
@@ -214,19 +228,28 @@ def _parse(line: str, number: int, path: Path) -> Row:
     return row
 
 
-def _photo_of(row: Row, path: Path | None, photos: "Mapping[Path, Photo | RecordError]", images: Path) -> "Photo":
-    """Return a row's photo, or raise why it has none."""
-    if not PHOTO_NAME.fullmatch(row.photo):
-        raise RecordError(f"{row.photo!r} is not a plain file name of a photo; correct the row")
+def photo_of(row: Row, path: Path | None, photos: "Mapping[Path, Photo | RecordError]", images: Path) -> "Photo":
+    """Return a row's photo.
+
+    Raises:
+        RecordError: it has none; says why.
+    """
     if path is None:
-        raise RecordError(f"image {row.photo} is missing under {images}; run 'vsre fetch vsr' for it")
+        raise RecordError(why_missing(row, images))
     photo = photos[path]
     if isinstance(photo, RecordError):
         raise photo
     return photo
 
 
-def _index_photos(names: Mapping[Path, str]) -> "dict[Path, Photo | RecordError]":
+def why_missing(row: Row, images: Path) -> str:
+    """Return why ``find_photo`` finds nothing, with the mend."""
+    if not PHOTO_NAME.fullmatch(row.photo):
+        return f"{row.photo!r} is not a plain file name of a photo; correct the row"
+    return f"image {row.photo} is missing under {images}; run 'vsre fetch vsr' for it"
+
+
+def index_photos(names: Mapping[Path, str]) -> "dict[Path, Photo | RecordError]":
     """Decode every photo once; a broken one maps to its error."""
     paths = sorted(names)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
@@ -243,7 +266,7 @@ def _index_photo(path: Path, name: str) -> "Photo | RecordError":
     return Photo(path, name, image_id_of(np.asarray(image)), image.width, image.height)
 
 
-def _pair_groups(rows: list[Row], prefix: str) -> list[str]:
+def pair_groups(rows: Sequence[Row], prefix: str) -> list[str]:
     """Return a group per row: the k-th true and the k-th false row of one caption share one."""
     seen: dict[tuple[str, bool], int] = defaultdict(int)
     groups = []
@@ -253,7 +276,19 @@ def _pair_groups(rows: list[Row], prefix: str) -> list[str]:
     return groups
 
 
-def _record(row: Row, photo: Photo, group_id: str, part: str) -> Record:
+def statement(row: Row, photo: Photo, group_id: str, part: str, places: tuple[int, int] = (-1, -1)) -> Record:
+    """Return a row as a statement about its photo.
+
+    Args:
+        row: of an annotation file.
+        photo: the row's.
+        group_id: see ``pair_groups``.
+        part: "train", "dev" or "test".
+        places: where subject and object are among the image's objects; -1 where that is not known.
+
+    Raises:
+        ValueError: the relation is unknown, or the caption does not say it of two things.
+    """
     relation_named(row.relation)
     subject, _, other = split_caption(row.caption, row.relation)
     answer = "true" if row.truth else "false"
@@ -265,6 +300,8 @@ def _record(row: Row, photo: Photo, group_id: str, part: str) -> Record:
         topic="relation",
         caption=row.caption,
         answer=answer,
+        subject=places[0],
+        object=places[1],
         relation=row.relation,
         concepts=(subject.lower(), other.lower()),
         split=part,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from spatial.files import atomic, write_json
+from spatial.files import atomic, atomic_folder, write_json
 
 
 def test_json_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -30,3 +30,34 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path
         raise OSError("No space left on device")
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_writers_of_one_file_do_not_meet_though_their_process_numbers_are_equal(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.json"
+    with atomic(path) as first, atomic(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    (tmp_path / ".new.partial").mkdir()
+    (tmp_path / ".new.partial" / "left by a kill").touch()
+    with pytest.raises(OSError, match="No space left"), atomic_folder(path) as temporary:
+        (temporary / "half").touch()
+        raise OSError("No space left on device")
+    assert not list(tmp_path.iterdir())
+    with atomic_folder(path) as temporary:
+        (temporary / "part").touch()
+        assert not path.exists()
+    assert [found.name for found in tmp_path.rglob("*")] == ["new", "part"]
+
+
+def test_a_folder_that_holds_something_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    with pytest.raises(OSError), atomic_folder(tmp_path / "full"):
+        pass
+    assert [found.name for found in tmp_path.rglob("*")] == ["full", "mine"]

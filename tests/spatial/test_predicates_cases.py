@@ -87,7 +87,6 @@ FALSE = [
     ("near", at(CUP, 1), at(CUP, 0)),
     ("far from", at(BOX, 0.6), at(BOX, 0)),
     ("next to", at(CUP, 0.3, 0, 0.7), at(TABLE, 0)),
-    ("away from", at(CAR, 1.3, 0, yaw=270), at(BOX, 0)),
     ("alongside", at(BENCH, 0, 1.0, yaw=90), at(BENCH, 0)),
     ("parallel to", at(BENCH, 0, 2, yaw=85), at(BENCH, 0)),
     ("perpendicular to", at(BENCH, 0, 1, yaw=5), at(BENCH, 0)),
@@ -140,6 +139,26 @@ def test_a_separator_makes_across(relation: str) -> None:
     assert answer(relation, a, b) is None
     assert answer(relation, a, b, at(TABLE, 0)) is True
     assert answer(relation, at(CAR, -1.2, yaw=90), at(CAR, 1.2, yaw=270)) is True
+
+
+@pytest.mark.parametrize("relation", ["across from", "opposite to"])
+def test_side_by_side_is_not_across_even_along_a_table(relation: str) -> None:
+    a, b, table = at(BOX, -0.3, -0.8), at(BOX, 0.3, -0.8), at(TABLE, 0)
+    assert answer(relation, a, b, table) is False
+    cars = at(CAR, -0.45, -1, yaw=180), at(CAR, 0.45, -1, yaw=180)
+    assert answer(relation, *cars, table) is False
+    assert answer(relation, at(CAR, -1.2, yaw=90), at(CAR, 1.2, yaw=90), at(TABLE, 0, 3)) is False
+
+
+@pytest.mark.parametrize("between", [at(CUP, 0), at(TABLE, -0.9), at(TABLE, 0, 0.35)])
+def test_what_is_small_or_off_the_middle_leaves_across_undecided(between: ObjectSpec) -> None:
+    assert answer("across from", at(BOX, -1.6), at(BOX, 1.6), between) is None
+
+
+def test_only_what_is_clearly_longer_than_wide_has_a_direction() -> None:
+    stubby = replace(BENCH, size=(0.6, 0.4, 0.5))
+    assert answer("parallel to", at(BENCH, 0, 1), at(BENCH, 0)) is True
+    assert answer("parallel to", at(stubby, 0, 1), at(BENCH, 0)) is None
 
 
 def test_frames_agree_for_a_car_that_faces_the_viewer() -> None:

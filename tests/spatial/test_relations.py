@@ -6,6 +6,7 @@ import pytest
 
 from spatial.observation import Observation, Seen
 from spatial.predicates import PREDICATES, holds
+from spatial.predicates_ambiguous import AMBIGUOUS
 from spatial.relations import CATEGORIES, RELATIONS, relation_named
 
 
@@ -27,7 +28,7 @@ def test_classes_have_the_sizes_of_the_taxonomy() -> None:
 
 
 def test_exactly_the_exact_relations_have_predicates() -> None:
-    assert set(PREDICATES) == {name for name, relation in RELATIONS.items() if relation.render_class in "EF"}
+    assert set(PREDICATES) == {name for name, relation in RELATIONS.items() if relation.render_class in "EFM"}
 
 
 def test_names_in_the_table_are_relations() -> None:
@@ -58,7 +59,13 @@ def test_closure_rules_of_the_taxonomy() -> None:
 
 
 def test_only_refused_relations_give_a_reason() -> None:
-    assert {name for name, relation in RELATIONS.items() if relation.refused} == {"down", "congruent"}
+    assert {name for name, relation in RELATIONS.items() if relation.refused} == {"down", "congruent", "consists of"}
+
+
+def test_every_ambiguous_relation_has_a_convention_or_a_reason() -> None:
+    ambiguous = {name for name, relation in RELATIONS.items() if relation.render_class == "A"}
+    assert set(AMBIGUOUS) | {"consists of"} == ambiguous
+    assert not set(AMBIGUOUS) & set(PREDICATES)
 
 
 def test_an_unknown_relation_names_the_nearest() -> None:
@@ -66,7 +73,9 @@ def test_an_unknown_relation_names_the_nearest() -> None:
         relation_named("left off")
 
 
-@pytest.mark.parametrize(("relation", "reason"), [("inside", "cavity"), ("past", "still"), ("down", "two rows")])
+@pytest.mark.parametrize(
+    ("relation", "reason"), [("down", "two rows"), ("congruent", "ungrammatical"), ("consists of", "has as a part")]
+)
 def test_a_relation_without_predicate_says_why(relation: str, reason: str) -> None:
     nothing = Observation((Seen("cup", (0, 0, 1, 1)), Seen("book", (2, 0, 3, 1))), 4, 4)
     with pytest.raises(ValueError, match=reason):

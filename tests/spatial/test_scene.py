@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatial.observation import observe, pose_of
-from spatial.scene import Camera, Light, ObjectSpec, Scene, mirror
+from spatial.scene import MECHANISM, Camera, Light, ObjectSpec, Scene, mirror
 
 NUMBERS = st.floats(-5, 5, allow_nan=False)
 VECTORS = st.tuples(NUMBERS, NUMBERS, NUMBERS)
@@ -23,6 +23,11 @@ OBJECTS = st.builds(
     long_axis=st.integers(-1, 1),
     top=NUMBERS,
     under=NUMBERS,
+    mesh=st.sampled_from(("", "cup/handle")),
+    cavity=st.one_of(st.just(()), st.tuples(*[NUMBERS] * 6)),
+    opening=st.sampled_from(("", "top", "ring")),
+    path=st.lists(VECTORS, max_size=3).map(tuple),
+    joins=st.lists(st.integers(0, 3), max_size=2).map(tuple),
 )
 SCENES = st.builds(
     Scene,
@@ -46,6 +51,13 @@ def test_the_hash_is_the_same_in_every_process() -> None:
     assert Scene((cup,)).scene_id == "a97b5130334ea8c1518677892a0cb812"
 
 
+def test_what_a_scene_does_not_use_is_not_in_its_json() -> None:
+    cup = ObjectSpec("cup", "red", (0.1, 0.2, 0.0), (0.1, 0.1, 0.12))
+    plain, tied = Scene((cup,)).canonical_json(), Scene((replace(cup, joins=(1,)),)).canonical_json()
+    assert not [name for name in MECHANISM if name in plain]
+    assert [name for name in MECHANISM if name in tied] == ["joins"]
+
+
 @given(SCENES, st.integers(0, 2**63))
 def test_every_scene_has_its_own_hash(scene: Scene, seed: int) -> None:
     assert (replace(scene, seed=seed).scene_id == scene.scene_id) == (seed == scene.seed)
@@ -55,7 +67,8 @@ def test_every_scene_has_its_own_hash(scene: Scene, seed: int) -> None:
 def test_mirroring_twice_is_nothing(scene: Scene) -> None:
     back = mirror(mirror(scene))
     assert all(math.isclose(a.yaw, b.yaw, abs_tol=1e-9) for a, b in zip(scene.objects, back.objects, strict=True))
-    assert [spec.position for spec in back.objects] == [spec.position for spec in scene.objects]
+    for name in ("position", "cavity", "path"):
+        assert [getattr(spec, name) for spec in back.objects] == [getattr(spec, name) for spec in scene.objects]
 
 
 def test_a_mirrored_scene_is_seen_mirrored() -> None:

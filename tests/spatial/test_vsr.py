@@ -190,9 +190,17 @@ def test_released_files_read_completely(split: str, part: str, caplog: pytest.Lo
         assert set(split_words(row.caption)) <= known
 
 
+def test_the_mend_fetches_every_released_part_and_nothing_for_ones_own() -> None:
+    assert vsr.fetch_hint(["random", "mine", "zeroshot"], "train", Path("d")) == (
+        "run: vsre fetch vsr --split random --parts '[train]' --out d && "
+        "vsre fetch vsr --split zeroshot --parts '[train]' --out d; or "
+    )
+    assert vsr.fetch_hint(["mine"], "train", Path("d")) == ""
+
+
 @pytest.mark.skipif(not RELEASED_FILES, reason="set VSR_ANNOTATIONS to a folder with VSR's split files")
 def test_zero_shot_test_has_its_520_opposite_pairs() -> None:
     rows = read_rows(annotation_file(Path(RELEASED_FILES), "zeroshot", "test"), "zeroshot", "test")
-    sizes = Counter(vsr._pair_groups(rows, "vsr/zeroshot/test"))
+    sizes = Counter(vsr.pair_groups(rows, "vsr/zeroshot/test"))
     assert Counter(sizes.values()) == {2: 520, 1: 182}
-    assert render(vsr._record(rows[0], vsr.Photo(Path(), "", "", 1, 1), "", "test"), TEMPLATES["determine"], 0).spans
+    assert render(vsr.statement(rows[0], vsr.Photo(Path(), "", "", 1, 1), "", "test"), TEMPLATES["determine"], 0).spans
