@@ -1,6 +1,20 @@
-"""Parametric objects: sixteen COCO nouns as triangle meshes built from code, nothing to download."""
+"""Parametric objects: COCO nouns as triangle meshes built from code, nothing to download; and meshes of users."""
 
-from datagen.assets.catalogue import ASSETS, Asset, asset, toy_size, unit_mesh
+from datagen.assets.asset import Asset, Cavity
+from datagen.assets.catalogue import ASSETS, CORE, LIBRARY, asset, mesh_of, part_box, part_keys, toy_size, unit_mesh
 from datagen.assets.palette import COLOURS
 
-__all__ = ["ASSETS", "COLOURS", "Asset", "asset", "toy_size", "unit_mesh"]
+__all__ = [
+    "ASSETS",
+    "COLOURS",
+    "CORE",
+    "LIBRARY",
+    "Asset",
+    "Cavity",
+    "asset",
+    "mesh_of",
+    "part_box",
+    "part_keys",
+    "toy_size",
+    "unit_mesh",
+]

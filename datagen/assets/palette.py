@@ -2,6 +2,9 @@
 
 A face names a slot, not a colour: ``MAIN`` and its two shades take the object's colour word, all other slots are
 fixed and muted, so that the word describes the largest part of what is seen and nothing else competes with it.
+A mesh from a file may have colours of its own; such a slot is the colour itself.
+
+Shapes: F faces.
 """
 
 import numpy as np
@@ -39,6 +42,29 @@ FIXED: tuple[Colour, ...] = (
     (0.78, 0.60, 0.58),
 )
 COAL, GREY, STEEL, GLASS, PAPER, WOOD, LEAF, SOIL, LAMP, TAIL_LAMP, SCREEN, SKIN = range(3, 3 + len(FIXED))
+
+
+OWN = 1 << 24
+"""A slot from here on is a colour of its own: ``OWN`` + 65536 red + 256 green + blue, each in 0..255."""
+
+
+def own_slots(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the slots of (F, 3) RGB colours."""
+    red, green, blue = colours.astype(np.int64).T
+    return OWN + (red << 16) + (green << 8) + blue
+
+
+def paint(word: str, slots: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return (F, 3) RGB in 0..1 of faces with these slots on an object of this colour.
+
+    Raises:
+        ConfigError: the colour word is unknown.
+    """
+    own = slots >= OWN
+    painted = slot_colours(word)[np.where(own, 0, slots)]
+    if own.any():
+        painted[own] = np.stack([slots[own] >> shift & 255 for shift in (16, 8, 0)], 1) / np.float32(255)
+    return painted
 
 
 def slot_colours(word: str) -> NDArray[np.float32]:

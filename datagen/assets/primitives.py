@@ -21,11 +21,17 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles with a colour slot each: vertices (V, 3) metres, faces (F, 3) indices, slots (F,) indices."""
+    """Triangles: vertices (V, 3) metres, faces (F, 3) indices, and of each face its colour slot and its part.
+
+    Attributes:
+        slots: (F,) indices of paint slots.
+        parts: (F,) names such as "wheel"; empty for the body.
+    """
 
     vertices: Points
     faces: NDArray[np.int64]
     slots: NDArray[np.int64]
+    parts: NDArray[np.str_]
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> "Mesh":
         """Return the mesh shifted by metres along each axis."""
@@ -48,6 +54,10 @@ class Mesh:
         """Return the mesh with every face in one colour slot."""
         return replace(self, slots=np.full(len(self.faces), slot))
 
+    def named(self, part: str) -> "Mesh":
+        """Return the mesh with every face belonging to one named part."""
+        return replace(self, parts=np.full(len(self.faces), part))
+
     def mirrored_pair(self) -> "Mesh":
         """Return the mesh together with its left-right mirror image (x -> -x)."""
         return join(self, self.scaled(x=-1.0))
@@ -60,7 +70,15 @@ def join(*parts: Mesh) -> Mesh:
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([part.faces + offset for part, offset in zip(parts, offsets, strict=True)]),
         np.concatenate([part.slots for part in parts]),
+        np.concatenate([part.parts for part in parts]),
     )
+
+
+def fitted(mesh: Mesh) -> Points:
+    """Return the vertices (V, 3) moved and stretched to the unit box: x, y in -0.5..0.5, z in 0..1."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    unit: Points = (mesh.vertices - low) / (high - low) - np.array([0.5, 0.5, 0.0])
+    return unit
 
 
 def outward(mesh: Mesh) -> Mesh:
@@ -90,7 +108,7 @@ def loft(rings: Sequence[Points], slot: int = 0) -> Mesh:
     faces = np.concatenate(parts)
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     faces = faces[(np.cross(b - a, c - a) ** 2).sum(1) > 1e-24]
-    return outward(Mesh(vertices, faces, np.full(len(faces), slot)))
+    return outward(Mesh(vertices, faces, np.full(len(faces), slot), np.full(len(faces), "")))
 
 
 def circle(radius: float, segments: int, z: float = 0.0) -> Points:
@@ -113,7 +131,7 @@ def taper(
     high = np.column_stack([corners * np.array(top) + np.array([0.0, shift]), np.full(4, height)])
     quads = [(0, 3, 2, 1), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7)]
     faces = np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))])
-    return Mesh(np.concatenate([low, high]), faces, np.full(12, slot))
+    return Mesh(np.concatenate([low, high]), faces, np.full(12, slot), np.full(12, ""))
 
 
 def rounded_box(
@@ -205,7 +223,7 @@ def torus(
     b = (around[:, None] + 1) % segments * sides + across
     c, d = np.roll(b, -1, axis=1), np.roll(a, -1, axis=1)
     faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
-    return outward(Mesh(grid.reshape(-1, 3), faces, np.full(len(faces), slot)))
+    return outward(Mesh(grid.reshape(-1, 3), faces, np.full(len(faces), slot), np.full(len(faces), "")))
 
 
 def extrude(outline: Sequence[tuple[float, float]], width: float, slot: int = 0) -> Mesh:
@@ -221,7 +239,7 @@ def extrude(outline: Sequence[tuple[float, float]], width: float, slot: int = 0)
     after = (here + 1) % count
     sides = [np.column_stack([here, after, after + count]), np.column_stack([here, after + count, here + count])]
     faces = np.concatenate([cap[:, ::-1], cap + count, *sides])
-    mesh = Mesh(np.concatenate([left, right]), faces, np.full(len(faces), slot))
+    mesh = Mesh(np.concatenate([left, right]), faces, np.full(len(faces), slot), np.full(len(faces), ""))
     return outward(mesh)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datagen.assets import ASSETS, COLOURS, primitives, toy_size, unit_mesh
+from datagen.assets import ASSETS, COLOURS, LIBRARY, primitives, toy_size, unit_mesh
 from datagen.assets.primitives import Mesh
 from datagen.backdrop import Rays
 from datagen.rasterise import fragments, nearest
@@ -63,12 +63,13 @@ def test_primitives_are_closed_with_outward_faces(name: str) -> None:
     assert _open_edges(mesh) == 0
 
 
-def test_the_catalogue_has_sixteen_objects_of_about_three_hundred_triangles_or_more() -> None:
-    assert len(ASSETS) == 16
-    assert np.median([len(unit_mesh(name).slots) for name in ASSETS]) >= 300
+def test_objects_have_about_three_hundred_triangles_or_more() -> None:
+    """As many as ``benchmarks/rendering.py`` promises to draw."""
+    for objects in (ASSETS, LIBRARY):
+        assert np.median([len(unit_mesh(name).slots) for name in objects]) >= 300
 
 
-@pytest.mark.parametrize("name", ASSETS)
+@pytest.mark.parametrize("name", LIBRARY)
 def test_mesh_bounds_are_the_declared_size(name: str) -> None:
     size = (0.7, 1.3, 0.4)
     corners = stage(Scene((ObjectSpec(name, "red", (2.0, -1.0, 0.5), size),))).corners
@@ -77,19 +78,7 @@ def test_mesh_bounds_are_the_declared_size(name: str) -> None:
     np.testing.assert_allclose(low, (2.0 - 0.35, -1.0 - 0.65, 0.5), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ASSETS)
-def test_realistic_size_keeps_the_builders_proportions(name: str) -> None:
-    vertices = ASSETS[name].builder().vertices
-    stretch = (vertices.max(0) - vertices.min(0)) / np.array(ASSETS[name].size)
-    assert stretch.max() / stretch.min() < 1.06
-
-
-@pytest.mark.parametrize("name", ASSETS)
-def test_every_part_is_closed(name: str) -> None:
-    assert _open_edges(ASSETS[name].builder()) == 0
-
-
-@pytest.mark.parametrize("name", ASSETS)
+@pytest.mark.parametrize("name", LIBRARY)
 @pytest.mark.parametrize("yaw", [0, 115, 230])
 def test_no_face_is_seen_from_behind(name: str, yaw: float) -> None:
     """From outside a closed object the nearest face always looks at the viewer, so culling the others loses nothing."""
@@ -101,16 +90,16 @@ def test_no_face_is_seen_from_behind(name: str, yaw: float) -> None:
     assert (back > front * 1.0001).sum() <= 0.004 * (front > 0).sum()
 
 
-@pytest.mark.parametrize("name", ASSETS)
+@pytest.mark.parametrize("name", LIBRARY)
 def test_normals_point_with_their_faces(name: str) -> None:
-    mesh = unit_mesh(name)
-    a, b, c = (mesh.corners[:, corner].T for corner in range(3))
+    mesh, size = unit_mesh(name), np.array(LIBRARY[name].size)
+    a, b, c = (mesh.corners[:, corner].T * size for corner in range(3))
     flat = np.cross(b - a, c - a)
     for corner in range(3):
-        assert ((mesh.normals[:, corner].T * flat).sum(1) > 0).all()
+        assert ((mesh.normals[:, corner].T / size * flat).sum(1) > 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name, asset in ASSETS.items() if asset.has_front])
+@pytest.mark.parametrize("name", [name for name, asset in LIBRARY.items() if asset.has_front])
 def test_front_and_back_look_different(name: str) -> None:
     front, back = render(_portrait(name, 0)), render(_portrait(name, 180))
     both = (front.ids == 0) & (back.ids == 0)
@@ -118,18 +107,8 @@ def test_front_and_back_look_different(name: str) -> None:
     assert difference > 8 or both.sum() < 0.8 * (front.ids == 0).sum()
 
 
-@pytest.mark.parametrize("name", [name for name, asset in ASSETS.items() if asset.top >= 0])
-def test_the_declared_support_surface_is_there(name: str) -> None:
-    """Looking straight down on the middle of the object, the highest surface is the declared one."""
-    mesh = unit_mesh(name)
-    x, y = (mesh.corners[0] + 0.5) * 64, (mesh.corners[1] + 0.5) * 64
-    height = _nearness(x.astype(np.float64), 64 - y.astype(np.float64), mesh.corners[2].astype(np.float64) + 1, 64)
-    middle = height.reshape(64, 64)[30:38, 26:38] - 1
-    assert np.median(middle[middle > 0]) == pytest.approx(ASSETS[name].top, abs=0.05)
-
-
 def test_toy_sizes_keep_proportions_and_fit_one_picture() -> None:
-    for name, asset in ASSETS.items():
+    for name, asset in LIBRARY.items():
         ratio = np.array(toy_size(name)) / np.array(asset.size)
         assert ratio.max() == pytest.approx(ratio.min())
     assert 0.3 <= max(toy_size("cup")) <= 0.4
@@ -140,7 +119,7 @@ def test_toy_sizes_keep_proportions_and_fit_one_picture() -> None:
 def test_small_things_fit_on_and_under_furniture(small: str) -> None:
     width, depth, height = toy_size(small)
     table = toy_size("dining table")
-    assert height < ASSETS["dining table"].under * table[2]
+    assert height < LIBRARY["dining table"].under * table[2]
     for support in ("dining table", "bench", "chair", "couch"):
         assert width < toy_size(support)[0] and depth < toy_size(support)[1]
 
