@@ -35,7 +35,7 @@ class ShadowMap:
         across: (3,) factors and offset, world -> texel column.
         down: the same for the texel row.
         toward: the same for nearness, in metres.
-        bias: metres by which a caster must be nearer.
+        bias: metres by which a caster must be nearer, the width of a texel.
     """
 
     texels: Image
@@ -44,12 +44,27 @@ class ShadowMap:
     toward: tuple[float, float, float, float]
     bias: float
 
-    def lit(self, x: Image, y: Image, z: Image | float) -> Image:
-        """Return 1 where world points (broadcastable metres) see the light, else 0."""
-        column = np.clip(_affine(self.across, x, y, z), 0, RESOLUTION - 1).astype(np.int32)
-        row = np.clip(_affine(self.down, x, y, z), 0, RESOLUTION - 1).astype(np.int32)
-        caster = self.texels[row * RESOLUTION + column]
-        lit: Image = (caster <= _affine(self.toward, x, y, z) + np.float32(self.bias)).astype(np.float32)
+    def lit(self, x: Image, y: Image, z: Image | float, softness: float = 0.0) -> Image:
+        """Return 1 where world points (broadcastable metres) see the light, else 0.
+
+        With ``softness`` the edge of a shadow is a ramp of that many metres to either side: the mean of five samples.
+        """
+        column, row = _affine(self.across, x, y, z), _affine(self.down, x, y, z)
+        nearness = _affine(self.toward, x, y, z) + np.float32(self.bias)
+        lit = self._lit(column, row, nearness)
+        if softness <= 0:
+            return lit
+        spread = softness / self.bias
+        nearness += np.float32(0.5 * softness)
+        for across, down in ((1.0, 0.4), (-0.4, 1.0), (-1.0, -0.4), (0.4, -1.0)):
+            lit += self._lit(column + np.float32(across * spread), row + np.float32(down * spread), nearness)
+        lit *= np.float32(0.2)
+        return lit
+
+    def _lit(self, column: Image, row: Image, nearness: Image) -> Image:
+        columns = np.clip(column, 0, RESOLUTION - 1).astype(np.int32)
+        rows = np.clip(row, 0, RESOLUTION - 1).astype(np.int32)
+        lit: Image = (self.texels[rows * RESOLUTION + columns] <= nearness).astype(np.float32)
         return lit
 
 
