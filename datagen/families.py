@@ -1,6 +1,7 @@
 """Ways of placing two objects, and of changing exactly one thing about the placement.
 
-A family returns two placements of the same two objects. In the first a relation holds by construction and its
+A family returns two placements of the same objects: the two that are named, then any that go with them (further
+copies of one, a rope). In the first a relation holds by construction and its
 counterpart does not; in the second it is the other way round. Predicates decide afterwards whether that is so:
 a family only has to succeed often, never to be trusted.
 
@@ -13,11 +14,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from datagen.assets import COLOURS
+from datagen.surface import gap_along_x
+from spatial.geometry import half_extent
+from spatial.observation import pose_of
 from spatial.scene import ObjectSpec
 
 Pair = tuple[ObjectSpec, ObjectSpec]
-Placements = tuple[Pair, Pair]
+Placement = tuple[ObjectSpec, ...]
+Placements = tuple[Placement, Placement]
 Rng = np.random.Generator
+Place = Callable[[Rng, ObjectSpec, ObjectSpec], Placements | None]
+"""Draws the two placements of a pair, or none where the two cannot be placed so."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +33,30 @@ class Family:
     """A placing function and what it asks of the two assets.
 
     Attributes:
-        place: draws the two placements.
+        place: draws the two placements of the two named objects, and of a third that is named or brought.
         change: name of the counterfactual, stored with every record of the second scene.
-        needs: requirements among "a front", "b front", "a long", "b long", "b top",
-            "a fits" (on b), "a small", "b small", "a under b".
+        needs: requirements on a and b, by the names of ``datagen.needs``.
         lean: whether headings should stay near the viewer, so that viewer and intrinsic frames agree.
+        meets: which of the two placements (0, 1) let boxes share space by design.
+        close: whether to look from as near as the objects allow; what matters is smaller than a whole object.
+        overhead: whether to look down steeply, into things and over the nearest of several.
+        shown: share of a named object that must be visible.
+        brings: nouns of which one is the third object, though no sentence is about it.
     """
 
-    place: Callable[[Rng, ObjectSpec, ObjectSpec], Placements]
+    place: Callable[..., Placements | None]
     change: str
     needs: tuple[str, ...] = ()
     lean: bool = False
+    meets: tuple[int, ...] = ()
+    close: bool = False
+    overhead: bool = False
+    shown: float = 0.35
+    brings: tuple[str, ...] = ()
+
+
+MOST_SLACK = 0.15
+"""Boxes of things that touch may overlap by this share of the narrower one, where a ball meets a cone."""
 
 
 def reach(a: ObjectSpec, b: ObjectSpec) -> float:
@@ -58,15 +79,32 @@ def turned(spec: ObjectSpec, yaw: float) -> ObjectSpec:
     return replace(spec, yaw=round(yaw % 360, 2))
 
 
+def scaled(spec: ObjectSpec, factor: float) -> ObjectSpec:
+    """Scale an object, with the heights of its support surface and of the clear space below it."""
+    width, depth, height = (round(extent * factor, 4) for extent in spec.size)
+    top = round(spec.top * factor, 4) if spec.top >= 0 else -1.0
+    return replace(spec, size=(width, depth, height), top=top, under=round(spec.under * factor, 4))
+
+
 def yaw_towards(origin: ObjectSpec, target: ObjectSpec) -> float:
     """Heading in degrees that looks from one object's centre to another's."""
     dx, dy = target.position[0] - origin.position[0], target.position[1] - origin.position[1]
     return math.degrees(math.atan2(dx, -dy))
 
 
+def other_colour(rng: Rng, *specs: ObjectSpec) -> str:
+    """Draw a colour word that none of the objects has."""
+    return str(rng.choice(sorted(set(COLOURS) - {spec.colour for spec in specs})))
+
+
 def swap_places(a: ObjectSpec, b: ObjectSpec) -> Pair:
     """Exchange the floor positions of two objects, each keeping its own height and heading."""
     return at(a, b.position[0], b.position[1], a.position[2]), at(b, a.position[0], a.position[1], b.position[2])
+
+
+def _square(spec: ObjectSpec) -> float:
+    """The nearer of 0 and 180 degrees to an object's yaw: turned to the viewer, or from him."""
+    return 180.0 if 90 < spec.yaw % 360 < 270 else 0.0
 
 
 def lateral(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
@@ -80,7 +118,7 @@ def lateral(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
 def lateral_close(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
     """Side by side with a small gap; then the two exchange places."""
     spread = (a.size[0] + b.size[0]) / 2 + rng.uniform(0.05, 0.25)
-    a, b = turned(a, rng.uniform(-12, 12)), turned(b, rng.uniform(-12, 12))
+    a, b = (turned(spec, _square(spec) + rng.uniform(-12, 12)) for spec in (a, b))
     middle, y = rng.uniform(-0.35, 0.35), rng.uniform(-0.4, 0.5)
     first = at(a, middle - spread / 2, y), at(b, middle + spread / 2, y + rng.uniform(-0.08, 0.08))
     return first, swap_places(*first)
@@ -138,8 +176,13 @@ def stack(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
 def under_table(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
     """On the surface of a table or bench; then on the floor beneath it."""
     b = at(b, rng.uniform(-0.5, 0.5), rng.uniform(0.0, 0.4))
-    top = _resting(rng, a, b, 0.3)
-    return (top, b), (at(a, top.position[0], top.position[1]), b)
+    top = _resting(rng, scaled(a, min(1.0, under_scale(a, b))), b, 0.3)
+    return (top, b), (at(top, top.position[0], top.position[1]), b)
+
+
+def under_scale(a: ObjectSpec, b: ObjectSpec) -> float:
+    """Return how many times as large ``a`` may be to fit under ``b``."""
+    return min(0.95 * b.under / a.size[2], 0.8 * max(b.size[:2]) / max(a.size[:2]))
 
 
 def edge(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
@@ -151,8 +194,8 @@ def edge(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
     return (rim, b), (_resting(rng, a, b, 0.06), b)
 
 
-def contact(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-    """Side faces in contact; then pulled a little apart along the same line."""
+def contact(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements | None:
+    """Side faces in contact, so that no gap is seen; then pulled a little apart along the same line."""
     heading = 0.0 if rng.random() < 0.5 else 180.0
     a, b = turned(a, heading), turned(b, heading)
     sign, distance = (1 if rng.random() < 0.5 else -1), (a.size[0] + b.size[0]) / 2
@@ -160,21 +203,32 @@ def contact(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
     apart = distance + diagonal(a, b) * rng.uniform(0.35, 0.7)
     shift = rng.uniform(-0.05, 0.05)
     touching = at(a, b.position[0] + sign * (distance + 0.004), b.position[1] + shift)
+    gap = gap_along_x(touching, b)
+    if gap > MOST_SLACK * min(a.size[0], b.size[0]):
+        return None
+    touching = at(touching, touching.position[0] - sign * (gap - 0.002), touching.position[1])
     return (touching, b), (at(a, b.position[0] + sign * apart, b.position[1] + shift), b)
 
 
-def near_far(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-    """A short way apart; then at the other end of the stage."""
-    sign = 1 if rng.random() < 0.5 else -1
-    b = at(b, sign * rng.uniform(0.8, 1.1), rng.uniform(-0.3, 0.7))
-    unit = diagonal(a, b)
-    bearing = math.radians(90 + sign * rng.uniform(50, 130))
-    close, distant = reach(a, b) + unit * rng.uniform(0.05, 0.22), reach(a, b) + unit * rng.uniform(2.7, 3.9)
+def near_far(least: float) -> Place:
+    """Build "a short way apart; then over ``least`` mean diagonals apart", of two things about as large."""
 
-    def along(distance: float) -> ObjectSpec:
-        return at(a, b.position[0] + math.cos(bearing) * distance, b.position[1] + math.sin(bearing) * distance)
+    def place(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
+        sign = 1 if rng.random() < 0.5 else -1
+        size = rng.uniform(0.42, 0.5)
+        a, b = (scaled(spec, size * rng.uniform(0.9, 1.1) / math.hypot(*spec.size)) for spec in (a, b))
+        b = at(b, sign * rng.uniform(0.7, 1.0), rng.uniform(-0.2, 0.5))
+        bearing = math.radians(90 + sign * rng.uniform(60, 120))
+        direction, unit = (math.cos(bearing), math.sin(bearing)), diagonal(a, b)
+        touch = half_extent(pose_of(a), direction) + half_extent(pose_of(b), direction)
 
-    return (along(close), b), (along(distant), b)
+        def along(gap: float) -> ObjectSpec:
+            distance = touch + gap * unit
+            return at(a, b.position[0] + direction[0] * distance, b.position[1] + direction[1] * distance)
+
+        return (along(rng.uniform(0.06, 0.25)), b), (along(least + rng.uniform(0.05, 0.25)), b)
+
+    return place
 
 
 def beside_away(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
@@ -183,7 +237,8 @@ def beside_away(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
     b = at(b, sign * rng.uniform(0.5, 0.9), rng.uniform(-0.2, 0.5))
     # A looks slightly to the far side: what faces another thing is hardly away from it.
     a, b = turned(a, -sign * rng.uniform(3, 25)), turned(b, rng.uniform(-8, 8))
-    unit, touch = diagonal(a, b), (a.size[0] + b.size[0]) / 2
+    across = (1.0, 0.0)
+    unit, touch = diagonal(a, b), half_extent(pose_of(a), across) + half_extent(pose_of(b), across)
     y = b.position[1] + rng.uniform(-0.04, 0.04)
     close, distant = touch + unit * rng.uniform(0.03, 0.12), touch + unit * rng.uniform(1.35, 2.2)
     return (at(a, b.position[0] - sign * close, y), b), (at(a, b.position[0] - sign * distant, y), b)
@@ -192,7 +247,8 @@ def beside_away(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
 def heading(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
     """Front towards the other object; then turned round."""
     distance = reach(a, b) + diagonal(a, b) * rng.uniform(0.4, 1.0)
-    bearing = math.radians(rng.uniform(0, 360))
+    # Seen from the side: from straight behind, a back and a front look alike.
+    bearing = math.radians(rng.uniform(-50, 50) + 180 * int(rng.integers(2)))
     dx, dy = math.cos(bearing) * distance / 2, math.sin(bearing) * distance / 2
     y = rng.uniform(0.0, 0.3)
     a, b = at(a, -dx, y - dy), at(b, dx, y + dy)

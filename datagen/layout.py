@@ -1,19 +1,21 @@
 """Fill the stage of a scene: objects as their assets declare them, camera, light, floor, and bystanders.
 
-Nothing here knows of relations, apart from what a family of placements demands of its two nouns.
+Nothing here knows of relations.
 """
 
 import math
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
-from datagen.assets import ASSETS, toy_size
+from datagen.assets import asset, toy_size
 from datagen.config import DatagenConfig
-from datagen.families import Pair, Rng, at, turned
+from datagen.families import Family, Placements, Rng, at, turned
+from datagen.visibility import clearly_seen, outlines, shows
 from spatial.geometry import surface_gap
 from spatial.observation import Box, observe, pose_of
-from spatial.scene import Backdrop, Camera, Colour, Light, ObjectSpec, Scene
+from spatial.scene import Backdrop, Camera, Colour, Light, ObjectSpec, Scene, Vector
 
 TEXTURES = ("plain", "checker", "noise", "planks")
 
@@ -26,36 +28,20 @@ def stand(rng: Rng, noun: str, colour: str, lean: bool) -> ObjectSpec:
 
 
 def specify(noun: str, colour: str, scale: float) -> ObjectSpec:
-    """Return an object of a scaled toy size at the origin, with what its asset declares."""
-    asset = ASSETS[noun]
+    """Return an object of a scaled toy size at the origin, with what its asset declares; ``noun`` is its key."""
+    it = asset(noun)
     width, depth, height = (round(extent * scale, 4) for extent in toy_size(noun))
     return ObjectSpec(
-        name=noun,
+        name=it.name,
         colour=colour,
         position=(0.0, 0.0, 0.0),
         size=(width, depth, height),
-        has_front=asset.has_front,
-        long_axis=asset.long_axis,
-        top=round(asset.top * height, 4) if asset.top >= 0 else -1.0,
-        under=round(asset.under * height, 4),
+        has_front=it.has_front,
+        long_axis=it.long_axis,
+        top=round(it.top * height, 4) if it.top >= 0 else -1.0,
+        under=round(it.under * height, 4),
+        mesh="" if it.name == noun else noun,
     )
-
-
-def suits(needs: tuple[str, ...], a: ObjectSpec, b: ObjectSpec) -> bool:
-    """Tell whether two objects meet the needs of a family (see ``Family.needs``)."""
-    widths = max(a.size[:2]), max(b.size[:2])
-    checks = {
-        "a front": a.has_front,
-        "b front": b.has_front,
-        "a long": a.long_axis >= 0,
-        "b long": b.long_axis >= 0,
-        "b top": b.top >= 0,
-        "a fits": widths[0] <= 1.15 * widths[1],
-        "a small": widths[0] <= 0.55,
-        "b small": widths[1] <= 0.55,
-        "a under b": b.under > 0 and a.size[2] <= 0.95 * b.under and widths[0] <= 0.8 * max(b.size[:2]),
-    }
-    return all(checks[need] for need in needs)
 
 
 def stage(rng: Rng, config: DatagenConfig) -> Scene:
@@ -75,12 +61,40 @@ def stage(rng: Rng, config: DatagenConfig) -> Scene:
     return Scene((), camera, (light,), backdrop, round(rng.uniform(0.35, 0.5), 3), size, size, int(rng.integers(2**31)))
 
 
-def fitted(empty: Scene, first: Pair, second: Pair) -> Scene | None:
-    """Step the camera back from where it was drawn until both placements are in the picture."""
-    for step in range(7):
-        camera = replace(empty.camera, distance=round(empty.camera.distance * 1.1**step, 3))
+def viewed(empty: Scene, family: Family, placements: Placements, moves: bool) -> Scene | None:
+    """Return a stage as a family wants it seen: from nearby, from 40 to 55 degrees up, or as it was drawn.
+
+    Where the camera as drawn misses something or shows it too small or hidden, and it ``moves``, it comes as near as
+    with ``close``.
+    """
+    camera = empty.camera
+    if family.overhead:
+        camera = replace(camera, elevation=round(min(max(30 + 0.55 * camera.elevation, 39.5), 55.0), 2))
+    drawn = None if family.close else fitted(replace(empty, camera=camera), placements)
+    if not family.close and (not moves or (drawn and _all_seen(drawn, family, placements))):
+        return drawn
+    camera = replace(camera, distance=round(0.5 * camera.distance, 3), target=_middle(placements))
+    return fitted(replace(empty, camera=camera), placements, 27, 1.05)
+
+
+def _all_seen(empty: Scene, family: Family, placements: Placements) -> bool:
+    scenes = (replace(empty, objects=placement) for placement in placements)
+    return all(clearly_seen(scene, outlines(scene), family.shown) for scene in scenes)
+
+
+def _middle(placements: Placements) -> Vector:
+    """The middle of all that two placements fill, in metres."""
+    corners = np.concatenate([pose_of(spec).corners() for placement in placements for spec in placement])
+    x, y, z = ((corners.min(0) + corners.max(0)) / 2).tolist()
+    return (round(x, 3), round(y, 3), round(z, 3))
+
+
+def fitted(empty: Scene, placements: Placements, steps: int = 7, stride: float = 1.1) -> Scene | None:
+    """Step the camera back from where it was drawn, by ``stride``, until both placements are in the picture."""
+    for step in range(steps):
+        camera = replace(empty.camera, distance=round(empty.camera.distance * stride**step, 3))
         fitted = replace(empty, camera=camera)
-        if all(framed(replace(fitted, objects=pair)) for pair in (first, second)):
+        if all(framed(replace(fitted, objects=placement)) for placement in placements):
             return fitted
     return None
 
@@ -95,34 +109,33 @@ def distractors(
     rng: Rng,
     config: DatagenConfig,
     empty: Scene,
-    placements: tuple[tuple[ObjectSpec, ...], ...],
+    placements: Placements,
     nouns: list[str],
     colours: list[str],
 ) -> tuple[ObjectSpec, ...]:
     """Stand further objects on the floor, clear of the named ones in space and, mostly, in the picture."""
+    there = {spec.name for spec in placements[0]}
+    chosen = [(noun, colour) for noun, colour in zip(nouns, colours, strict=False) if noun not in there]
+    boxes = [seen.box for placement in placements for seen in observe(replace(empty, objects=placement)).objects]
     placed: list[ObjectSpec] = []
-    for noun, colour in list(zip(nouns, colours, strict=False))[: int(rng.integers(config.distractors + 1))]:
+    for noun, colour in chosen[: int(rng.integers(config.distractors + 1))]:
         for _ in range(6):
             spec = at(stand(rng, noun, colour, False), rng.uniform(-1.3, 1.3), rng.uniform(-0.6, 1.2))
+            box = observe(replace(empty, objects=(spec,))).objects[0].box
+            if not _inside(box, empty) or any(_crowds(box, other) for other in boxes):
+                continue
             clear = all(not collide(spec, other) for pair in placements for other in (*pair, *placed))
-            if clear and framed(replace(empty, objects=(spec,))) and not _crowds(spec, placements, placed, empty):
+            if clear and shows(empty, spec):
                 placed.append(spec)
+                boxes.append(box)
                 break
     return tuple(placed)
 
 
-def _crowds(
-    spec: ObjectSpec, placements: tuple[tuple[ObjectSpec, ...], ...], placed: list[ObjectSpec], empty: Scene
-) -> bool:
-    """Tell whether a distractor's picture box covers more than a tenth of another object's, or the reverse."""
-    for pair in placements:
-        boxes = [seen.box for seen in observe(replace(empty, objects=(spec, *pair, *placed))).objects]
-        for other in boxes[1:]:
-            width = min(boxes[0][2], other[2]) - max(boxes[0][0], other[0])
-            height = min(boxes[0][3], other[3]) - max(boxes[0][1], other[1])
-            if width > 0 and height > 0 and width * height > 0.1 * min(_area(boxes[0]), _area(other)):
-                return True
-    return False
+def _crowds(one: Box, other: Box) -> bool:
+    """Tell whether two picture boxes share more than a tenth of the smaller."""
+    width, height = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+    return width > 0 and height > 0 and width * height > 0.1 * min(_area(one), _area(other))
 
 
 def _area(box: Box) -> float:
@@ -131,10 +144,21 @@ def _area(box: Box) -> float:
 
 def framed(scene: Scene) -> bool:
     """Tell whether every object's box lies inside the image with a margin of 1 %."""
-    margin_x, margin_y = 0.01 * scene.width, 0.01 * scene.height
-    return all(
-        margin_x <= x0 and x1 <= scene.width - margin_x and margin_y <= y0 and y1 <= scene.height - margin_y
-        for x0, y0, x1, y1 in (seen.box for seen in observe(scene).objects)
+    return all(_inside(seen.box, scene) for seen in observe(scene).objects)
+
+
+def _inside(box: Box, scene: Scene) -> bool:
+    x, y = 0.01 * scene.width, 0.01 * scene.height
+    return x <= box[0] and box[2] <= scene.width - x and y <= box[1] and box[3] <= scene.height - y
+
+
+def clash(family: Family, placements: Placements) -> bool:
+    """Tell whether objects share space in a placement in which their family does not mean them to."""
+    return any(
+        collide(a, b)
+        for index, placement in enumerate(placements)
+        if index not in family.meets
+        for a, b in combinations([spec for spec in placement if not spec.path], 2)
     )
 
 
@@ -142,6 +166,7 @@ def collide(a: ObjectSpec, b: ObjectSpec) -> bool:
     """Tell whether two objects' boxes share space; resting on a declared surface inside the box does not count."""
     on_top = a.position[2] >= b.position[2] + b.top - 1e-6 >= b.position[2]
     under_top = b.position[2] >= a.position[2] + a.top - 1e-6 >= a.position[2]
-    if on_top or under_top:
+    around = math.hypot(*a.size[:2]) + math.hypot(*b.size[:2])
+    if on_top or under_top or 2 * math.dist(a.position[:2], b.position[:2]) > around:
         return False
     return surface_gap(pose_of(a), pose_of(b)).low <= 0.0

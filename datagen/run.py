@@ -4,26 +4,50 @@ A shard holds a fixed range of group indices, whoever writes it; the folder's ``
 not depend on the number of workers, on the rank layout, or on how often the run was killed.
 """
 
-import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from datagen.assets.folder import add_assets_of, assets_of, digest_of, keep_copy
+from datagen.card import CARD, write_card
+from datagen.claim import OWN_MESHES, check_claim, claim
+from datagen.claims import FRAMES
 from datagen.config import DatagenConfig
-from datagen.groups import Group, draw_group, noun_pairs
-from datagen.recipe import Recipe, choose_recipes
-from datagen.statements import dense_records, group_records, image_row
+from datagen.groups import Group, draw_group
+from datagen.looks import LOOKS
+from datagen.recipe import Recipe
+from datagen.schedule import recipes_of, shares, turns
+from datagen.statements import check_balance, dense_records, group_records, image_row
 from spatial.dataset import finished_shards, write_shard
-from spatial.errors import ConfigError
-from spatial.files import write_json
+from spatial.errors import ConfigError, nearest
+from spatial.machine import usable_cores
 from spatial.records import ImageRow, Record
 
-LAYOUT_FIELDS = ("out", "workers", "rank", "world")
-"""Settings that change who writes what, but not what is written."""
+LAYOUT_FIELDS = ("out", "assets", "workers", "rank", "world", "dry_run")
+"""Settings that change who writes what, but not what is written; of ``assets``, the files' digest stands for them."""
+
+
+MOST_DISTRACTORS = 5
+"""There are eight colours, and up to three named objects have one each."""
+
+
+def run(config: DatagenConfig) -> Path | None:
+    """Generate the data, or with ``dry_run`` tell what that would take.
+
+    Raises:
+        ConfigError: a setting is out of range, or the folder holds another configuration's data.
+    """
+    if not config.dry_run:
+        return generate(config)
+    from datagen.estimate import describe, estimate
+
+    with assets_of(config.assets):
+        print(describe(estimate(config, prepare(config)), config))
+    return None
 
 
 def generate(config: DatagenConfig) -> Path:
@@ -35,26 +59,51 @@ def generate(config: DatagenConfig) -> Path:
     Raises:
         ConfigError: a setting is out of range, or the folder holds another configuration's data.
     """
-    _check(config)
-    recipes = choose_recipes(config.relations)
-    for recipe in recipes:
-        noun_pairs(recipe.family.needs, config.split)
+    with assets_of(config.assets):
+        return _generate(config)
+
+
+def _generate(config: DatagenConfig) -> Path:
+    prepare(config)
     folder = Path(config.out)
-    _claim(folder, config)
-    shards = -(-config.groups // config.groups_per_shard)
-    mine = [k for k in range(shards) if k % config.world == config.rank]
+    claim(folder, content_settings(config))
+    keep_copy(config.assets, folder)
+    shards = shard_count(config)
+    mine = range(config.rank, shards, config.world)
     done = finished_shards(folder)
     todo = [k for k in mine if k not in done]
-    with tqdm(total=config.groups, desc="render", unit="group", initial=0, disable=not todo) as bar:
-        bar.update(sum(_size(config, k) for k in range(shards) if k not in todo))
-        for size in _write_all(folder, config, recipes, todo):
+    own, left = (sum(shard_size(config, k) for k in part) for part in (mine, todo))
+    with tqdm(total=own, desc="render", unit="group", initial=own - left, disable=not todo) as bar:
+        for size in _write_all(folder, config, todo):
             bar.update(size)
     print(f"dataset: {folder} ({len(finished_shards(folder))} of {shards} shards)")
-    if finished_shards(folder) >= set(range(shards)):
-        from datagen.card import write_card
-
-        write_card(folder, config)
+    if finished_shards(folder) >= set(range(shards)) and (todo or not (folder / CARD).exists()):
+        write_card(folder)
     return folder
+
+
+def prepare(config: DatagenConfig) -> list[Recipe]:
+    """Return the recipes of a run; nothing is written.
+
+    Raises:
+        ConfigError: a setting is out of range, or the folder holds another configuration's data.
+    """
+    _check(config)
+    recipes = recipes_of(config)
+    shares(recipes, config)  # refuses weights that cannot be used
+    check_claim(Path(config.out), content_settings(config))
+    return recipes
+
+
+def content_settings(config: DatagenConfig) -> dict[str, Any]:
+    """Return the settings that decide what is written."""
+    content = {name: value for name, value in asdict(config).items() if name not in LAYOUT_FIELDS}
+    return {**content, OWN_MESHES: digest_of(config.assets)} if config.assets else content
+
+
+def shard_count(config: DatagenConfig) -> int:
+    """Return the number of shards of the whole dataset."""
+    return -(-config.groups // config.groups_per_shard)
 
 
 def _check(config: DatagenConfig) -> None:
@@ -63,41 +112,44 @@ def _check(config: DatagenConfig) -> None:
             raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
     if config.split not in ("train", "test"):
         raise ConfigError(f"split must be 'train' or 'test', not {config.split!r}")
+    if config.looks not in LOOKS:
+        raise ConfigError(
+            f"no looks are called {config.looks!r}{nearest(config.looks, LOOKS)}; known: {', '.join(LOOKS)}"
+        )
     if not 0 <= config.rank < config.world:
         raise ConfigError(f"rank must be in 0..{config.world - 1}, not {config.rank}")
-    if config.distractors < 0:
-        raise ConfigError(f"distractors must be 0 or more, not {config.distractors}")
+    if config.frames not in FRAMES:
+        raise ConfigError(f"frames must be 'agree' or 'viewer', not {config.frames!r}")
+    if not 0 <= config.frame_conflict <= 0.5:
+        raise ConfigError(f"frame_conflict must be in 0..0.5, not {config.frame_conflict}")
+    if not 0 <= config.distractors <= MOST_DISTRACTORS:
+        raise ConfigError(f"distractors must be in 0..{MOST_DISTRACTORS}, not {config.distractors}")
+    if config.workers < 0:
+        raise ConfigError(f"workers must be 0 (every core) or more, not {config.workers}")
+    if not config.relations:
+        raise ConfigError("relations is empty; name some, or 'all'")
     if not config.statements and not config.dense:
         raise ConfigError("both statements and dense are off, so no record would be written; turn one on")
 
 
-def _claim(folder: Path, config: DatagenConfig) -> None:
-    """Record what the folder holds, or refuse to mix two configurations in one folder."""
-    content = {name: value for name, value in asdict(config).items() if name not in LAYOUT_FIELDS}
-    path = folder / "dataset.json"
-    if path.exists():
-        held = json.loads(path.read_text())
-        different = sorted(name for name in content if held.get(name) != content[name])
-        if different:
-            raise ConfigError(
-                f"{folder} holds data made with other {', '.join(different)}; choose another --out or delete it"
-            )
-        return
-    write_json(path, content, sort_keys=True)
-
-
-def _size(config: DatagenConfig, shard: int) -> int:
+def shard_size(config: DatagenConfig, shard: int) -> int:
+    """Return the number of groups in a shard."""
     return min(config.groups_per_shard, config.groups - shard * config.groups_per_shard)
 
 
-def _write_all(folder: Path, config: DatagenConfig, recipes: list[Recipe], shards: list[int]) -> Iterator[int]:
-    workers = min(config.workers or os.cpu_count() or 1, len(shards))
+def worker_count(config: DatagenConfig, shards: int) -> int:
+    """Return the number of processes that write so many shards."""
+    return max(1, min(config.workers or usable_cores(), shards))
+
+
+def _write_all(folder: Path, config: DatagenConfig, shards: list[int]) -> Iterator[int]:
+    workers = worker_count(config, len(shards))
     if workers <= 1:
         for shard in shards:
-            yield write_groups(folder, config, recipes, shard)
+            yield write_groups(folder, config, shard)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(write_groups, folder, config, recipes, shard) for shard in shards]
+    with ProcessPoolExecutor(workers, initializer=add_assets_of, initargs=(config.assets,)) as pool:
+        futures = [pool.submit(write_groups, folder, config, shard) for shard in shards]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -106,18 +158,20 @@ def _write_all(folder: Path, config: DatagenConfig, recipes: list[Recipe], shard
             raise
 
 
-def write_groups(folder: Path, config: DatagenConfig, recipes: list[Recipe], shard: int) -> int:
+def write_groups(folder: Path, config: DatagenConfig, shard: int) -> int:
     """Draw and write the groups of one shard; returns how many."""
+    recipes = recipes_of(config)  # they hold functions, which cannot be sent to another process
     images: list[ImageRow] = []
     records: list[Record] = []
     start = shard * config.groups_per_shard
-    for index in range(start, start + _size(config, shard)):
-        group = draw_group(config, recipes[index % len(recipes)], index)
+    order = turns(recipes, config)
+    for index in range(start, start + shard_size(config, shard)):
+        group = draw_group(config, recipes[order[index]], index)
         rows, statements = group_rows(group, config, recipes)
         images += rows
         records += statements
     write_shard(folder, shard, images, records)
-    return _size(config, shard)
+    return shard_size(config, shard)
 
 
 def group_rows(group: Group, config: DatagenConfig, recipes: list[Recipe]) -> tuple[list[ImageRow], list[Record]]:
@@ -125,8 +179,9 @@ def group_rows(group: Group, config: DatagenConfig, recipes: list[Recipe]) -> tu
     rows = [image_row(group, view) for view in group.views]
     ids = (rows[0].image_id, rows[1].image_id)
     records = list(group_records(group, ids, config.split)) if config.statements else []
+    check_balance(records)
     if config.dense:
         roles = ("original", group.recipe.family.change)
         for role, view, image_id in zip(roles, group.views, ids, strict=True):
-            records += dense_records(group, view, role, image_id, config.split, recipes)
+            records += dense_records(group, view, role, image_id, config, recipes)
     return rows, records

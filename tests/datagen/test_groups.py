@@ -5,9 +5,11 @@ from collections import Counter
 import pytest
 
 from datagen.config import DatagenConfig
-from datagen.groups import MIN_PIXELS, Group, draw_group, is_held_out, noun_pairs
+from datagen.groups import Group, draw_group, is_held_out, noun_pairs
+from datagen.nouns import chosen_nouns
 from datagen.recipe import RECIPES, Recipe, axes, choose_recipes
 from datagen.run import group_rows
+from datagen.visibility import MIN_PIXELS
 from spatial.errors import ConfigError
 from spatial.predicates import holds
 from spatial.records import Record
@@ -73,7 +75,10 @@ def test_a_group_does_not_depend_on_what_was_drawn_before() -> None:
 
 def test_splits_share_no_pair_of_nouns() -> None:
     for recipe in RECIPES:
-        train, test = (set(map(frozenset, noun_pairs(recipe.family.needs, split))) for split in ("train", "test"))
+        train, test = (
+            set(map(frozenset, noun_pairs(recipe.family.needs, split, chosen_nouns(CONFIG))))
+            for split in ("train", "test")
+        )
         assert train and test and not train & test
     assert is_held_out("cup", "book") == is_held_out("book", "cup")
 

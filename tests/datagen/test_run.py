@@ -32,6 +32,26 @@ def test_any_world_and_worker_count_gives_the_same_data(tmp_path: Path, whole: s
     assert DatasetFolder(tmp_path).content_hash() == whole
 
 
+def test_a_rank_that_never_came_back_is_made_up_for_by_any_other_layout(tmp_path: Path, whole: str) -> None:
+    generate(replace(SMALL, out=str(tmp_path), world=5, rank=1))
+    assert finished_shards(tmp_path) == {1} and not (tmp_path / "README.md").exists()
+    generate(replace(SMALL, out=str(tmp_path), world=5, rank=4))
+    assert finished_shards(tmp_path) == {1}
+    generate(replace(SMALL, out=str(tmp_path)))
+    assert DatasetFolder(tmp_path).content_hash() == whole and (tmp_path / "README.md").exists()
+
+
+def test_the_bar_of_a_rank_counts_its_own_groups_and_not_what_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate(replace(SMALL, out=str(tmp_path), world=2, rank=0))
+    assert "4/4" in capsys.readouterr().err
+    (tmp_path / "records" / "shard-00002.parquet").unlink()
+    generate(replace(SMALL, out=str(tmp_path), world=2, rank=0))
+    shown = capsys.readouterr().err
+    assert "| 2/4 [00:00<?" in shown and "4/4" in shown
+
+
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, whole: str) -> None:
     config = asdict(replace(SMALL, out=str(tmp_path)))
     imports = "from datagen.config import DatagenConfig; from datagen.run import generate"
@@ -64,10 +84,14 @@ def test_a_folder_of_another_config_is_refused(tmp_path: Path) -> None:
     [
         ({"groups": 0}, "groups must be at least 1"),
         ({"split": "validation"}, "'train' or 'test'"),
-        ({"distractors": -1}, "distractors must be 0 or more"),
+        ({"distractors": -1}, "distractors must be in 0"),
         ({"rank": 2, "world": 2}, "rank must be in 0..1"),
         ({"statements": False, "dense": False}, "no record would be written"),
         ({"relations": ["lef of", "right of"]}, "did you mean 'left of'"),
+        ({"contrasts": ["swop"]}, "did you mean 'swap'"),
+        ({"weights": {"lef of": 1.0}}, "did you mean 'left of'"),
+        ({"frames": "intrinsic"}, "frames must be 'agree' or 'viewer'"),
+        ({"nouns": ["cub"]}, "did you mean 'cup'"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, change: dict, message: str) -> None:
@@ -85,12 +109,3 @@ def test_a_full_disk_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.Mo
         generate(replace(SMALL, out=str(tmp_path)))
     assert not finished_shards(tmp_path)
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
-
-
-def test_the_card_counts_what_is_there(tmp_path: Path) -> None:
-    folder = generate(replace(SMALL, out=str(tmp_path)))
-    card = (folder / "README.md").read_text()
-    data = DatasetFolder(folder)
-    assert f"{len(data.images)} rendered images in 6 counterfactual groups" in card
-    assert data.content_hash() in card
-    assert "| left of |" in card
