@@ -1,0 +1,46 @@
+"""A dataset folder says what it holds, and never holds the data of two configurations."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spatial.errors import ConfigError
+from spatial.exposure import DESCRIPTION, description_of
+from spatial.files import write_json
+
+IMPORTED = "imported_from"
+"""What a folder that ``vsre import`` wrote says beside the settings of the data; no other command goes on with it."""
+
+
+OWN_MESHES = "assets_digest"
+"""Hash of the files of the user's own meshes that the data show, where there are some."""
+
+
+def check_claim(folder: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds something else than ``content`` says; nothing is written.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if not (folder / DESCRIPTION).exists():
+        return
+    held = description_of(folder)
+    compared = {*content, *({OWN_MESHES} & set(held))}
+    different = sorted(name for name in compared if held.get(name) != content.get(name))
+    if different or IMPORTED in held:
+        how = "imported data" if IMPORTED in held else f"data made with other {', '.join(different)}"
+        raise ConfigError(f"{folder} holds {how}; choose another --out or delete it")
+
+
+def claim(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write what a dataset folder holds into it.
+
+    Raises:
+        ConfigError: it holds something else.
+    """
+    check_claim(folder, content)
+    if not (folder / DESCRIPTION).exists():
+        try:
+            write_json(folder / DESCRIPTION, content, sort_keys=True)
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be written: {error.strerror}; choose another --out") from error
