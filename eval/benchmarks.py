@@ -33,10 +33,10 @@ def read_vsr_release(data: DataConfig) -> RecordSet:
             "data.images is empty; name the folder that 'vsre fetch vsr' wrote, or COCO's with train2017 and val2017"
         )
     part = data.split or "test"
-    return read_vsr(_annotations(data, part), Path(data.images), split=data.variant, part=part)
+    return read_vsr(annotations_of(data, part), Path(data.images), split=data.variant, part=part)
 
 
-def _annotations(data: DataConfig, part: str) -> Path:
+def annotations_of(data: DataConfig, part: str) -> Path:
     """Return where a part's annotations are: as named, else shipped, else beside the photos."""
     if data.annotations:
         return Path(data.annotations)

@@ -40,7 +40,8 @@ class EvalConfig:
         model: checkpoint directory, or a PEFT adapter directory.
         data: the records.
         out: run directory; predictions already in it are kept and not computed again.
-        templates: template names; empty takes every template that suits a record's task.
+        templates: template names, or "train", "held-out", "core", "own", "published", "reconstructed" for many
+            (docs/templates.md); empty takes the core ones. A record is asked with those that suit it.
         decoders: canonical strings: "greedy", "scale(alpha=0.5)", "adaptvis(a1=0.5,a2=1.2,beta=0.4)".
         image_modes: "image"; "image_blind" (a canvas of the mean colour); "shuffled" (another group's image).
         batch_size: questions in one forward pass; it changes the speed, not the answers.

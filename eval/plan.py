@@ -5,7 +5,9 @@ identical scores; without the image that makes a model exactly as good as chance
 on the configuration alone, not on what an earlier run has done, so a resumed run computes the very same numbers.
 """
 
-from collections.abc import Sequence
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +15,11 @@ from eval.config import EvalConfig
 from eval.images import IMAGE_MODES, shown_image, shuffled_images
 from eval.scoring import Question
 from spatial.errors import ConfigError, nearest
-from spatial.records import Record
+from spatial.records import ImageObject, ImageRow, Record
 from spatial.scene import digest
-from spatial.templates import TEMPLATES, render, templates_for
+from spatial.templates import TEMPLATES, Prompt, choose_templates, render, templates_for
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,7 @@ def check_names(config: EvalConfig) -> None:
     Raises:
         ConfigError: an unknown name, with the nearest known one.
     """
-    for name in config.templates:
-        if name not in TEMPLATES:
-            raise ConfigError(f"unknown template {name!r}{nearest(name, TEMPLATES)}")
+    choose_templates(config.templates)
     for mode in config.image_modes:
         if mode not in IMAGE_MODES:
             known = ", ".join(IMAGE_MODES)
@@ -52,21 +54,40 @@ def check_names(config: EvalConfig) -> None:
         raise ConfigError("image_modes and decoders must not be empty; use [image] and [greedy]")
 
 
-def plan_items(records: Sequence[Record], config: EvalConfig, processor: Any) -> list[Item]:
+def plan_items(
+    records: Sequence[Record], config: EvalConfig, processor: Any, images: Mapping[str, ImageRow] | None = None
+) -> list[Item]:
     """Return every question of a run, by image mode, record and template.
+
+    A record is asked with those of the templates that suit it. One that none suits is asked with the first and fails.
+
+    Args:
+        records: what is asked about.
+        config: the run.
+        processor: with a chat template.
+        images: by identifier; templates that name boxes take them from here.
 
     Raises:
         ConfigError: the templates that were asked for suit none of a task's records, or images cannot be shuffled.
     """
-    names = {task: _templates(task, config.templates) for task in {record.task for record in records}}
+    chosen = choose_templates(config.templates)
+    names = {task: _templates(task, chosen, config.templates) for task in {record.task for record in records}}
     partners = shuffled_images(records, config.seed) if "shuffled" in config.image_modes else {}
+    boxes = _Objects(images or {}, any(TEMPLATES[name].needs_objects for part in names.values() for name in part))
+    unsuited: Counter[str] = Counter()
     items = []
     for record in records:
-        for template in names[record.task]:
-            text, options, answer, failed = _put(record, template, config.seed, processor)
+        put = {name: _put(record, name, config.seed, boxes.of(record)) for name in names[record.task]}
+        suiting = {name: prompt for name, prompt in put.items() if isinstance(prompt, Prompt)}
+        unsuited.update(put.keys() - suiting.keys() if suiting else ())
+        for template in suiting or list(put)[:1]:
+            text, options, answer, failed = _asked(put[template], processor)
             for mode in config.image_modes:
                 question = Question(shown_image(record, mode, partners), text, options)
                 items.append(Item(record, template, mode, question, answer, failed))
+    if unsuited:
+        most = max(unsuited.values())
+        _log.info("%d templates do not suit every record (up to %d of %d)", len(unsuited), most, len(records))
     return items
 
 
@@ -83,22 +104,43 @@ def plan_batches(items: Sequence[Item], batch_size: int) -> list[dict[Question, 
     ]
 
 
-def _templates(task: str, chosen: list[str]) -> list[str]:
-    suiting = templates_for(task)
-    kept = [name for name in suiting if name in chosen] if chosen else suiting
+class _Objects:
+    """The objects of a record's image, read only where a template needs them."""
+
+    def __init__(self, images: Mapping[str, ImageRow], needed: bool) -> None:
+        self._images, self._needed = images, needed
+        self._latest: tuple[str, Sequence[ImageObject]] = ("", ())
+
+    def of(self, record: Record) -> Sequence[ImageObject]:
+        if not self._needed or record.image_id not in self._images:
+            return ()
+        if self._latest[0] != record.image_id:
+            self._latest = (record.image_id, self._images[record.image_id].objects)
+        return self._latest[1]
+
+
+def _templates(task: str, chosen: list[str], asked_for: list[str]) -> list[str]:
+    kept = [name for name in chosen if TEMPLATES[name].task == task]
     if not kept:
-        reason = f"none of the templates {', '.join(chosen)} suits" if chosen else "no template suits"
+        suiting = templates_for(task)
+        reason = f"none of the templates {', '.join(asked_for)} suits" if asked_for else "no template suits"
         mend = f"add one of {', '.join(suiting[:3])} or" if suiting else "so"
         raise ConfigError(f"{reason} task {task!r}; {mend} leave the task out of data.tasks")
     return kept
 
 
-def _put(record: Record, template: str, seed: int, processor: Any) -> tuple[str, tuple[str, ...], str, str]:
-    """Return the prompt text, the options, the right one, and why the record cannot be asked so, or ""."""
+def _put(record: Record, template: str, seed: int, objects: Sequence[ImageObject]) -> Prompt | str:
+    """Return the record in a template's words, or why it cannot be put so."""
     try:
-        prompt = render(record, TEMPLATES[template], seed)
+        return render(record, TEMPLATES[template], seed, objects)
     except ValueError as error:
-        return "", (), "", str(error)
+        return f"{error} (template {template})"
+
+
+def _asked(prompt: Prompt | str, processor: Any) -> tuple[str, tuple[str, ...], str, str]:
+    """Return the text for the model, the options, the right one, and why the record cannot be asked so, or ""."""
+    if isinstance(prompt, str):
+        return "", (), "", prompt
     text = processor.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False)
     return text, prompt.options, prompt.answer, _unaskable(prompt.options, prompt.answer)
 

@@ -21,6 +21,7 @@ from eval.metrics import (
 )
 from eval.predictions import Prediction
 from eval.statistics import cluster_interval, mcnemar
+from eval.wordings import family_of, wording_spread
 
 INTERVAL = "percentile bootstrap over images, 95 %; Wilson over images where all images agree"
 
@@ -29,8 +30,9 @@ def summarise(predictions: Sequence[Prediction], resamples: int, seed: int) -> l
     """Return the scores of every (decoder, image mode), in the order in which they first appear.
 
     Each has the metrics of ``eval.metrics.METRICS``, ``ci95`` clustered by image, ``near_chance`` (the interval
-    contains chance), the same per relation, category, topic and template, ``against_greedy`` (exact McNemar on the
-    same questions), and the rows that failed by record.
+    contains chance), the same per relation, category, topic, template and family of templates, ``wordings`` (mean,
+    worst and spread over templates and families), ``against_greedy`` (exact McNemar on the same questions), and the
+    rows that failed by record.
     """
     runs: dict[tuple[str, str], list[Prediction]] = {}
     for row in predictions:
@@ -44,7 +46,10 @@ def summarise(predictions: Sequence[Prediction], resamples: int, seed: int) -> l
 
 
 def print_tables(scores: Sequence[dict[str, Any]], console: Console | None = None) -> None:
-    """Print one table of all runs, which says which of them are near chance, and one of accuracies by category."""
+    """Print a table of all runs, which says which of them are near chance, and their accuracies by category.
+
+    Where a run asks in several wordings, a third table has the spread over these.
+    """
     console = console or Console()
     if not console.is_terminal:
         console.width = 140  # a log file has no edge to wrap at
@@ -61,6 +66,11 @@ def print_tables(scores: Sequence[dict[str, Any]], console: Console | None = Non
         cells = ["\n".join(_cells(run["per_category"].get(name))) for name in names]
         detail.add_row(run["decoder"], run["image_mode"], *cells)
     console.print(detail)
+    spread = Table("accuracy over wordings, %", "images", "task", "over", "n", "mean", "worst", "std")
+    for row in (row for run in scores for row in _wording_rows(run)):
+        spread.add_row(*row)
+    if spread.row_count:
+        console.print(spread)
 
 
 def _scores(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
@@ -71,6 +81,7 @@ def _scores(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
         "per_category": by_category([row for row in rows if row.category]),
         "per_topic": partition([row for row in rows if row.topic], lambda row: row.topic),
         "per_template": partition([row for row in rows if row.template], lambda row: row.template),
+        "per_family": partition([row for row in rows if family_of(row.template)], lambda row: family_of(row.template)),
     }
     return (
         whole
@@ -85,6 +96,7 @@ def _scores(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
             key: {name: _slice(part, resamples, seed) for name, part in by_name.items()}
             for key, by_name in parts.items()
         }
+        | {"wordings": wording_spread(rows)}
         | {"failed": {row.record_id: row.failed for row in rows if row.failed}}
     )
 
@@ -105,6 +117,20 @@ def _against(greedy: Rows, rows: Rows, decoder: str) -> dict[str, Any]:
     both = list(matched(greedy, rows))
     result = mcnemar([a.correct for a, _ in both], [b.correct for _, b in both])
     return {"against_greedy": {"n": len(both), **vars(result)}}
+
+
+def _wording_rows(run: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for everything that a run has several of: templates, families, held-out families."""
+    return [
+        (run["decoder"], run["image_mode"], task, name.replace("_", " "), str(spread["n"]), *_spread_cells(spread))
+        for task, spreads in run["wordings"].items()
+        for name, spread in spreads.items()
+        if spread["n"] > 1
+    ]
+
+
+def _spread_cells(spread: dict[str, Any]) -> list[str]:
+    return [_percent(spread[key]) for key in ("mean", "worst", "std")]
 
 
 def _cells(scores: dict[str, Any] | None) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from eval.benchmarks import read_benchmark
 from eval.config import EvalConfig
 from eval.decoders import Decoder, decode, format_decoder, parse_decoder, scale_name
 from eval.images import ImageFeatures
+from eval.leakage import check_leakage
 from eval.model_hash import model_hash
 from eval.plan import Item, check_names, plan_batches, plan_items
 from eval.predictions import Key, PartFiles, Prediction, write_predictions
@@ -48,14 +49,15 @@ def evaluate(config: EvalConfig) -> Path:
     records = read_benchmark(config.data)
     model, processor = load_model(config.model)
     name = model_hash(config.model)
-    items = plan_items(records.records, config, processor)
+    leakage = check_leakage(config.model, config.data)
+    items = plan_items(records.records, config, processor, records.images)
     alphas = sorted({alpha for decoder in decoders for alpha in decoder.alphas} | {1.0})
     network: torch.nn.Module = model
     network.to(device).eval()
     features = ImageFeatures(model, processor, records.images)
     run = _Run(name, config, alphas, Scorer(model, processor), features)
     predictions = run.answer(items) + _unreadable(records, config, alphas, name)
-    return _finish(config, decoders, predictions, name)
+    return _finish(config, decoders, predictions, {"model_hash": name, "leakage": leakage})
 
 
 def neutral_choice(options: Sequence[str], logprobs: Sequence[float], text: str, seed: int) -> str:
@@ -206,7 +208,7 @@ def _unreadable(records: RecordSet, config: EvalConfig, alphas: Sequence[float],
     ]
 
 
-def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction], name: str) -> Path:
+def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction], facts: dict[str, Any]) -> Path:
     """Read every decoder's answers from the stored rows; write predictions and results, print the tables."""
     out = Path(config.out)
     asked = {format_decoder(decoder) for decoder in decoders}
@@ -214,7 +216,7 @@ def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction
     predictions += [row for row in stored if row.decoder not in asked]
     write_predictions(out / "predictions.parquet", predictions)
     scores = summarise(predictions, config.bootstrap, config.seed)
-    results = {"model_hash": name, "interval": INTERVAL, "config": asdict(config), "scores": scores}
+    results = facts | {"interval": INTERVAL, "config": asdict(config), "scores": scores}
     write_json(out / "results.json", results)
     print_tables([run for run in scores if run["decoder"] in asked])
     if all(row.failed for row in predictions):

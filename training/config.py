@@ -38,7 +38,8 @@ class TrainConfig:
         projector_learning_rate: peak rate of ``multi_modal_projector``; ``trainer.learning_rate`` if not given.
         tasks: weight of each kind of record as "task/topic", such as ``{"statement/relation": 2, "name/cell": 1}``;
             a kind that is not named is left out. Empty: every record is as likely as any other.
-        templates: names of the templates to draw from; empty: all that suit a record's task.
+        templates: names of the templates to draw from, or "train", "held-out", "core", "own", "published",
+            "reconstructed" for many (docs/templates.md); empty: the core ones. A record gets one that suits it.
         statements_per_image: records drawn for an image in each epoch; they share one image prefix in the batch.
         loss_per: "token": every supervised token weighs the same. "statement": every statement does, long or short.
         encoder_dropout: probability that an encoder is left out of a training step (never all of them).

@@ -4,6 +4,7 @@ A draw depends on the seed, the epoch and the position in the dataset, and on no
 resumed run, therefore see what one uninterrupted process would have seen, whatever order rows come in.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from torch.utils.data import Dataset
 
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError, nearest
-from spatial.records import TASKS, TOPICS, Record, decode_image
-from spatial.templates import TEMPLATES, Prompt, render, templates_for
+from spatial.records import TASKS, TOPICS, ImageObject, Record, decode_image
+from spatial.templates import TEMPLATES, Prompt, choose_templates, render
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Examples(Dataset[Example]):
         sets: pooled; a record or image that several sets hold counts once.
         statements: records per image and epoch; an image with fewer gives all it has.
         tasks: weight by kind "task/topic"; kinds not named are left out. Empty: all records alike.
-        templates: names to draw from; empty: all that suit a record's task.
+        templates: names to draw from, of templates or of ``spatial.templates.SELECTIONS``; empty: the core ones. Each
+            record is put into those that suit it; one that none suits is left out.
         seed: of the draws.
 
     Raises:
@@ -54,9 +58,8 @@ class Examples(Dataset[Example]):
         self._statements, self._seed = statements, seed
         self._weights = dict(tasks or {})
         check_names(self._weights, templates)
-        self._templates = {
-            task: [name for name in templates_for(task) if not templates or name in templates] for task in TASKS
-        }
+        chosen = choose_templates(templates)
+        self._templates = {task: [name for name in chosen if TEMPLATES[name].task == task] for task in TASKS}
         self._source = {image_id: item.images for item in sets for image_id in item.images}
         self._groups = self._eligible({record.record_id: record for item in sets for record in item.records})
         # Shared with loader workers, which may outlive an epoch.
@@ -77,7 +80,8 @@ class Examples(Dataset[Example]):
         chosen = [records[row] for row in self._draw(records, random)]
         image_id = records[0].image_id
         row = self._source[image_id][image_id]
-        return Example(decode_image(row.image, image_id), tuple(self._word(record, random) for record in chosen))
+        prompts = tuple(self._word(record, row.objects, random) for record in chosen)
+        return Example(decode_image(row.image, image_id), prompts)
 
     def _draw(self, records: Sequence[Record], random: np.random.Generator) -> NDArray[np.int64]:
         """Return distinct rows; a kind's weight is shared by its records (keys of Efraimidis and Spirakis, 2006)."""
@@ -87,22 +91,49 @@ class Examples(Dataset[Example]):
         arrival = random.exponential(size=len(records)) / weight
         return np.argsort(arrival)[: self._statements]
 
-    def _word(self, record: Record, random: np.random.Generator) -> Prompt:
-        names = self._templates[record.task]
-        name = names[int(random.integers(len(names)))]
-        return render(record, TEMPLATES[name], int(random.integers(2**31)))
+    def _word(self, record: Record, objects: Sequence[ImageObject], random: np.random.Generator) -> Prompt:
+        """Put a record into a template that is drawn from those that suit it."""
+        names = list(self._templates[record.task])
+        while names:
+            name = names.pop(int(random.integers(len(names))))
+            try:
+                return render(record, TEMPLATES[name], int(random.integers(2**31)), objects)
+            except ValueError:
+                continue
+        raise AssertionError(f"record {record.record_id} suits no template")  # such a record is not eligible
+
+    def _suits(self, record: Record) -> bool:
+        """Tell whether a record can be put into one of its task's templates."""
+        templates = [TEMPLATES[name] for name in self._templates[record.task]]
+        if any(template.suits_all for template in templates):
+            return True
+        needed = any(template.needs_objects for template in templates)
+        objects = self._source[record.image_id][record.image_id].objects if needed else ()
+        for template in templates:
+            try:
+                render(record, template, 0, objects)
+            except ValueError:
+                continue
+            return True
+        return False
 
     def _eligible(self, records: Mapping[str, Record]) -> list[list[Record]]:
         """Return the usable records image by image, in the order of the data."""
         groups: dict[str, list[Record]] = defaultdict(list)
         seen = set()
+        unsuited = 0
         for record in records.values():
             kind = kind_of(record)
             if self._templates.get(record.task) and (not self._weights or self._weights.get(kind, 0) > 0):
                 if record.image_id not in self._source:
                     raise RecordError(f"record {record.record_id} is about a missing image; make its dataset again")
+                if not self._suits(record):
+                    unsuited += 1
+                    continue
                 groups[record.image_id].append(record)
                 seen.add(kind)
+        if unsuited:
+            _log.warning("%d of %d records suit none of the templates and are left out", unsuited, len(records))
         self._check_found(seen, {kind_of(record) for record in records.values()})
         return list(groups.values())
 
@@ -132,9 +163,7 @@ def check_names(weights: Mapping[str, float], templates: Sequence[str]) -> None:
     Raises:
         ConfigError: an unknown name, with the nearest known one, or a negative weight.
     """
-    for name in templates:
-        if name not in TEMPLATES:
-            raise ConfigError(f"template {name!r} is unknown{nearest(name, TEMPLATES)}")
+    choose_templates(templates)
     known = [f"{task}/{topic}" for task in TASKS for topic in TOPICS]
     for kind, weight in weights.items():
         if kind not in known:

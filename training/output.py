@@ -11,17 +11,21 @@ one without it was cut short by a kill and is passed over.
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import reduce
 from importlib.metadata import version
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 from spatial.dataset import DatasetFolder
 from spatial.errors import CheckpointError, ConfigError
+from spatial.exposure import Exposure, exposure_from_json, exposure_of
 from spatial.files import write_json
 from training.config import TrainConfig
 
@@ -29,14 +33,20 @@ FINISHED, JOB, CHECKPOINTS, LOG = "training.json", "job.json", "checkpoints", "l
 
 _SAMPLE = 1 << 20
 
+_log = logging.getLogger(__name__)
+
 
 def describe_job(config: TrainConfig, folders: Sequence[DatasetFolder]) -> dict[str, Any]:
-    """Return what decides a run's result: settings, the content of its data, and the model it starts from."""
+    """Return what decides a run's result: settings, the content of its data, and the model it starts from.
+
+    Beside it stands what the result will have seen of VSR, by which ``vsre eval`` tells which scores mean something.
+    """
     settings = {key: value for key, value in asdict(config).items() if key != "out"}
     return {
         "config": json.loads(json.dumps(settings)),
         "data": {str(folder.path): folder.content_hash() for folder in folders},
         "model": fingerprint(Path(config.model)),
+        "exposure": _exposure(Path(config.model), folders).as_json(),
     }
 
 
@@ -117,6 +127,17 @@ def fingerprint(model: Path) -> str:
             file.seek(max(0, size - _SAMPLE))
             digest.update(file.read())
     return digest.hexdigest()
+
+
+def _exposure(model: Path, folders: Sequence[DatasetFolder]) -> Exposure:
+    """Return what the data and the model that is started from have seen; a model without a record has seen nothing."""
+    started = (_read(model / FINISHED) or {}).get("exposure")
+    seen = [exposure_from_json(started)] if started else []
+    for folder in folders:
+        seen.append(exposure_of(folder))
+        if seen[-1].photos and not seen[-1].targets:
+            _log.warning("%s holds photos of VSR that no guard has filtered; see docs/leakage.md", folder.path)
+    return reduce(or_, seen, Exposure())
 
 
 def _refuse_difference(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

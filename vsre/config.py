@@ -92,3 +92,16 @@ class GalleryConfig:
     seed: int = 0
     passes: bool = True
     max_mib: float = 16.0
+
+
+@dataclass
+class ObjectsConfig:
+    """Where the pictures and the table of all objects go.
+
+    Attributes:
+        out: folder for ``objects.html`` and ``objects-1.png``, ...
+        assets: folder of your own meshes with their declarations, to be shown beside the library's objects.
+    """
+
+    out: str = "runs/objects"
+    assets: str = ""

@@ -17,14 +17,14 @@ def execute(name: str, config: Any) -> Path | None:
 
 
 def execute_recorded(name: str, config: Any) -> Path | None:
-    """Run command ``name`` and keep its record where the table of commands says."""
+    """Run command ``name`` and keep its record where the table of commands says; a dry run leaves none."""
     show_log()
     ready = _with_model_path(config)
     if name == "train":
         from training.launch import relaunch_if_needed
 
         relaunch_if_needed(ready, sys.argv[1:])
-    place = find_command(name).record
+    place = "" if getattr(config, "dry_run", False) else find_command(name).record
     if not place or not is_main_process():
         return execute(name, ready)
     folder = Path(config.out) if place == "out" else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"

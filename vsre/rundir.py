@@ -21,6 +21,7 @@ from typing import Any
 
 from spatial.errors import UserError
 from spatial.files import write_json
+from spatial.machine import usable_cores
 from vsre import __version__
 from vsre.roots import PACKAGES, ROOT
 from vsre.settings import to_yaml
@@ -160,11 +161,6 @@ def hardware() -> dict[str, Any]:
         "memory_gib": round(memory / GIB, 1),
         "gpus": gpus.splitlines(),
     }
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -9,21 +9,23 @@ Disagreement is not always our error: annotators read left and right also from t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scipy.stats import binomtest
 
-from eval.audit.coco import AnnotatedPhotos, plain_name, read_boxes
+from spatial.coco import AnnotatedPhoto, read_instances
 from spatial.errors import RecordError
+from spatial.leakage import photo_key
+from spatial.observation import Observation, Seen
 from spatial.predicates import PREDICATES, holds
 from spatial.templates import split_caption
 from spatial.vsr import RELEASED, Row, read_rows
 
 UNDECIDED = "undecided"
-NO_PREDICATE = "the relation has no predicate"
+NO_PREDICATE = "a picture does not decide the relation"
 OTHER_FORM = "the caption is not of the form 'The A is ... the B.'"
 NO_PHOTO = "the photo is not annotated"
 NO_NOUN = "a noun is not annotated in the photo"
@@ -65,8 +67,8 @@ def agreement(coco: Path, vsr: Path) -> dict[str, Any]:
         RecordError: a file cannot be read, or none of VSR's photos is annotated.
     """
     rows = distinct_rows(vsr)
-    annotated = read_boxes(coco, {plain_name(row.photo) for _, row in rows})
-    if not annotated.photos:
+    annotated = read_instances([coco], {row.photo for _, row in rows})
+    if not annotated:
         raise RecordError(
             f"none of the photos of {vsr} is annotated in {coco}; VSR's are of COCO train2017 and val2017"
         )
@@ -96,23 +98,24 @@ def distinct_rows(vsr: Path) -> list[tuple[str, Row]]:
     return list(rows.values())
 
 
-def compare(source: str, row: Row, annotated: AnnotatedPhotos) -> Verdict:
-    """Ask a row's predicate about the boxes of its two nouns."""
+def compare(source: str, row: Row, annotated: Mapping[str, AnnotatedPhoto]) -> Verdict:
+    """Ask a row's predicate about the boxes of its two nouns; ``annotated`` is by ``spatial.leakage.photo_key``."""
     if row.relation not in PREDICATES:
         return Verdict(source, row, None, NO_PREDICATE)
     try:
         subject, _, other = (part.lower() for part in split_caption(row.caption, row.relation))
     except ValueError:
         return Verdict(source, row, None, OTHER_FORM)
-    photo = annotated.photos.get(plain_name(row.photo))
+    photo = annotated.get(photo_key(row.photo))
     if photo is None:
         return Verdict(source, row, None, NO_PHOTO)
-    places = [photo.places(noun) for noun in (subject, other)]
-    if not all(places):
+    places = {noun: photo.places(noun) for noun in (subject, other)}
+    if not all(found or noun in photo.crowds for noun, found in places.items()):
         return Verdict(source, row, None, NO_NOUN)
-    if subject == other or any(len(found) > 1 for found in places) or photo.crowds & {subject, other}:
+    if subject == other or any(len(found) > 1 for found in places.values()) or photo.crowds & {subject, other}:
         return Verdict(source, row, None, SEVERAL)
-    said = holds(row.relation, places[0][0], places[1][0], photo.seen)
+    seen = Observation(tuple(Seen(item.name, item.box_xyxy) for item in photo.objects), photo.width, photo.height)
+    said = holds(row.relation, places[subject][0], places[other][0], seen)
     return Verdict(source, row, said, UNDECIDED if said is None else "")
 
 

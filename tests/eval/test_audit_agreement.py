@@ -5,12 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from eval.audit import agreement as audited
 from eval.audit.agreement import agreement, distinct_rows
-from eval.audit.coco import plain_name, read_boxes
 from spatial.errors import RecordError
 
 CATEGORIES = {"cup": 1, "book": 2, "cat": 3, "dining table": 4}
@@ -40,7 +37,7 @@ ROWS: list[tuple[str, str, str, int]] = [
     ("000000000001.jpg", "The cup is left of the cup.", "left of", 0),  # which cup is which
     ("000000000001.jpg", "The cat is left of the book.", "left of", 0),  # no cat
     ("000000000007.jpg", "The cup is left of the book.", "left of", 0),  # a photo of another file
-    ("000000000001.jpg", "The cup is in the book.", "in", 0),  # no predicate
+    ("000000000001.jpg", "The cup is congruent the book.", "congruent", 0),  # no predicate
     ("000000000001.jpg", "Left of the book: a cup.", "left of", 1),  # another form
 ]
 
@@ -136,17 +133,6 @@ def test_several_files_and_older_names_are_read_as_one(tmp_path: Path, vsr: Path
     assert (found["overall"]["decided"], found["overall"]["undecided"]) == (4, 2)
 
 
-def test_only_the_photos_asked_for_are_kept(boxes: Path) -> None:
-    found = read_boxes(boxes, {"000000000001.jpg"})
-    assert set(found.photos) == {"000000000001.jpg"}
-    photo = found.photos["000000000001.jpg"]
-    assert (photo.seen.width, photo.seen.height) == (1000, 480)
-    assert [(item.name, item.box) for item in photo.seen.objects] == [
-        ("cup", (10.0, 40.0, 30.0, 60.0)),
-        ("book", (70.0, 40.0, 90.0, 60.0)),
-    ]
-
-
 def test_a_row_in_both_splits_of_vsr_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audited, "RELEASED", {("mine", "dev"): None, ("mine", "test"): None, ("mine", "train"): None})
     write_rows(tmp_path / "mine.dev.jsonl", ROWS[:3])
@@ -158,11 +144,6 @@ def test_a_row_in_both_splits_of_vsr_counts_once(tmp_path: Path, monkeypatch: py
         "mine.test.jsonl:3",
         "mine.test.jsonl:4",
     ]
-
-
-@given(st.sampled_from(["", "train2017/", "a\\b\\", "x/COCO_train2014_", "COCO_val2014_"]), st.integers(0, 10**9))
-def test_a_photo_has_one_name_in_every_release(prefix: str, number: int) -> None:
-    assert plain_name(f"{prefix}{number:012d}.jpg") == f"{number:012d}.jpg"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +166,7 @@ def test_annotations_of_other_photos_are_refused(tmp_path: Path, vsr: Path) -> N
 
 
 def test_missing_files_are_named(tmp_path: Path, boxes: Path, vsr: Path) -> None:
-    with pytest.raises(RecordError, match="pass --coco FILE"):
+    with pytest.raises(RecordError, match="neither a COCO-format file nor a folder"):
         agreement(tmp_path / "nowhere.json", vsr)
     with pytest.raises(RecordError, match="correct --vsr"):
         agreement(boxes, tmp_path / "nowhere")

@@ -1,12 +1,14 @@
 """Draws are a function of seed, epoch and index, and errors say what to change."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spatial.dataset import DatasetFolder, RecordSet
 from spatial.errors import ConfigError, RecordError
+from spatial.templates import TEMPLATES, choose_templates
 from training.examples import Examples
 
 
@@ -75,3 +77,38 @@ def test_a_misspelt_kind_or_template_names_the_nearest(records: RecordSet) -> No
 def test_a_record_without_its_image_is_an_error(records: RecordSet) -> None:
     with pytest.raises(RecordError, match="missing image"):
         Examples([RecordSet(records.records, {})], 1)
+
+
+def test_selections_of_templates_can_be_named_and_nothing_named_means_the_core(records: RecordSet) -> None:
+    chosen = Examples([records], 8, {"statement/relation": 1.0}, ["held-out"])
+    drawn = set()
+    for epoch in range(20):
+        chosen.set_epoch(epoch)
+        drawn.update(text for row in texts(chosen) for text in row)
+    held = [TEMPLATES[name] for name in choose_templates(["held-out"]) if TEMPLATES[name].task == "statement"]
+    assert all("hether" in text for text in drawn)
+    assert any("A. " in text for text in drawn) and any("[4.00, 10.00, 14.00, 22.00]" in text for text in drawn)
+    assert len(drawn) > len(held)
+    assert texts(Examples([records], 3, seed=5)) == texts(Examples([records], 3, templates=["core"], seed=5))
+
+
+def test_each_record_is_put_into_a_template_that_suits_it(records: RecordSet, caplog: pytest.LogCaptureFixture) -> None:
+    some = [row for row in records.records if row.task == "statement"]
+    unboxed = [replace(row, subject=-1, record_id="") if row.topic == "relation" else row for row in some]
+    examples = Examples([RecordSet(unboxed, records.images)], 8, {}, ["vsre-01", "vsre-49", "vsre-07"])
+    assert not caplog.records
+    for epoch in range(5):
+        examples.set_epoch(epoch)
+        for row in texts(examples):
+            assert len(row) == 5 and not any("[" in text for text in row)
+            assert sum(", Yes or no." in text for text in row) >= 3  # those about colour and presence are no relation
+
+
+def test_records_that_no_template_suits_are_left_out_and_counted(
+    records: RecordSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    examples = Examples([records], 8, {}, ["vsre-07", "name"])
+    assert {len(row) for row in texts(examples)} == {3}
+    assert "48 of 128 records suit none of the templates" in caplog.text
+    with pytest.raises(RecordError, match="no record passes"):
+        Examples([RecordSet([row for row in records.records if row.topic == "colour"], records.images)], 8, {}, ["ask"])

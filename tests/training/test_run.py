@@ -14,9 +14,10 @@ from torch import nn
 from encoders.load import load_model
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import CheckpointError, ConfigError, RecordError, UserError
+from spatial.exposure import Exposure, exposure_from_json
 from training.arguments import build_arguments
 from training.config import TrainConfig
-from training.output import last_checkpoint
+from training.output import describe_job, last_checkpoint
 from training.run import check, fit, train
 
 GOLDEN = [3.7877, 3.6780, 3.5844, 3.5095, 3.4607, 3.4367, 3.4084, 3.4102]
@@ -172,3 +173,20 @@ def test_any_module_that_returns_a_loss_can_be_trained(config: TrainConfig) -> N
     out = fit(given, {"config": "line"}, build_arguments(given), Line(), Pairs(), default_data_collator)
     assert load_file(out / "model.safetensors")["weight"].item() == pytest.approx(2.0, abs=0.2)
     assert last_checkpoint(out / "checkpoints") is None
+
+
+def test_a_checkpoint_carries_what_it_and_its_base_have_seen_of_vsr(
+    config: TrainConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = train(replace(config, trainer=config.trainer | {"max_steps": 1}))
+    renders = json.loads((base / "training.json").read_text())["exposure"]
+    assert renders == {"photos": False, "targets": [], "pixels": [], "concepts": {"zeroshot": ["book", "cup"]}}
+    whole = DatasetFolder(config.data[0])
+    write_shard(tmp_path / "photos", 0, [replace(row, source="vsr") for row in whole.images.values()], whole.records)
+    photos = DatasetFolder(tmp_path / "photos")
+    tuned = replace(config, model=str(base), data=[str(photos.path)])
+    assert describe_job(tuned, [photos])["exposure"]["targets"] == []
+    assert "photos holds photos of VSR that no guard has filtered" in caplog.text
+    (photos.path / "dataset.json").write_text(json.dumps({"guard": {"covers": ["zeroshot"]}}))
+    seen = exposure_from_json(describe_job(tuned, [photos])["exposure"])
+    assert seen == Exposure(True, ("zeroshot",), concepts={"zeroshot": ("book", "cup")})

@@ -20,7 +20,8 @@ def renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four groups of small renders: two about left and right, two about on and off."""
     folder = tmp_path_factory.mktemp("renders") / "scenes"
     relations = ["left of", "right of", "on", "off"]
-    generate(DatagenConfig(str(folder), groups=4, relations=relations, image_size=48, dense=True, workers=1))
+    plain = {"contrasts": ["direct"], "frames": "viewer", "nouns": ["core"], "exclude_nouns": []}
+    generate(DatagenConfig(str(folder), groups=4, relations=relations, image_size=48, dense=True, workers=1, **plain))
     return folder
 
 

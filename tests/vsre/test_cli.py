@@ -15,7 +15,15 @@ from vsre.roots import ROOT
 HEAVY = ("torch", "numpy", "transformers", "pandas", "datagen.run", "encoders.build", "training.run", "eval.run")
 
 SETTINGS_FILES = sorted((ROOT / "configs").rglob("*.yaml"))
-COMMAND_OF_FOLDER = {"datagen": "datagen", "model": "build-model", "train": "train", "eval": "eval", "configs": "run"}
+COMMAND_OF_FOLDER = {
+    "datagen": "datagen",
+    "export": "export",
+    "import": "import-vsr",
+    "model": "build-model",
+    "train": "train",
+    "eval": "eval",
+    "configs": "run",
+}
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

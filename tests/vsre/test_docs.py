@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spatial.templates import SELECTIONS, families
 from vsre.roots import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -15,7 +16,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def test_the_examples_of_extending_run() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     result = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
@@ -30,3 +31,17 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_settings_files_named_in_the_documents_exist() -> None:
     named = {name for page in PAGES for name in re.findall(r"configs/[\w/-]+\.yaml", page.read_text())}
     assert named and all((ROOT / name).is_file() for name in named)
+
+
+def test_the_page_about_templates_lists_every_family_on_its_side() -> None:
+    text = (ROOT / "docs" / "templates.md").read_text()
+    table = text.partition("## Families")[2].partition("\n\n- ")[0]
+    cells = [line.split("|")[2:4] for line in table.splitlines() if line.startswith("| ")][1:]
+    trained, held = (sorted(name for row in cells for name in row[side].replace(",", " ").split()) for side in (0, 1))
+    assert trained == sorted(families(held_out=False))
+    assert held == sorted(families(held_out=True))
+
+
+def test_the_page_about_templates_lists_every_selection() -> None:
+    named = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "templates.md").read_text(), flags=re.MULTILINE)
+    assert named == list(SELECTIONS)

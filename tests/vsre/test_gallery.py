@@ -84,8 +84,9 @@ def test_statements_say_true_or_false_of_each_image(page: Page, renders: Path) -
 
 def test_passes_are_listed_once_and_drawn_for_every_image(page: Page) -> None:
     drawn = [image["data-pass"] for image in page.all("img") if "data-pass" in image]
-    assert [drawn.count(name) for name in ("depth", "ids", "masks")] == [8, 8, 8] and len(drawn) == 24
-    assert re.findall(r"<option>(\w+)</option>", page.text) == ["depth", "ids", "masks"]
+    names = ["depth", "ids", "parts", "normals", "edges", "masks"]
+    assert [drawn.count(name) for name in names] == [8] * 6 and len(drawn) == 48
+    assert re.findall(r"<option>(\w+)</option>", page.text) == names
 
 
 def test_filters_have_labels_and_the_numbers_of_the_groups(page: Page) -> None:

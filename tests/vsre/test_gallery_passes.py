@@ -1,8 +1,8 @@
-"""Passes: whatever the renderer returns is shown, small and without loss, to one scale for the images of a group."""
+"""Passes: whatever can be drawn of a scene is shown, small and without loss, to one scale for the images of a group."""
 
 import base64
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from datagen.render import Rendered, render
+from datagen.control import CONTROLS, lines
+from datagen.render import render
 from spatial.dataset import DatasetFolder
 from spatial.records import ImageRow, decode_mask
 from spatial.scene import Scene
-from vsre.gallery.passes import BACKGROUND, arrays_of, draw_pass, layers_of
+from vsre.gallery.passes import BACKGROUND, layers_of
 from vsre.pictures import OBJECT_COLOURS, Layer
 
 
@@ -40,7 +41,9 @@ def test_the_renders_own_passes_and_the_stored_masks_are_shown(images: list[Imag
     layers, notes = layers_of(images, 2)
     assert notes == []
     names = [[layer.name for layer in own] for own in layers]
-    assert names == [["depth", "ids", "masks"]] * 2, "rgb is the stored image itself, so it is no pass"
+    assert names == [["depth", "ids", "parts", "normals", "edges", "masks"]] * 2, (
+        "rgb is the stored image itself, so it is no pass"
+    )
     for image, own in zip(images, layers, strict=True):
         shown = {layer.name: pixels(layer) for layer in own}
         ids = render(Scene.from_json(image.scene), 2).ids
@@ -84,38 +87,12 @@ def test_a_mask_of_another_size_is_said_and_left_out(images: list[ImageRow]) -> 
 def test_a_photo_without_scene_and_masks_has_no_pass(images: list[ImageRow]) -> None:
     bare = replace(images[0], scene="", objects=(replace(images[0].objects[0], mask_rle=""),))
     layers, notes = layers_of([images[1], bare], 2)
-    assert len(layers[0]) == 3 and layers[1] == [] and notes == []
+    assert len(layers[0]) == 6 and layers[1] == [] and notes == []
 
 
-@dataclass(frozen=True)
-class RenderedWithMore(Rendered):
-    """A renderer that knows more; ``parts`` was not asked for."""
-
-    normals: NDArray[np.float32]
-    edges: NDArray[np.bool_]
-    parts: NDArray[np.int16] | None = None
-
-
-def test_a_new_pass_of_the_renderer_appears_by_itself(images: list[ImageRow], monkeypatch: pytest.MonkeyPatch) -> None:
-    def more(scene: Scene, supersample: int) -> RenderedWithMore:
-        plain = render(scene, supersample)
-        up = np.zeros((*plain.ids.shape, 3), np.float32)
-        up[..., 0], up[..., 2] = -1, 1
-        return RenderedWithMore(plain.rgb, plain.depth, plain.ids, up, plain.ids >= 0)
-
-    monkeypatch.setattr("datagen.render.render", more)
+def test_a_new_pass_appears_by_itself(images: list[ImageRow], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONTROLS, "outlines", lambda passes: [lines(passes.ids >= 0)])
     layers, notes = layers_of(images[:1], 2)
     shown = {layer.name: pixels(layer) for layer in layers[0]}
-    assert list(shown) == ["depth", "ids", "normals", "edges", "masks"] and notes == []
-    assert np.all(shown["normals"] == (0, 128, 255))
-    assert np.array_equal(shown["edges"][..., 0] == 255, render(Scene.from_json(images[0].scene)).ids >= 0)
-    assert set(arrays_of(more(Scene.from_json(images[0].scene), 1))) == {"rgb", "depth", "ids", "normals", "edges"}
-
-
-def test_numbers_that_are_not_finite_and_flat_ones_can_be_drawn() -> None:
-    flat = np.full((4, 5), 2.0, np.float32)
-    empty = np.full((4, 5), np.nan, np.float32)
-    for array in (flat, empty, np.full((4, 5), np.inf)):
-        drawn, _ = draw_pass("heat", [array])
-        assert drawn[0].size == (5, 4)
-    assert draw_pass("stack", [np.zeros((2, 4, 5))]) == ([], "")
+    assert list(shown) == ["depth", "ids", "parts", "normals", "edges", "outlines", "masks"] and notes == []
+    assert np.array_equal(shown["outlines"][..., 0] == 255, render(Scene.from_json(images[0].scene)).ids >= 0)

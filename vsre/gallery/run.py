@@ -1,6 +1,5 @@
 """``vsre gallery DIR``: draw groups of a dataset folder, and write the page and, if asked for, contact sheets."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from datagen.assets.folder import assets_of, copy_in
+from datagen.control_run import supersample_of
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError
 from spatial.files import atomic
@@ -20,7 +21,6 @@ from vsre.gallery.sample import draw
 from vsre.gallery.sheets import write_sheets
 from vsre.pages import GALLERY_PAGE
 
-DEFAULT_SUPERSAMPLE = 2
 MIB = 2**20
 
 
@@ -41,7 +41,8 @@ def write_gallery(config: GalleryConfig) -> Path:
         raise RecordError(f"dataset folder {data.path} holds no image; make it again with 'vsre datagen'")
     relations = {key: relations_of(records) for key, records in groups.items()}
     drawn = draw(relations, config.per_relation, config.limit, config.seed)
-    shown, notes = _fill(config, data, groups, drawn)
+    with assets_of(copy_in(data.path)):
+        shown, notes = _fill(config, data, groups, drawn)
     if missing:
         notes.append(f"Records of images that are not in the folder, left out: {missing}.")
     shown.sort(key=lambda item: _place(item.group))
@@ -78,7 +79,7 @@ def _fill(
     config: GalleryConfig, data: DatasetFolder, groups: Mapping[str, Sequence[Record]], drawn: Sequence[str]
 ) -> tuple[list[Shown], list[str]]:
     """Return drawn groups until the page is full, at least one, and what there is to say about them."""
-    supersample = _supersample(data.path)
+    supersample = supersample_of(data.path)
     shown: list[Shown] = []
     notes: list[str] = []
     room = config.max_mib * MIB
@@ -100,14 +101,6 @@ def _fill(
     if not shown:
         raise RecordError(f"no group of {data.path} can be shown: {notes[0]}")
     return shown, list(dict.fromkeys(notes))
-
-
-def _supersample(folder: Path) -> int:
-    """Return with what anti-aliasing the renders were made, as their ``dataset.json`` says."""
-    try:
-        return int(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["supersample"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return DEFAULT_SUPERSAMPLE
 
 
 def _counts(groups: Mapping[str, Sequence[Record]], shown: Sequence[Shown]) -> Counts:
