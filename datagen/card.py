@@ -24,7 +24,7 @@ from spatial.dataset import DatasetFolder
 from spatial.exposure import description_of
 from spatial.files import atomic
 from spatial.stream import Samples
-from spatial.vsr import SOURCE
+from spatial.vsr_photos import SOURCE
 
 CARD = "README.md"
 

@@ -17,7 +17,7 @@ from spatial.dataset import DatasetFolder
 from spatial.errors import RecordError
 from spatial.exposure import SPLITS, Exposure, exposure_of
 from spatial.leakage import packaged
-from spatial.vsr import SOURCE
+from spatial.vsr_photos import SOURCE
 
 AUDIT = Path("audit") / "audit.json"
 """Where a dataset folder has the figures of its audit."""

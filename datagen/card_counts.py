@@ -7,7 +7,7 @@ from datagen.markdown import Cells, share, table
 from datagen.recipe import choose_recipes
 from datagen.tally import Draws, Tally
 from spatial.relations import RELATIONS, Relation
-from spatial.vsr import SOURCE
+from spatial.vsr_photos import SOURCE
 
 
 def kinds(tally: Tally) -> list[str]:

@@ -11,33 +11,17 @@ when another of its kind of place stands by. The derived ones ask exactly that:
 Each keeps the rule of a group: two pictures, and every sentence true of exactly one of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from datagen import families_derived as derive
 from datagen.claims import DEPTHS
-from datagen.families import (
-    Family,
-    Placements,
-    Rng,
-    at,
-    diagonal,
-    reach,
-    stack,
-    swap_places,
-    turned,
-    yaw_towards,
-)
-from datagen.families_mechanism import LEFT, RIGHT, sized
+from datagen.families import Family, Place, Placements, Rng
 from datagen.recipe import BULKY, MECHANISM_RECIPES, RECIPES, STACK, UNDER_TABLE, Recipe
-from spatial.geometry import half_extent
-from spatial.observation import pose_of
 from spatial.scene import ObjectSpec
 
 KINDS = ("direct", "swap", "confusable", "distractor")
 """Kinds of contrast, as ``contrasts`` of the settings lists them."""
-
-Place = Callable[[Rng, ObjectSpec, ObjectSpec], Placements | None]
-PlaceThree = Callable[[Rng, ObjectSpec, ObjectSpec, ObjectSpec], Placements | None]
 
 LOOKALIKES = (
     ("left of", "in front of"),
@@ -106,10 +90,10 @@ def derived(chosen: Sequence[Recipe], kinds: Sequence[str]) -> list[Recipe]:
 
 
 def _swaps() -> list[Recipe]:
-    facing = Family(_each_at_the_other, "swap roles", ("a face", "b face"), close=True)
-    turn_away = Family(_each_from_the_other, "swap roles", ("a face", "b face"), close=True)
-    queue = Family(_exchanged("ahead of"), "swap roles", ("a face", "b face"), close=True)
-    pile = Family(_upside_down, "swap roles", ("a top", "b top", "a fits", "b fits"), close=True)
+    facing = Family(derive.each_at_the_other, "swap roles", ("a face", "b face"), close=True)
+    turn_away = Family(derive.each_from_the_other, "swap roles", ("a face", "b face"), close=True)
+    queue = Family(derive.exchanged(_placing("ahead of")), "swap roles", ("a face", "b face"), close=True)
+    pile = Family(derive.upside_down, "swap roles", ("a top", "b top", "a fits", "b fits"), close=True)
     made = (("facing", facing), ("facing away from", turn_away), ("ahead of", queue), ("on", pile))
     return [Recipe(name, name, family, "swap") for name, family in made]
 
@@ -121,11 +105,10 @@ def _confusables() -> list[Recipe]:
 
 
 def _distractors() -> list[Recipe]:
-    made = [Recipe(name, name, _three(name, _stay_put(name), "move over"), "distractor") for name in STAY]
-    made += [Recipe(name, name, _three(name, _about(name), "exchange"), "distractor") for name in ABOUT]
-    for name in ("facing", "facing away from"):
-        made.append(Recipe(name, name, _three(name, _turn_between(name), "turn"), "distractor"))
-    return made
+    made = [(name, _stay_put(name), "move over") for name in STAY]
+    made += [(name, derive.on_both_sides(_placing(name)), "exchange") for name in ABOUT]
+    made += [(name, derive.turned_between(_placing(name)), "turn") for name in ("facing", "facing away from")]
+    return [Recipe(name, name, _three(name, place, change), "distractor") for name, place, change in made]
 
 
 PREFERRED = {"under": UNDER_TABLE, "beneath": UNDER_TABLE, "on top of": STACK}
@@ -151,31 +134,21 @@ def _placing(name: str) -> Place:
     return place
 
 
-def _moved(spec: ObjectSpec, dx: float, dy: float) -> ObjectSpec:
-    return at(spec, spec.position[0] + dx, spec.position[1] + dy, spec.position[2])
+def _stay_put(name: str) -> derive.PlaceThree:
+    beside = derive.side_by_side(*GAPS[name]) if name in GAPS else _placing(name)
+    return derive.from_one_to_the_other(beside, CLEAR_OF.get(name, 0.0))
 
 
 def _hybrid(one: str, other: str) -> Family:
     """A where one relation holds, then where the other does, about an object that stays as it is."""
     (first, i), (second, j) = _way(one), _way(other)
-
-    def place(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements | None:
-        start = first.place(rng, a, b)
-        if start is None:
-            return None
-        a1, b1 = start[i][:2]
-        end = second.place(rng, a1, b1)
-        if end is None:
-            return None
-        a2, b2 = end[j][:2]
-        return (a1, b1), (_moved(a2, b1.position[0] - b2.position[0], b1.position[1] - b2.position[1]), b1)
-
     meets = tuple(k for k, (family, index) in enumerate(((first, i), (second, j))) if index in family.meets)
     needs = tuple(dict.fromkeys((*first.needs, *second.needs, *BULKY)))
+    place = derive.moved_over(first, i, second, j)
     return replace(first, place=place, change="move", needs=needs, meets=meets, lean=True, close=True)
 
 
-def _three(name: str, place: PlaceThree, change: str) -> Family:
+def _three(name: str, place: derive.PlaceThree, change: str) -> Family:
     family, index = _way(name)
     meets = (0, 1) if index in family.meets else ()
     needs = tuple(dict.fromkeys((*family.needs, *BULKY)))
@@ -183,123 +156,3 @@ def _three(name: str, place: PlaceThree, change: str) -> Family:
     return replace(
         family, place=place, change=change, needs=needs, meets=meets, close=True, overhead=family.overhead or deep
     )
-
-
-def _stay_put(name: str) -> PlaceThree:
-    """A stands so to B, then so to D; B and D stay, far enough apart that what is true of one is false of the other."""
-    place_pair, clear = _placing(name), CLEAR_OF.get(name, 0.0)
-    if name in GAPS:
-        place_pair = _side_by_side(*GAPS[name])
-
-    def place(rng: Rng, a: ObjectSpec, b: ObjectSpec, d: ObjectSpec) -> Placements | None:
-        if clear:
-            a, b, d = _alike(rng, a, b, d)
-        start, end = place_pair(rng, a, b), place_pair(rng, a, d)
-        if start is None or end is None:
-            return None
-        (a1, b1), (a2, d1) = start[0][:2], end[0][:2]
-        smaller = min((a1, a2), key=lambda spec: spec.size)
-        a1, a2 = (replace(smaller, position=spec.position, yaw=spec.yaw) for spec in (a1, a2))
-        side = LEFT if rng.random() < 0.5 else RIGHT
-        # A stands between the two, unless it stands on or over one of them.
-        room = clear * max(diagonal(a1, b1), diagonal(a2, d1)) + (1.0 if clear else 0.8) * max(a1.size[:2])
-        between = reach(b1, d1) + room + rng.uniform(0.1, 0.25)
-        half, slant, y = between / 2, rng.uniform(-0.12, 0.12), rng.uniform(0.0, 0.3)
-        b2, d2 = at(b1, side * half, y - slant, b1.position[2]), at(d1, -side * half, y + slant, d1.position[2])
-        return (_beyond(a1, b1, b2, -side, clear), b2, d2), (_beyond(a2, d1, d2, side, clear), b2, d2)
-
-    return place
-
-
-def _side_by_side(least: float, most: float) -> Place:
-    """A at the right of B, a gap of so many ``s`` away; again in the second placement."""
-
-    def place(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-        reaches = sum(half_extent(pose_of(spec), (1.0, 0.0)) for spec in (a, b))
-        distance = reaches + diagonal(a, b) * rng.uniform(least, most)
-        placed = at(a, b.position[0] + distance, b.position[1] + rng.uniform(-0.03, 0.03)), b
-        return placed, placed
-
-    return place
-
-
-def _alike(rng: Rng, *specs: ObjectSpec) -> list[ObjectSpec]:
-    """Scale objects to about 0.43 metres across, so that a picture of all of them shows each."""
-    return [sized(spec, rng.uniform(0.36, 0.5), 0.6) for spec in specs]
-
-
-def _beyond(a: ObjectSpec, old: ObjectSpec, new: ObjectSpec, side: int, clear: float) -> ObjectSpec:
-    """Stand A to an object as it stood before that was moved; on its left (-1) or right (1) if ``clear`` is not 0."""
-    dx, dy = a.position[0] - old.position[0], a.position[1] - old.position[1]
-    if clear and side * dx < 0:
-        a, dx = turned(a, -a.yaw), -dx
-    return at(a, new.position[0] + dx, new.position[1] + dy, a.position[2])
-
-
-def _about(name: str) -> PlaceThree:
-    """B on one side of A and D on the other; then the two exchange places."""
-    place_pair = _placing(name)
-
-    def place(rng: Rng, a: ObjectSpec, b: ObjectSpec, d: ObjectSpec) -> Placements | None:
-        a, b, d = _alike(rng, a, b, d)
-        start = place_pair(rng, a, b)
-        if start is None:
-            return None
-        a1, b1 = start[0][:2]
-        (ax, ay, _), (bx, by, _) = a1.position, b1.position
-        dx, dy = bx - ax, by - ay
-        share = (reach(a, d) - reach(a, b)) / max((dx * dx + dy * dy) ** 0.5, 1e-6) + 1.0
-        first = (a1, b1, at(d, ax - dx * share, ay - dy * share))
-        return first, (a1, at(b1, ax - dx, ay - dy), at(d, ax + dx * share, ay + dy * share))
-
-    return place
-
-
-def _turn_between(name: str) -> PlaceThree:
-    """A between B and D, its heading towards or from one of them; then turned round."""
-
-    def place(rng: Rng, a: ObjectSpec, b: ObjectSpec, d: ObjectSpec) -> Placements | None:
-        placed = _about(name)(rng, a, b, d)
-        if placed is None:
-            return None
-        a1, b1, d1 = placed[0]
-        return (a1, b1, d1), (turned(a1, a1.yaw + 180), b1, d1)
-
-    return place
-
-
-def _each_at_the_other(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-    """A turned to B, which looks elsewhere; then the reverse."""
-    spread, y = reach(a, b) + rng.uniform(0.3, 0.7), rng.uniform(0.0, 0.3)
-    slant = rng.uniform(-0.25, 0.25)
-    side = 1 if rng.random() < 0.5 else -1
-    a, b = at(a, -side * spread / 2, y - slant), at(b, side * spread / 2, y + slant)
-    sway, away = rng.uniform(-12, 12), rng.uniform(-20, 20)
-    first = turned(a, yaw_towards(a, b) + sway), turned(b, yaw_towards(a, b) + away)
-    return first, (turned(a, yaw_towards(b, a) + away), turned(b, yaw_towards(b, a) + sway))
-
-
-def _each_from_the_other(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-    """A turned from B, which looks at it; then the reverse."""
-    first, second = _each_at_the_other(rng, a, b)
-    return second, first
-
-
-def _exchanged(name: str) -> Place:
-    place_pair = _placing(name)
-
-    def place(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements | None:
-        placed = place_pair(rng, a, b)
-        if placed is None:
-            return None
-        first = placed[0][0], placed[0][1]
-        return first, swap_places(*first)
-
-    return place
-
-
-def _upside_down(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-    """A on B; then B on A, where B stood."""
-    (top, base), _ = stack(rng, a, b)
-    (x, y, _), (tx, ty, _) = base.position, top.position
-    return (top, base), (at(a, x, y), at(b, 2 * x - tx, 2 * y - ty, a.top))

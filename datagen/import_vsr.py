@@ -24,18 +24,8 @@ from spatial.files import atomic
 from spatial.leakage import HELD_OUT_PARTS, photo_key, target_names
 from spatial.records import ImageRow, Record
 from spatial.sentences import split_caption
-from spatial.vsr import (
-    Photo,
-    Row,
-    fetch_hint,
-    find_photo,
-    index_photos,
-    pair_groups,
-    photo_of,
-    photo_row,
-    statement,
-    why_missing,
-)
+from spatial.vsr import Row, fetch_hint, find_photo, pair_groups, photo_of, statement, why_missing
+from spatial.vsr_photos import Photo, index_photos, photo_row
 
 FAILED = "failed.txt"
 

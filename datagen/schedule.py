@@ -65,7 +65,7 @@ def turns(recipes: Sequence[Recipe], config: DatagenConfig) -> NDArray[np.int64]
 
 
 def shares(recipes: Sequence[Recipe], config: DatagenConfig) -> Floats:
-    """Return (contrasts,) the share of the groups that each contrast gets; they sum to 1.
+    """Return (contrasts,) the share of the groups that each contrast gets; they sum to 1 but for rounding.
 
     Of all shares that give the relations their counts, those nearest to even use of the contrasts (in the sense of
     relative entropy) are found by iterative proportional fitting. A relation that only serves to deny another, or to be
@@ -78,15 +78,16 @@ def shares(recipes: Sequence[Recipe], config: DatagenConfig) -> Floats:
     names = sorted({name for pair in about for name in pair})
     wanted = _wanted(config.weights, names)
     counted = np.array([[(name in pair) + (pair == (name, name)) for name in names] for pair in about], float)
-    share = np.where(counted @ wanted > 0, share, 0.0)
+    share = np.where((counted * wanted).sum(1) > 0, share, 0.0)
     if not share.any():
         raise ConfigError("weights give every contrast none; give the relation of some contrast more than 0")
     for _ in range(ROUNDS):
-        used = share @ counted
+        used = (share[:, None] * counted).sum(0)
         change = np.divide(wanted * used.sum(), used, out=np.ones(len(names)), where=used > 0)
-        share *= np.exp(counted @ np.log(np.maximum(change, 1e-9)) / counted.sum(1))
+        share *= np.exp((counted * np.log(np.maximum(change, 1e-9))).sum(1) / counted.sum(1))
         share /= share.sum()
-    return share
+    # Processors differ in the last digits of logarithms; all machines of one run must come to the same turns.
+    return np.round(share, 9)
 
 
 def _about(recipe: Recipe) -> tuple[str, ...]:

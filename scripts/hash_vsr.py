@@ -17,7 +17,8 @@ from spatial.errors import RecordError
 from spatial.files import write_json
 from spatial.leakage import HASHES, HELD_OUT_PARTS, hashes_of, joined, short_hash
 from spatial.templates import split_caption
-from spatial.vsr import RELEASED, Row, annotation_file, find_photo, index_photos, read_rows
+from spatial.vsr import RELEASED, Row, annotation_file, find_photo, read_rows
+from spatial.vsr_photos import index_photos
 
 ABOUT = "blake2b-48 of VSR's dev and test rows in URL-safe base64, 8 characters each; made by scripts/hash_vsr.py"
 

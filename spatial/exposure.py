@@ -14,7 +14,7 @@ from typing import Any
 from spatial.dataset import DatasetFolder
 from spatial.leakage import HELD_OUT_PARTS, TARGETS, packaged
 from spatial.records import json_ready
-from spatial.vsr import SOURCE
+from spatial.vsr_photos import SOURCE
 
 DESCRIPTION = "dataset.json"
 """What a dataset folder says about how it was made."""

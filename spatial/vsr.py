@@ -8,30 +8,22 @@ images, by the hash of their pixels; a photo that is missing or broken makes its
 
 import json
 import logging
-import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spatial.dataset import FailedRow, RecordSet
 from spatial.errors import RecordError
-from spatial.records import ImageObject, ImageRow, Record, decode_image, image_id_of
+from spatial.records import Record
 from spatial.relations import relation_named
 from spatial.scene import digest
 from spatial.templates import split_caption
-
-SOURCE = "vsr"
-"""The ``source`` of an image that is one of VSR's photos."""
-
-LICENCE = "COCO photo under its Flickr author's licence; VSR annotation Apache-2.0"
+from spatial.vsr_photos import Photo, PhotoImages, index_photos
 
 PHOTO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:jpg|jpeg|png)", re.IGNORECASE)
 """What a data file may call a photo: a plain name, which cannot leave the folder it is looked up in."""
@@ -149,48 +141,6 @@ def read_rows(path: Path, split: str, part: str) -> list[Row]:
     return rows
 
 
-@dataclass(frozen=True)
-class Photo:
-    """A photo on disk that decodes: VSR's name for it, and the hash and the upright size of its pixels."""
-
-    path: Path
-    name: str
-    image_id: str
-    width: int
-    height: int
-
-
-class PhotoImages(Mapping[str, ImageRow]):
-    """Photos by ``image_id``; a photo's bytes are read when it is asked for."""
-
-    def __init__(self, photos: Iterator[Photo]) -> None:
-        self._photos = {photo.image_id: photo for photo in photos}
-
-    def __getitem__(self, image_id: str) -> ImageRow:
-        return photo_row(self._photos[image_id])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._photos)
-
-    def __len__(self) -> int:
-        return len(self._photos)
-
-
-def photo_row(photo: Photo, objects: tuple[ImageObject, ...] = ()) -> ImageRow:
-    """Return a photo as an image of a dataset, with the bytes of its file.
-
-    Raises:
-        RecordError: the file can no longer be read.
-    """
-    try:
-        data = photo.path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"photo {photo.path} can no longer be read ({error.strerror}); restore it") from error
-    provenance = json.dumps({"file": photo.name})
-    size = (photo.width, photo.height)
-    return ImageRow(photo.image_id, data, *size, SOURCE, objects, licence=LICENCE, provenance=provenance)
-
-
 def find_photo(images: Path, row: Row, split: str, part: str) -> Path | None:
     """Return where a row's photo is under the images folder, if it is there and has a plain name."""
     if not PHOTO_NAME.fullmatch(row.photo):
@@ -228,7 +178,7 @@ def _parse(line: str, number: int, path: Path) -> Row:
     return row
 
 
-def photo_of(row: Row, path: Path | None, photos: "Mapping[Path, Photo | RecordError]", images: Path) -> "Photo":
+def photo_of(row: Row, path: Path | None, photos: Mapping[Path, Photo | RecordError], images: Path) -> Photo:
     """Return a row's photo.
 
     Raises:
@@ -247,23 +197,6 @@ def why_missing(row: Row, images: Path) -> str:
     if not PHOTO_NAME.fullmatch(row.photo):
         return f"{row.photo!r} is not a plain file name of a photo; correct the row"
     return f"image {row.photo} is missing under {images}; run 'vsre fetch vsr' for it"
-
-
-def index_photos(names: Mapping[Path, str]) -> "dict[Path, Photo | RecordError]":
-    """Decode every photo once; a broken one maps to its error."""
-    paths = sorted(names)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        return dict(zip(paths, pool.map(lambda path: _index_photo(path, names[path]), paths), strict=True))
-
-
-def _index_photo(path: Path, name: str) -> "Photo | RecordError":
-    try:
-        image = decode_image(path.read_bytes(), name)
-    except RecordError as error:
-        return error
-    except OSError as error:
-        return RecordError(f"image {path} cannot be read ({error.strerror}); correct its permissions")
-    return Photo(path, name, image_id_of(np.asarray(image)), image.width, image.height)
 
 
 def pair_groups(rows: Sequence[Row], prefix: str) -> list[str]:

@@ -16,6 +16,7 @@ from spatial.relations import RELATIONS
 from spatial.templates import TEMPLATES, render, split_caption
 from spatial.vocabulary import split_words, words
 from spatial.vsr import RELEASED, annotation_file, read_rows, read_vsr
+from spatial.vsr_photos import Photo
 
 RELEASED_FILES = os.environ.get("VSR_ANNOTATIONS", "")
 
@@ -203,4 +204,4 @@ def test_zero_shot_test_has_its_520_opposite_pairs() -> None:
     rows = read_rows(annotation_file(Path(RELEASED_FILES), "zeroshot", "test"), "zeroshot", "test")
     sizes = Counter(vsr.pair_groups(rows, "vsr/zeroshot/test"))
     assert Counter(sizes.values()) == {2: 520, 1: 182}
-    assert render(vsr.statement(rows[0], vsr.Photo(Path(), "", "", 1, 1), "", "test"), TEMPLATES["determine"], 0).spans
+    assert render(vsr.statement(rows[0], Photo(Path(), "", "", 1, 1), "", "test"), TEMPLATES["determine"], 0).spans
