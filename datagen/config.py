@@ -68,6 +68,78 @@ class DatagenConfig:
 
 
 @dataclass
+class EngineSettings:
+    """An image engine and how it paints (docs/diffusion.md).
+
+    Attributes:
+        name: of ``datagen.engines.registry.ENGINES``; "" paints nothing, the dataset is of renders.
+        model: folder or hub name of the weights; "" takes the engine's own.
+        control: folder or hub name of the weights of its control network; "" takes the engine's own.
+        revision: of the weights on the hub.
+        loras: folders, files or hub names of LoRA weights, such as those of few-step sampling.
+        scheduler: name of a diffusers scheduler; "" keeps that of the weights.
+        steps: of denoising; 0 takes the engine's own number.
+        guidance: scale of classifier-free guidance; negative takes the engine's own.
+        control_strength: of the control network.
+        control_start: share of the steps before the control sets in.
+        control_end: share of the steps after which the control ceases.
+        strength: of repainting where an engine starts from a picture: 0 leaves it, 1 forgets it.
+        without_control: paint from the prompt alone, for comparison.
+        size: width and height at which the engine paints, before the picture is scaled; 0 takes its own.
+        batch_size: pictures at once.
+        dtype: "float32", "bfloat16" or "float16".
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        offload: "none", "model" or "sequential": what leaves the GPU while it is not used.
+    """
+
+    name: str = ""
+    model: str = ""
+    control: str = ""
+    revision: str = ""
+    loras: list[str] = field(default_factory=list)
+    scheduler: str = ""
+    steps: int = 0
+    guidance: float = -1.0
+    control_strength: float = 0.8
+    control_start: float = 0.0
+    control_end: float = 1.0
+    strength: float = 0.6
+    without_control: bool = False
+    size: int = 0
+    batch_size: int = 4
+    dtype: str = "float32"
+    device: str = "auto"
+    offload: str = "none"
+
+
+@dataclass
+class VerifySettings:
+    """Which models judge painted pictures, and how strict they are (docs/verification.md).
+
+    Attributes:
+        detectors: "tiny", "owlv2" or "grounding-dino", or with a folder or hub name as "owlv2=DIR"; all must agree.
+        depth: "tiny" or "depth-anything", likewise; "" has no model judge depth.
+        judges: "vqa=DIR" of a vision-language model that is not the one to be tuned; empty asks no questions.
+        safety: folder or hub name of a safety checker; "" checks nothing.
+        least_score: of a detection.
+        least_overlap: intersection over union of a detected box with the intended one.
+        most_offset: distance of their centres, as a share of the picture's width.
+        calibration: file that ``vsre calibrate`` wrote; relations it does not trust are not accepted; "" trusts all.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+    """
+
+    detectors: list[str] = field(default_factory=lambda: ["tiny"])
+    depth: str = "tiny"
+    judges: list[str] = field(default_factory=list)
+    safety: str = ""
+    least_score: float = 0.3
+    least_overlap: float = 0.5
+    most_offset: float = 0.15
+    calibration: str = ""
+    device: str = "auto"
+
+
+@dataclass
 class CardConfig:
     """A dataset folder whose card is to be written anew.
 

@@ -1,0 +1,1 @@
+"""Image engines behind one interface: from a scene's geometry, or a photo, to a painted picture."""
