@@ -15,7 +15,7 @@ from spatial.predicates_several import enclosed_by
 
 
 def above(pair: Pair) -> bool | None:
-    """A's lowest point is over what B offers beneath it; false where A starts within B's lowest quarter."""
+    """A, hardly aside of B, begins over what B offers beneath it; false where A starts within B's lowest quarter."""
     if not pair.poses:
         return _above_in_picture(pair)
     a, b = pair.poses.a, pair.poses.b
@@ -23,7 +23,7 @@ def above(pair: Pair) -> bool | None:
     if underside is None or roof is None:
         return None
     if underside >= roof - geometry.contact_tolerance(a, b):
-        return True if geometry.footprint_gap(a, b) < 1.5 * pair.s else None
+        return True if geometry.footprint_gap(a, b) < 0.25 * pair.s else None
     return False if underside <= b.bottom + 0.25 * b.size[2] else None
 
 
@@ -79,12 +79,12 @@ def touching(pair: Pair) -> bool | None:
 
 
 def detached_from(pair: Pair) -> bool | None:
-    """Surfaces are over 0.2 s apart and nothing joins the two; false in contact and where something does."""
+    """Surfaces are over 0.25 s apart and nothing joins the two; false in contact and where something does."""
     if joined(pair):
         return False
     if _ringed(pair):
         return None
-    return False if _contact(pair) else beyond(pair.gap, max(_clear(pair), 0.2 * pair.s), -1.0)
+    return False if _contact(pair) else beyond(pair.gap, max(_clear(pair), 0.25 * pair.s), -1.0)
 
 
 def against(pair: Pair) -> bool | None:
