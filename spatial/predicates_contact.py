@@ -13,6 +13,9 @@ from spatial.predicates_containment import encircles, share_inside
 from spatial.predicates_joint import joined
 from spatial.predicates_several import enclosed_by
 
+LEANING = 0.2
+"""Share of the smaller footprint up to which one thing is aside of another: boxes of round things meet first."""
+
 
 def above(pair: Pair) -> bool | None:
     """A, hardly aside of B, begins over what B offers beneath it; false where A starts within B's lowest quarter."""
@@ -91,7 +94,8 @@ def against(pair: Pair) -> bool | None:
     """A and B touch sideways at one level, neither over the other; false from 0.2 s."""
     if pair.gap.low > max(_clear(pair), 0.2 * pair.s):
         return False
-    return True if _contact(pair) and not _ringed(pair) and not pair.stacked and pair.level > 0.5 else None
+    aside = pair.column is None or pair.column <= LEANING
+    return True if _contact(pair) and not _ringed(pair) and aside and pair.level > 0.5 else None
 
 
 def outside(pair: Pair) -> bool | None:
