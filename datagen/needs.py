@@ -15,8 +15,10 @@ from spatial.vocabulary import ALIVE, VEHICLES
 MOVING = frozenset((*ALIVE, *VEHICLES))
 """Nouns of what goes somewhere by itself."""
 
-FACELESS = frozenset(("bus", "boat", "mouse", "sink", "skis", "bed", "backpack", "bicycle"))
-"""Nouns whose front and back look alike from the side in a small picture."""
+FACELESS = frozenset(
+    ("bus", "boat", "mouse", "sink", "skis", "bed", "backpack", "bicycle", "oven", "traffic light", "hair drier")
+)
+"""Nouns whose front and back look alike from the side, or from above, in a small picture."""
 
 STUBBY = 2.2
 """Aspect up to which a thing is not seen to have a direction, though it may have one."""
@@ -59,7 +61,7 @@ def _is_long(spec: ObjectSpec, aspect: float = STUBBY) -> bool:
     if spec.long_axis < 0:
         return False
     length, width = spec.size[spec.long_axis], spec.size[1 - spec.long_axis]
-    return length > aspect * width and length >= 0.8 * spec.size[2]
+    return length > aspect * width and length >= 0.95 * spec.size[2]
 
 
 def _is_bulky(spec: ObjectSpec) -> bool:
