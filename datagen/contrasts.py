@@ -34,10 +34,12 @@ LOOKALIKES = (
     ("on top of", "beside"),
     ("under", "next to"),
     ("beneath", "beside"),
-    ("at the edge of", "next to"),
     ("in the middle of", "beside"),
 )
-"""Relations, each with another that is easily taken for it and that can be placed about the same object."""
+"""Relations, each with another that is easily taken for it and that can be placed about the same object.
+
+Not "at the edge of" with "next to": what stands by the end of a couch is at its edge, too.
+"""
 
 CONTAINED = (("in", "next to"), ("within", "beside"), ("inside", "next to"))
 """What lies in a container, and then beside it."""

@@ -133,8 +133,8 @@ def depth(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
 
 
 def hover(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-    """One floats higher than the top of the other, not straight over it; then the two exchange places."""
-    spread = rng.uniform(0.0, 1.0) * reach(a, b) * (1 if rng.random() < 0.5 else -1)
+    """One floats higher than the top of the other, hardly aside of it; then the two exchange places."""
+    spread = rng.uniform(0.0, 0.5) * reach(a, b) * (1 if rng.random() < 0.5 else -1)
     middle, y, clear = rng.uniform(-0.3, 0.3), rng.uniform(-0.1, 0.3), rng.uniform(0.12, 0.4)
     first = at(a, middle - spread / 2, y, b.size[2] + clear), at(b, middle + spread / 2, y)
     second = at(a, middle - spread / 2, y), at(b, middle + spread / 2, y, a.size[2] + clear)

@@ -5,7 +5,7 @@ Distances are in metres.
 
 import math
 
-from datagen.families import Place, Placements, Rng, at, diagonal, scaled, turned, yaw_towards
+from datagen.families import Place, Placements, Rng, at, diagonal, scaled, turned
 from spatial.geometry import Point, half_extent
 from spatial.observation import pose_of
 from spatial.scene import ObjectSpec
@@ -73,14 +73,3 @@ def across_separator(rng: Rng, a: ObjectSpec, b: ObjectSpec, middle: ObjectSpec)
     side = (-direction[1], direction[0]) if rng.random() < 0.5 else (direction[1], -direction[0])
     beside = turned(a, b.yaw + rng.uniform(-8, 8))
     return (a, b, middle), (_next_to(beside, b, side, 0.09 * diagonal(a, b), 0.0), b, middle)
-
-
-def heads_on(rng: Rng, a: ObjectSpec, b: ObjectSpec) -> Placements:
-    """Face to face at a short distance; then the first turned round."""
-    distance = (a.size[1] + b.size[1]) / 2 + diagonal(a, b) * rng.uniform(0.4, 0.8)
-    dx, dy = _direction(rng.uniform(-40, 40) + 180 * int(rng.integers(2)))
-    x, y = rng.uniform(-0.15, 0.15), rng.uniform(0.0, 0.3)
-    a, b = at(a, x - dx * distance / 2, y - dy * distance / 2), at(b, x + dx * distance / 2, y + dy * distance / 2)
-    yaw = yaw_towards(a, b)
-    a, b = turned(a, yaw + rng.uniform(-7, 7)), turned(b, yaw + 180 + rng.uniform(-7, 7))
-    return (a, b), (turned(a, a.yaw + 180), b)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datagen.assets import ASSETS, COLOURS, asset, part_keys
+from datagen.assets import ASSETS, asset, part_keys
 from datagen.assets.catalogue import TOOLS, remembered
 from datagen.claims import OPPOSED, Statement, depends_on_viewer, mixes_directions, statements, turns_round
 from datagen.config import DatagenConfig
@@ -16,7 +16,7 @@ from datagen.families import Placements, Rng, turned
 from datagen.layout import clash, distractors, specify, stand, viewed
 from datagen.looks import LOOKS
 from datagen.needs import suits
-from datagen.nouns import chosen_nouns
+from datagen.nouns import TRUE_COLOURS, chosen_nouns, paints
 from datagen.recipe import Recipe
 from datagen.render import Rendered, observe_rendered, render
 from datagen.visibility import clearly_seen, outlines
@@ -175,8 +175,10 @@ def _draw_scenes(rng: Rng, config: DatagenConfig, recipe: Recipe, frames: str) -
             return "proposal"
         named = (*named, brought[int(rng.integers(len(brought)))])
     others = [noun for noun in rng.permutation(nouns).tolist() if _is_another(noun, named)]
-    colours = rng.permutation(sorted(COLOURS)).tolist()
-    specs = [stand(rng, noun, colour, family.lean) for noun, colour in zip(named, colours, strict=False)]
+    colours = paints(rng, named)
+    if colours is None:
+        return "clash"
+    specs = [stand(rng, noun, colour, family.lean) for noun, colour in zip(named, colours[0], strict=True)]
     placed = _placed(rng, recipe, specs, frames)
     if placed is None:
         return "proposal"
@@ -185,7 +187,7 @@ def _draw_scenes(rng: Rng, config: DatagenConfig, recipe: Recipe, frames: str) -
     empty = viewed(look.stage(rng, config), family, placed, look.camera_moves)
     if empty is None:
         return "framing"
-    bystanders = distractors(rng, config, empty, placed, others, colours[len(named) :])
+    bystanders = distractors(rng, config, empty, placed, others, colours[1])
     first, second = (replace(empty, objects=(*placement, *bystanders)) for placement in placed)
     return look.dress(rng, (first, second))
 
@@ -231,9 +233,9 @@ def _faces(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
 
 
 def _is_another(noun: str, named: tuple[str, ...]) -> bool:
-    """Tell whether a noun can stand by: it is not named, and has no part of a name that is."""
+    """Tell whether a noun can stand by, in whatever colour: it is not named, and has no part of a name that is."""
     parts = {name.split("/")[1] for name in named if "/" in name}
-    return noun not in named and not parts & set(ASSETS[noun].parts)
+    return noun not in named and noun not in TRUE_COLOURS and not parts & set(ASSETS[noun].parts)
 
 
 def _views(scenes: tuple[Scene, Scene], config: DatagenConfig, recipe: Recipe) -> tuple[View, View] | None:

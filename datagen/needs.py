@@ -15,10 +15,12 @@ from spatial.vocabulary import ALIVE, VEHICLES
 MOVING = frozenset((*ALIVE, *VEHICLES))
 """Nouns of what goes somewhere by itself."""
 
-FACELESS = frozenset(("bus", "boat", "mouse", "sink", "skis", "bed", "backpack", "bicycle"))
-"""Nouns whose front and back look alike from the side in a small picture."""
+FACELESS = frozenset(
+    ("bus", "boat", "mouse", "sink", "skis", "bed", "backpack", "bicycle", "oven", "traffic light", "hair drier")
+)
+"""Nouns whose front and back look alike from the side, or from above, in a small picture."""
 
-STUBBY = 1.75
+STUBBY = 2.2
 """Aspect up to which a thing is not seen to have a direction, though it may have one."""
 
 BROAD = 0.17
@@ -59,7 +61,7 @@ def _is_long(spec: ObjectSpec, aspect: float = STUBBY) -> bool:
     if spec.long_axis < 0:
         return False
     length, width = spec.size[spec.long_axis], spec.size[1 - spec.long_axis]
-    return length > aspect * width and length >= 0.8 * spec.size[2]
+    return length > aspect * width and length >= 0.95 * spec.size[2]
 
 
 def _is_bulky(spec: ObjectSpec) -> bool:
@@ -103,6 +105,11 @@ def _is_bar(spec: ObjectSpec) -> bool:
     return _is_long(spec, 2.2) and spec.size[2] <= 0.4 * spec.size[spec.long_axis] and spec.name not in MOVING
 
 
+def _has_room(a: ObjectSpec, b: ObjectSpec) -> bool:
+    """Tell whether a thing can stand at the middle of another so that it is seen not to be at its edge."""
+    return max(a.size[:2]) <= 0.5 * max(b.size[:2]) and _rests(a, b)
+
+
 def _fits(a: ObjectSpec, b: ObjectSpec) -> bool:
     return max(a.size[:2]) <= 1.15 * max(b.size[:2])
 
@@ -132,6 +139,7 @@ TOGETHER: dict[str, Callable[[ObjectSpec, ObjectSpec], bool]] = {
     "a fits": _fits,
     "b fits": lambda a, b: _fits(b, a),
     "a rests on b": _rests,
+    "b has room for a": _has_room,
     "a under b": lambda a, b: b.under > 0 and under_scale(a, b) >= 0.55,
     "b holds a": lambda a, b: _holds(b, a),
     "a holds b": _holds,

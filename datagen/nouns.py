@@ -6,12 +6,39 @@ rows that their training rows do not have: who wants to be tested on them must n
 
 from collections.abc import Sequence
 
-from datagen.assets import ASSETS, CORE
+import numpy as np
+
+from datagen.assets import ASSETS, COLOURS, CORE
 from datagen.assets.catalogue import remembered
 from datagen.config import DatagenConfig
 from spatial.errors import ConfigError, nearest
 from spatial.exposure import SPLITS
 from spatial.leakage import packaged
+
+TRUE_COLOURS = {
+    "apple": ("red", "green", "yellow"),
+    "banana": ("yellow", "green"),
+    "broccoli": ("green",),
+    "orange": ("orange",),
+}
+"""Nouns that nobody recognises in other colours: an orange apple is an orange, purple broccoli are grapes."""
+
+
+def paints(rng: np.random.Generator, named: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """Draw a colour for each named noun, all different and each one in which it is known, and the colours left over.
+
+    Returns:
+        ``None`` where two nouns are known by one colour only.
+    """
+    left: list[str] = rng.permutation(sorted(COLOURS)).tolist()
+    taken = {}
+    for noun in sorted(named, key=lambda noun: len(TRUE_COLOURS.get(noun, COLOURS))):
+        colour = next((colour for colour in left if colour in TRUE_COLOURS.get(noun, COLOURS)), None)
+        if colour is None:
+            return None
+        taken[noun] = colour
+        left.remove(colour)
+    return [taken[noun] for noun in named], left
 
 
 def noun_sets() -> dict[str, tuple[str, ...]]:

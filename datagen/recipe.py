@@ -22,7 +22,7 @@ HOVER = Family(families.hover, "swap")
 HOVER_OVER = Family(families.hover_over, "swap")
 STACK = Family(families.stack, "lift", ("b top", "a fits", "a rests on b"))
 UNDER_TABLE = Family(families.under_table, "lower", ("b top", "a under b"), meets=(0, 1))
-EDGE = Family(families.edge, "move", ("b top", "a small"))
+EDGE = Family(families.edge, "move", ("b top", "a small", "b has room for a"))
 CONTACT = Family(families.contact, "pull apart", lean=True, meets=(0,))
 NEAR_FAR = Family(families.near_far(2.5), "pull apart", ("a broad", "b broad"), close=True)
 NEAR_FAR_AWAY = Family(families.near_far(3.0), "pull apart", ("a broad", "b broad"), close=True)
@@ -81,7 +81,6 @@ ACROSS = Family(
     shown=0.5,
     brings=families_arranged.SEPARATORS,
 )
-HEADS_ON = Family(families_arranged.heads_on, "turn", ("a face", "b face"), close=True)
 PASSING = Family(families_ambiguous.passing, "move", ("a face", "a moves"), close=True)
 SINKING = Family(
     families_ambiguous.sinking, "take out", ("b holds a", "a bulky"), meets=(0,), close=True, overhead=True, shown=0.25
@@ -194,7 +193,6 @@ ARRANGED_RECIPES: tuple[Recipe, ...] = (
     Recipe("along", "perpendicular to", ALONG),
     Recipe("across from", "adjacent to", ACROSS),
     Recipe("opposite to", "adjacent to", ACROSS),
-    Recipe("opposite to", "facing away from", HEADS_ON),
 )
 """Contrasts of long things that lie along each other, and of things on two sides of a third."""
 

@@ -30,6 +30,8 @@ from spatial.records import ImageRow, Record
 LAYOUT_FIELDS = ("out", "assets", "workers", "rank", "world", "dry_run")
 """Settings that change who writes what, but not what is written; of ``assets``, the files' digest stands for them."""
 
+SMALLEST = 32
+"""Side of a picture in pixels below which no object covers enough of them to be told."""
 
 MOST_DISTRACTORS = 5
 """There are eight colours, and up to three named objects have one each."""
@@ -110,6 +112,8 @@ def _check(config: DatagenConfig) -> None:
     for name in ("groups", "groups_per_shard", "image_size", "supersample", "world"):
         if getattr(config, name) < 1:
             raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
+    if config.image_size < SMALLEST:
+        raise ConfigError(f"image_size must be at least {SMALLEST} pixels, not {config.image_size}")
     if config.split not in ("train", "test"):
         raise ConfigError(f"split must be 'train' or 'test', not {config.split!r}")
     if config.looks not in LOOKS:

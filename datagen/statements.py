@@ -19,7 +19,7 @@ from datagen.config import DatagenConfig
 from datagen.families import Rng
 from datagen.groups import Group, View, is_held_out
 from datagen.needs import FACELESS
-from datagen.nouns import chosen_nouns
+from datagen.nouns import TRUE_COLOURS, chosen_nouns
 from datagen.recipe import Recipe, axes
 from spatial.predicates import frame_of, readings
 from spatial.records import ImageObject, ImageRow, Record, encode_mask, encode_png, image_id_of
@@ -196,7 +196,9 @@ def _facts(view: View, rng: Rng, nouns: Sequence[str]) -> Iterator[Fields]:
             subject = phrase(spec.name, _paint(spec), True)
             yield {**fields, "task": "name", "caption": f"The {subject} {be(spec.name)} at {place}.", "answer": subject}
     yield from _presence(specs, rng, nouns)
-    nameable = [index for index, spec in enumerate(specs) if spec in unique and _paint(spec) not in ("", spec.name)]
+    # What is known in few colours has them by its noun: no picture is needed to tell.
+    known = TRUE_COLOURS
+    nameable = [index for index, spec in enumerate(specs) if spec in unique and _paint(spec) and spec.name not in known]
     yield from _colours(specs, nameable, rng)
     if all(map(_paint, specs)):
         yield from _counts(len(specs), rng)

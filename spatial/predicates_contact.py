@@ -13,9 +13,12 @@ from spatial.predicates_containment import encircles, share_inside
 from spatial.predicates_joint import joined
 from spatial.predicates_several import enclosed_by
 
+LEANING = 0.2
+"""Share of the smaller footprint up to which one thing is aside of another: boxes of round things meet first."""
+
 
 def above(pair: Pair) -> bool | None:
-    """A's lowest point is over what B offers beneath it; false where A starts within B's lowest quarter."""
+    """A, hardly aside of B, begins over what B offers beneath it; false where A starts within B's lowest quarter."""
     if not pair.poses:
         return _above_in_picture(pair)
     a, b = pair.poses.a, pair.poses.b
@@ -23,7 +26,7 @@ def above(pair: Pair) -> bool | None:
     if underside is None or roof is None:
         return None
     if underside >= roof - geometry.contact_tolerance(a, b):
-        return True if geometry.footprint_gap(a, b) < 1.5 * pair.s else None
+        return True if geometry.footprint_gap(a, b) < 0.25 * pair.s else None
     return False if underside <= b.bottom + 0.25 * b.size[2] else None
 
 
@@ -79,19 +82,20 @@ def touching(pair: Pair) -> bool | None:
 
 
 def detached_from(pair: Pair) -> bool | None:
-    """Surfaces are over 0.2 s apart and nothing joins the two; false in contact and where something does."""
+    """Surfaces are over 0.25 s apart and nothing joins the two; false in contact and where something does."""
     if joined(pair):
         return False
     if _ringed(pair):
         return None
-    return False if _contact(pair) else beyond(pair.gap, max(_clear(pair), 0.2 * pair.s), -1.0)
+    return False if _contact(pair) else beyond(pair.gap, max(_clear(pair), 0.25 * pair.s), -1.0)
 
 
 def against(pair: Pair) -> bool | None:
     """A and B touch sideways at one level, neither over the other; false from 0.2 s."""
     if pair.gap.low > max(_clear(pair), 0.2 * pair.s):
         return False
-    return True if _contact(pair) and not _ringed(pair) and not pair.stacked and pair.level > 0.5 else None
+    aside = pair.column is None or pair.column <= LEANING
+    return True if _contact(pair) and not _ringed(pair) and aside and pair.level > 0.5 else None
 
 
 def outside(pair: Pair) -> bool | None:

@@ -34,11 +34,12 @@ def instances(index: int, observation: Observation) -> list[int]:
 
 def empty_arc(centre: Pose, others: Sequence[Pose]) -> float:
     """Return the widest arc in degrees, seen from the middle of ``centre``, in which none of the others stands."""
-    spans = sorted(_span(centre, other) for other in others)
-    widest, reached = 0.0, spans[0][1]
-    for start, end in spans[1:]:
-        widest, reached = max(widest, start - reached), max(reached, end)
-    return max(widest, spans[0][0] + 360.0 - reached)
+    spans = sorted((start % 360.0, end - start) for start, end in (_span(centre, other) for other in others))
+    # One that begins before the zero of the horizon may end behind the first that begins after it.
+    widest, reached = 0.0, max(start + width for start, width in spans) - 360.0
+    for start, width in spans:
+        widest, reached = max(widest, start - reached), max(reached, start + width)
+    return widest
 
 
 def around(pair: Pair) -> bool | None:

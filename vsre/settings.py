@@ -179,6 +179,7 @@ def _name_subject(name: str, words: list[str], flags: list[str]) -> tuple[list[s
 
 def _in_plain_words(message: str) -> str:
     plain = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", " ".join(message.split()))
+    plain = re.sub(r"(expected str, got (?:True|False))\b", r"\1 (YAML reads a bare 'on' or 'off' so: quote it)", plain)
     plain = plain.replace("the following arguments are required", "required settings are missing")
     return plain.replace("Parser key", "setting")
 

@@ -200,7 +200,7 @@ def baseball_bat() -> Mesh:
     """A baseball bat lying on the floor: thick rounded barrel, slim taped handle, knob."""
     wood = [(0, -0.425), (0.024, -0.425), (0.032, -0.412), (0.030, -0.40), (0.019, -0.385), (0.019, -0.15)]
     wood += [(0.028, 0.05), (0.043, 0.22), (0.046, 0.36), (0.042, 0.405), (0.026, 0.424), (0, 0.425)]
-    tape = revolve([(0.0, -0.39), (0.022, -0.385), (0.0225, -0.15), (0.0, -0.145)], 14, GREY).named("handle")
+    tape = revolve([(0.0, -0.39), (0.022, -0.385), (0.0225, -0.15), (0.0, -0.145)], 14, GREY)
     bands = [cylinder(0.047, 0.012, 16, DARK).moved(z=z) for z in (0.24, 0.34)]
     return join(revolve(wood, 16), tape, *bands).turned("y", 88.9).moved(z=0.0424)
 
@@ -266,7 +266,7 @@ ASSETS = (
     Asset("frisbee", frisbee, (0.276, 0.276, 0.05)),
     Asset("sports ball", sports_ball, (0.22, 0.22, 0.22)),
     Asset("kite", kite, (0.89, 0.322, 1.007), long_axis=0, parts=("tail",)),
-    Asset("baseball bat", baseball_bat, (0.85, 0.094, 0.096), long_axis=0, parts=("handle",), toy_boost=1.2),
+    Asset("baseball bat", baseball_bat, (0.85, 0.094, 0.096), long_axis=0, toy_boost=1.2),
     Asset("tennis racket", tennis_racket, (0.7, 0.3, 0.046), long_axis=0, parts=("handle",), toy_boost=1.2),
     Asset("skis", skis, (0.54, 1.7, 0.16), has_front=True, long_axis=1, parts=("binding", "pole"), toy_boost=1.2),
     Asset("snowboard", snowboard, (1.52, 0.32, 0.215), long_axis=0, parts=("binding",), toy_boost=1.2),

@@ -168,6 +168,8 @@ def part_box(key: str) -> tuple[Vector, Vector]:
 def _taken_apart(key: str) -> Asset:
     whole, part = key.split("/" if "/" in key else OFF)
     it = asset(whole)
+    if part not in it.parts:
+        raise ConfigError(f"a {whole} has no part {part!r} (any more); known: {', '.join(it.parts) or 'none'}")
     piece, rest = cut(it.builder(), part)
     if OFF in key:
         return replace(it, builder=lambda: rest)

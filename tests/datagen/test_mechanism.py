@@ -30,6 +30,7 @@ from datagen.run import group_rows
 from datagen.staging import stage
 from datagen.surface import hull, reach_along, section
 from datagen.visibility import MIN_CORD_PIXELS, MIN_PIXELS, clearly_seen
+from spatial.errors import ConfigError
 from spatial.observation import observe
 from spatial.predicates import holds, holds_of_all
 from spatial.scene import Camera, ObjectSpec, Scene
@@ -163,6 +164,12 @@ def test_a_part_and_the_rest_make_the_whole(key: str) -> None:
     assert (low >= np.array([-0.5, -0.5, 0.0]) - 1e-9).all() and (high <= np.array([0.5, 0.5, 1.0]) + 1e-9).all()
     assert len(unit_mesh(f"{whole} without {part}").slots) == len(rest.faces)
     assert len(unit_mesh(key).slots) == len(piece.faces)
+
+
+@pytest.mark.parametrize("key", ["cup/wing", "cup without wing"])
+def test_a_part_that_is_not_there_is_said_to_be_missing(key: str) -> None:
+    with pytest.raises(ConfigError, match="a cup has no part 'wing'"):
+        unit_mesh(key)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_a_folder_of_another_config_is_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"groups": 0}, "groups must be at least 1"),
+        ({"image_size": 1}, "image_size must be at least 32 pixels"),
         ({"split": "validation"}, "'train' or 'test'"),
         ({"distractors": -1}, "distractors must be in 0"),
         ({"rank": 2, "world": 2}, "rank must be in 0..1"),

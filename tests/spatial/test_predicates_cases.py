@@ -43,6 +43,7 @@ TRUE = [
     ("at the edge of", at(CUP, 0.5, 0, 0.7), at(TABLE, 0)),
     ("touching", at(BOX, 0.41), at(BOX, 0)),
     ("against", at(BOX, 0.41), at(BOX, 0)),
+    ("against", at(BOX, 0.34), at(BOX, 0)),  # as the boxes of two balls that touch
     ("detached from", at(BOX, 1), at(BOX, 0)),
     ("outside", at(BOX, 1), at(BOX, 0)),
     ("by", at(BOX, 0.6), at(BOX, 0)),
@@ -100,6 +101,7 @@ FALSE = [
 ]
 
 UNDECIDED = [
+    ("against", at(BOX, 0.3), at(BOX, 0)),
     ("left of", at(BOX, -0.5, -0.7), at(BOX, 0)),
     ("left of", at(CUP, -0.5, 0, 0.7), at(TABLE, 0)),
     ("near", at(BOX, 1.4), at(BOX, 0)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatial.observation import Observation, Seen, observe
+from spatial.observation import Observation, Pose, Seen, observe, pose_of
 from spatial.predicates import PREDICATES, holds, holds_of_all, readings
 from spatial.predicates_several import empty_arc, instances
 from spatial.relations import RELATIONS
@@ -203,6 +203,19 @@ def fixed(draw: st.DrawFn) -> Scene:
 
 SCENES = st.one_of(holding(), several(), fixed())
 ORDERS = st.sampled_from(((0, 1), (1, 0)))
+
+
+def test_the_empty_arc_is_the_same_wherever_the_horizon_begins() -> None:
+    places = ((-0.29, 0.139), (-0.176, -0.0015), (0.124, -0.385))
+    arcs = [
+        empty_arc(*_poses(BOTTLE, [at(CUP, *turn(x, y)) for x, y in places]))
+        for turn in (lambda x, y: (x, y), lambda x, y: (-x, y), lambda x, y: (-y, x), lambda x, y: (y, -x))
+    ]
+    assert arcs == pytest.approx(arcs[:1] * 4, abs=1e-9)
+
+
+def _poses(centre: ObjectSpec, others: list[ObjectSpec]) -> tuple[Pose, list[Pose]]:
+    return pose_of(centre), [pose_of(other) for other in others]
 
 
 @settings(max_examples=400, deadline=None)

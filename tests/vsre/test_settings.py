@@ -61,6 +61,12 @@ def test_a_switch_may_stand_alone() -> None:
         parse("datagen", ["--dense", "maybe"])
 
 
+def test_a_bare_on_is_said_to_be_a_boolean_of_yaml() -> None:
+    with pytest.raises(ConfigError, match=r"got True .*quote it"):
+        parse("datagen", ["--relations", "[on, off]"])
+    assert parse("datagen", ["--relations", '["on", "off"]']).relations == ["on", "off"]
+
+
 def test_the_first_word_names_what_to_fetch_unless_it_is_a_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("{dataset: vsr, parts: [train], dry_run: true}")

@@ -62,7 +62,7 @@ def test_an_interrupted_file_goes_on_where_it_stopped(
     fault: Fault, serving: Callable[..., Site], tmp_path: Path
 ) -> None:
     site = serving(fault)
-    assert fetch(site, tmp_path, timeout=0.3) == CONTENT
+    assert fetch(site, tmp_path, timeout=1.0) == CONTENT
     first, second = site.asked(PATH)
     assert "Range" not in first
     assert second["Range"] == "bytes=4000-"
