@@ -143,7 +143,7 @@ def only_within(pipeline: Any, start: float, end: float) -> Iterator[Callable[..
         total = pipeline.num_timesteps
         if step / total >= start and (step + 1) / total <= end:
             return said
-        return (None, None) if isinstance(said, tuple) else None
+        return (None, None) if isinstance(said, tuple) else {}  # SDXL's and Z-Image's ways to add nothing
 
     def count(_: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         nonlocal step

@@ -142,16 +142,19 @@ def scheduler_of(text: str, own: Any) -> Any:
     for key in given:
         if key not in takes:
             raise ConfigError(f"{name} has no setting {key!r}{nearest(key, takes)}")
-    if _is_flow(known) != _is_flow(type(own)):
-        raise ConfigError(
-            f"{name} does not fit weights made for {type(own).__name__}; leave scheduler empty, or name its kind"
-        )
+    if _is_flow(known) != _is_flow(type(own)) or not _steps(type(own)) <= _steps(known):
+        raise ConfigError(f"{name} does not fit weights made for {type(own).__name__}; leave scheduler empty")
     return known.from_config(own.config, **given)
 
 
 def _is_flow(scheduler: type) -> bool:
     """Tell whether a scheduler walks straight from noise to picture (flow matching), unlike those of older models."""
     return "FlowMatch" in scheduler.__name__
+
+
+def _steps(scheduler: Any) -> set[str]:
+    """Return how pipelines of flow matching lay out the steps, as far as a scheduler takes it from them."""
+    return {"sigmas"} & set(inspect.signature(scheduler.set_timesteps).parameters) if _is_flow(scheduler) else set()
 
 
 def _call(text: str) -> tuple[str, dict[str, Any]]:

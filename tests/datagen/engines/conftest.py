@@ -1,6 +1,7 @@
 """Tiny checkpoints on disk, and a group of two scenes to paint."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,3 +45,23 @@ def scene(shift: float) -> Scene:
 @pytest.fixture(scope="session")
 def group() -> list[Order]:
     return orders_of([scene(-0.5), scene(0.5)], seed=7, group_id="g", captions=CAPTIONS)
+
+
+class Spy:
+    """Lets a pipeline class work as it does, and keeps what it was called with."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, class_name: str) -> None:
+        import diffusers
+
+        self.calls: list[dict[str, Any]] = []
+        pipeline = getattr(diffusers, class_name)
+        run = pipeline.__call__
+
+        def watched(own: Any, **given: Any) -> Any:
+            kept = {name: list(value) if isinstance(value, list) else value for name, value in given.items()}
+            kept["noise_seeds"] = [generator.initial_seed() for generator in given["generator"]]
+            kept["devices"] = {generator.device.type for generator in given["generator"]}
+            self.calls.append(kept)
+            return run(own, **given)
+
+        patch.setattr(pipeline, "__call__", watched)

@@ -32,8 +32,8 @@ def random_weights(model: Any) -> Any:
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.isfinite().all() or parameter.abs().max() == 0 or parameter.ndim < 2:
-                noise = torch.randn(parameter.shape, generator=generator) * 0.1
-                parameter.copy_(noise if parameter.ndim > 1 else noise + 1)
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(noise if parameter.ndim > 1 else 1 + 0.1 * noise)
     return model
 
 
@@ -116,7 +116,11 @@ def save_union(folder: Path, **changed: Any) -> Path:
     sizes = {"num_trans_channel": 8, "num_proj_channel": 8, "num_trans_head": 2}
     embedding = {"conditioning_embedding_out_channels": (4, 4, 8, 8)}
     network = ControlNetUnionModel(**{**UNET, **sizes, **embedding, **changed})
-    random_weights(network).save_pretrained(folder)
+    random_weights(network)
+    with torch.no_grad():
+        for parameter in network.controlnet_cond_embedding.parameters():
+            parameter.mul_(3)  # random layers let little of a control image through
+    network.save_pretrained(folder)
     return folder
 
 
