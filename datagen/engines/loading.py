@@ -161,7 +161,9 @@ def _load_control(part: Part, dtype: Any) -> Any:
         ) from error
     lacking = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
     if lacking:
-        raise CheckpointError(f"{part.files[0]} lacks {len(lacking)} weights, such as {lacking[0]}; fetch it again")
+        raise CheckpointError(
+            f"{part.files[0]} lacks {len(lacking)} of its weights, such as {lacking[0]}; fetch it again"
+        )
     return model
 
 
