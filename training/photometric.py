@@ -13,9 +13,23 @@ BLUR_REACH = 4
 """Pixels on either side that a blur takes in."""
 
 
-def weathered(picture_B3HW: Tensor, seed: int) -> Tensor:
-    """Return uint8 pictures after accidents that ``seed`` decides, each picture its own."""
+def weathered(picture_B3HW: Tensor, seed: int, spared: float = 0.0) -> Tensor:
+    """Return uint8 pictures after accidents that ``seed`` decides, each picture its own.
+
+    Args:
+        picture_B3HW: uint8.
+        seed: of a generator.
+        spared: share of the pictures that nothing happens to.
+    """
     generator = torch.Generator().manual_seed(seed)
+    rows = (~_chosen(generator, spared, len(picture_B3HW))).nonzero()[:, 0]
+    weathered_B3HW = picture_B3HW.clone()
+    if len(rows):
+        weathered_B3HW[rows] = _worn(picture_B3HW[rows], generator)
+    return weathered_B3HW
+
+
+def _worn(picture_B3HW: Tensor, generator: torch.Generator) -> Tensor:
     x = picture_B3HW.float() / 255
     x = _wobbled(x, generator)
     x = _recoloured(x, generator)
