@@ -132,7 +132,8 @@ class TinyDetector(PreTrainedModel):
         self.from_eighth = convolution(eighth, neck, 1)
         self.from_quarter = convolution(quarter, neck, 1)
         self.merge_quarter = convolution(neck, neck)
-        self.heat_head = nn.Sequential(convolution(neck, neck), nn.Conv2d(neck, len(config.nouns), 1))
+        heat = nn.Conv2d(neck, len(config.nouns), 1)
+        self.heat_head = nn.Sequential(convolution(neck, neck), heat)
         self.thing_head = convolution(neck, neck)
         self.box_head = nn.Conv2d(neck, 4, 1)
         self.from_neck = convolution(neck, half, 1)
@@ -141,10 +142,10 @@ class TinyDetector(PreTrainedModel):
         self.depth_head = nn.Conv2d(half, 1, 1)
         self.pen = nn.Linear(neck, sum(self._pen_sizes()))
         self.post_init()
-        for head in (self.heat_head[-1], self.box_head, self.mask_head, self.depth_head):
-            nn.init.normal_(head.weight, std=0.01 if head is not self.mask_head else 0.1)
-        nn.init.constant_(self.heat_head[-1].bias, RARE)
-        nn.init.constant_(self.depth_head.bias, math.log(config.usual_depth))
+        _start(heat, 0.01, RARE)
+        _start(self.box_head, 0.01, 0.0)
+        _start(self.mask_head, 0.1, 0.0)
+        _start(self.depth_head, 0.01, math.log(config.usual_depth))
 
     def _init_weights(self, module: nn.Module) -> None:
         """Draw weights for ReLU."""
@@ -218,6 +219,13 @@ class TinyDetector(PreTrainedModel):
         middle = (torch.arange(raw_B4GG.shape[-1], device=raw_B4GG.device) + 0.5) * CELL
         y, x = torch.meshgrid(middle, middle, indexing="ij")
         return torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], dim=1)
+
+
+def _start(layer: nn.Conv2d, spread: float, bias: float) -> None:
+    """Let a last layer say nearly the same everywhere at first; Kaiming's weights would shout."""
+    nn.init.normal_(layer.weight, std=spread)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def load_detector(path_or_name: str | Path = NAME, device: str = "auto") -> Tiny
 
 def _key(picture: Pixels) -> str:
     shape = "x".join(map(str, picture.shape))
-    return f"{shape}:{hashlib.blake2b(np.ascontiguousarray(picture), digest_size=16).hexdigest()}"
+    return f"{shape}:{hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()}"
 
 
 def fitted(picture: Pixels, square_SS3: Pixels) -> Fit:

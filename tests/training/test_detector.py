@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import CheckpointError, ConfigError, RecordError
 from spatial.records import ImageObject, ImageRow, encode_mask, encode_png, image_id_of
 from spatial.scene import ObjectSpec, Scene
+from training.callbacks import TimeLimit
 from training.config import TrainConfig
 from training.detector_data import Sight, Sights, Thing, sight_of
 from training.detector_mishaps import SPOILS, disturb, flipped, removed
@@ -123,10 +125,28 @@ def test_a_dataset_folder_trains_a_detector_and_a_finished_one_is_kept(tmp_path:
     assert model.config.nouns == NOUNS and model.config.image_size == SIDE
     written = (tmp_path / "out" / "model.safetensors").read_bytes()
     assert (train(config) / "model.safetensors").read_bytes() == written
-    again = replace(config, out=str(tmp_path / "again"))
-    assert (train(again) / "model.safetensors").read_bytes() == written
     further = train(replace(config, model=str(tmp_path / "out"), out=str(tmp_path / "further")))
     assert (further / "model.safetensors").read_bytes() != written
+
+
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path / "data", 6)
+    trainer = {"per_device_train_batch_size": 3, "max_steps": 5, "save_steps": 3, "report_to": "none"}
+    config = TrainConfig("", [str(tmp_path / "data")], str(tmp_path / "whole"), stage="detector", trainer=trainer)
+    whole, broken = train(config), replace(config, out=str(tmp_path / "broken"))
+    with monkeypatch.context() as patched:
+        stock = TimeLimit.on_step_end
+
+        def interrupt(self: TimeLimit, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            stock(self, args, state, control, **kwargs)
+            if state.global_step == 4:
+                raise KeyboardInterrupt
+
+        patched.setattr(TimeLimit, "on_step_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(broken)
+    assert not (tmp_path / "broken" / "model.safetensors").exists()
+    assert (train(broken) / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 def test_only_this_stage_starts_from_nothing(config: TrainConfig, tmp_path: Path) -> None:
