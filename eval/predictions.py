@@ -20,7 +20,7 @@ class Prediction:
     """One answer of one model to one question.
 
     Attributes:
-        model_hash: hash over the weights and the files that decide what the model sees (``eval.model_hash``).
+        model_hash: hash over the weights and the files that decide what the model sees (``encoders.model_hash``).
         record_id: the record; of a row that could not be read, its name in the source.
         image_id: the record's own image, whichever image was shown; intervals are clustered by it.
         caption: the record's sentence, which pairs the two images of a counterfactual group.

@@ -16,12 +16,12 @@ import torch
 from tqdm import tqdm
 
 from encoders.load import load_model
+from encoders.model_hash import model_hash
 from eval.benchmarks import read_benchmark
 from eval.config import EvalConfig
 from eval.decoders import Decoder, decode, format_decoder, parse_decoder, scale_name
 from eval.images import ImageFeatures
 from eval.leakage import check_leakage
-from eval.model_hash import model_hash
 from eval.plan import Item, check_names, plan_batches, plan_items
 from eval.predictions import Key, PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise

@@ -5,15 +5,14 @@ percentile cluster bootstrap (Efron & Tibshirani 1993, chapters 8 and 13). Two d
 questions, so they are compared by the exact McNemar test, which looks only at the questions where they differ.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
-Interval = tuple[float, float]
+from spatial.proportion import Interval, wilson
 
 _DRAWS_AT_ONCE = 4_000_000
 """Cluster weights held in memory at one time."""
@@ -49,7 +48,7 @@ def cluster_interval(
     sizes = np.bincount(index).astype(np.float64)
     sums = np.bincount(index, weights=np.asarray(correct, dtype=np.float64)).astype(np.float64)
     if np.ptp(sums / sizes) == 0:
-        return _wilson(float(sums.sum() / sizes.sum()), len(sizes), level)
+        return wilson(float(sums.sum() / sizes.sum()), len(sizes), level)
     means = _resampled_means(sums, sizes, resamples, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -80,11 +79,3 @@ def _resampled_means(
     sampled = np.concatenate(drawn)
     means: NDArray[np.float64] = sampled[:, 0] / sampled[:, 1]
     return means
-
-
-def _wilson(mean: float, count: int, level: float) -> Interval:
-    """Wilson (1927); ``mean * count`` need not be whole, as when each image has one of two statements right."""
-    z = float(norm.ppf((1 + level) / 2))
-    centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)

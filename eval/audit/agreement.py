@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import binomtest
-
 from spatial.coco import AnnotatedPhoto, read_instances
 from spatial.errors import RecordError
 from spatial.leakage import photo_key
 from spatial.observation import Observation, Seen
 from spatial.predicates import PREDICATES, holds
+from spatial.proportion import wilson
 from spatial.templates import split_caption
 from spatial.vsr import RELEASED, Row, read_rows
 
@@ -148,10 +147,7 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 def _numbers(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     decided = [verdict for verdict in verdicts if verdict.said is not None]
     right = sum(verdict.right for verdict in decided)
-    interval = None
-    if decided:
-        bounds = binomtest(right, len(decided)).proportion_ci(0.95, method="wilson")
-        interval = [float(bounds.low), float(bounds.high)]
+    interval = list(wilson(right / len(decided), len(decided))) if decided else None
     return {
         "decided": len(decided),
         "undecided": len(verdicts) - len(decided),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from encoders.load import load_model
-from eval.model_hash import model_hash
+from encoders.model_hash import model_hash
 from spatial.errors import RecordError
 from spatial.files import atomic
 from spatial.records import ImageRow, decode_image

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from encoders.model_hash import model_hash
 from eval import run
 from eval.benchmarks import BENCHMARKS, read_benchmark
 from eval.config import DataConfig, EvalConfig
-from eval.model_hash import model_hash
 from eval.predictions import Prediction, read_predictions
 from eval.run import evaluate, neutral_choice
 from eval.scoring import Scorer, Scores

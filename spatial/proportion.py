@@ -1,0 +1,23 @@
+"""How sure a share is, from the number of cases that it was counted on (Wilson, JASA 1927)."""
+
+import math
+from statistics import NormalDist
+
+Interval = tuple[float, float]
+
+
+def wilson(share: float, count: int, level: float = 0.95) -> Interval:
+    """Return the Wilson score interval of a share.
+
+    ``share * count`` need not be whole, as when each image has one of two statements right.
+
+    Raises:
+        ValueError: nothing was counted.
+    """
+    if count < 1:
+        raise ValueError(f"a share of {count} cases has no interval")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    # At none and at all the bound is exactly 0 and 1, which rounding misses.
+    return (0.0 if share <= 0 else max(0.0, centre - half), 1.0 if share >= 1 else min(1.0, centre + half))
