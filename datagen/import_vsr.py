@@ -70,7 +70,7 @@ def import_vsr(config: ImportVsrConfig) -> Path:
     print("\n".join(rows_left([asdict(row) for row in selection.left])), flush=True)
     job = _prepare(config, selection)
     folder = Path(config.out)
-    claim(folder, _description(config, selection))
+    claim(folder, {**describe_source(config, selection), "photos_per_shard": config.photos_per_shard})
     failed = [*selection.failed, *_write(folder, job)]
     _list_failed(folder / FAILED, failed)
     write_card(folder)
@@ -107,8 +107,8 @@ def _prepare(config: ImportVsrConfig, selection: Selection) -> Job:
     return Job(config, statements, paths, annotated)
 
 
-def _description(config: ImportVsrConfig, selection: Selection) -> dict[str, object]:
-    """Return what the folder says of itself: settings and the content of what was read, but no places."""
+def describe_source(config: ImportVsrConfig, selection: Selection) -> dict[str, object]:
+    """Return what a folder says of rows of VSR: settings and the content of what was read, but no places."""
     guarded = config.part not in HELD_OUT_PARTS
     leakage = config.leakage
     return {
@@ -116,7 +116,6 @@ def _description(config: ImportVsrConfig, selection: Selection) -> dict[str, obj
         "instances": {
             file.name: file.stat().st_size for path in config.instances for file in instances_files(Path(path))
         },
-        "photos_per_shard": config.photos_per_shard,
         "leakage": {**asdict(leakage), "files": [Path(name).name for name in leakage.files]} if guarded else None,
         "guard": _guard(config, selection) if guarded else {"covers": []},
         "vsr": {"names": selection.names, "part": config.part},
@@ -177,21 +176,21 @@ def _shard_rows(job: Job, names: Sequence[str]) -> tuple[list[ImageRow], list[Re
             except RecordError as error:
                 failed.append(FailedRow(source.name, str(error)))
                 continue
-            annotated = _fitting(job.annotated.get(photo_key(name)), photo)
+            annotated = fitting(job.annotated.get(photo_key(name)), photo)
             if photo.image_id not in images:
                 images[photo.image_id] = photo_row(photo, annotated.objects if annotated else ())
-            places = _places(annotated, source.row) if annotated else (-1, -1)
+            places = places_of(annotated, source.row) if annotated else (-1, -1)
             records.append(statement(source.row, photo, group_id, job.config.part, places))
     return list(images.values()), records, failed
 
 
-def _fitting(annotated: AnnotatedPhoto | None, photo: Photo) -> AnnotatedPhoto | None:
+def fitting(annotated: AnnotatedPhoto | None, photo: Photo) -> AnnotatedPhoto | None:
     """Return the annotation unless the boxes are of a picture of another size, such as one lying on its side."""
     fits = annotated is not None and (annotated.width, annotated.height) == (photo.width, photo.height)
     return annotated if fits else None
 
 
-def _places(annotated: AnnotatedPhoto, row: Row) -> tuple[int, int]:
+def places_of(annotated: AnnotatedPhoto, row: Row) -> tuple[int, int]:
     """Return where a row's two things are: the largest instance of each noun; which is which of one noun is unknown."""
     subject, _, other = (part.lower() for part in split_caption(row.caption, row.relation))
     if subject == other:

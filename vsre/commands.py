@@ -66,6 +66,13 @@ COMMANDS: dict[str, Command] = {
         record="",
         subject="dataset",
     ),
+    "yield": Command(
+        "count what was painted, what is right of it, and why the rest was rejected",
+        "datagen.config:YieldConfig",
+        "datagen.paint.yield_run:show_yield",
+        record="",
+        subject="dataset",
+    ),
     "export": Command(
         "write a dataset folder in another format",
         "datagen.config:ExportConfig",
