@@ -1,4 +1,4 @@
-"""Settings of ``vsre datagen``, ``card``, ``yield``, ``export``, ``import`` and ``import-vsr``.
+"""Settings of ``vsre datagen`` and of what makes, counts, checks and carries datasets.
 
 Standard library only, so that the command line stays quick.
 """
@@ -61,7 +61,8 @@ class VerifySettings:
         detectors: "tiny", "owlv2" or "grounding-dino", or with a folder or hub name as "owlv2=DIR"; all must agree.
         depth: "tiny" or "depth-anything", likewise; "" has no model judge depth.
         judges: "vqa=DIR" of a vision-language model that is not the one to be tuned; empty asks no questions.
-        safety: folder or hub name of a safety checker; "" checks nothing.
+        tuned: folder of the model that the data are to tune, if it is known; no judge may be that model.
+        safety: folder or hub name of a classifier that tells what is not fit to be published; "" checks nothing.
         least_score: of a detection.
         least_overlap: intersection over union of a detected box with the intended one.
         most_offset: distance of their centres, as a share of the picture's width.
@@ -72,12 +73,40 @@ class VerifySettings:
     detectors: list[str] = field(default_factory=lambda: ["tiny"])
     depth: str = "tiny"
     judges: list[str] = field(default_factory=list)
+    tuned: str = ""
     safety: str = ""
     least_score: float = 0.3
     least_overlap: float = 0.5
     most_offset: float = 0.15
     calibration: str = ""
     device: str = "auto"
+
+
+@dataclass
+class CalibrateConfig:
+    """On which renders the verifier is measured, and when it is trusted (docs/verification.md).
+
+    Attributes:
+        data: dataset folder of renders with statements; may stand without ``--data``.
+        out: folder for the result; a run that was stopped goes on in it.
+        verify: the verifier.
+        images: renders that are held against what they show and against what they do not, in whole groups; 0 takes all.
+        faults: kinds of faults that are put into renders, or "all" (docs/verification.md).
+        faults_each: pictures of each kind; 0 puts in none.
+        most_wrong: a relation is trusted if at most this share of the pictures that do not show it is accepted.
+        least_images: and if it was measured on so many of them.
+        seed: of the choice of renders and of the faults.
+    """
+
+    data: str = "data/calibration"
+    out: str = "runs/calibration"
+    verify: VerifySettings = field(default_factory=VerifySettings)
+    images: int = 5000
+    faults: list[str] = field(default_factory=lambda: ["all"])
+    faults_each: int = 500
+    most_wrong: float = 0.05
+    least_images: int = 30
+    seed: int = 0
 
 
 @dataclass

@@ -22,7 +22,7 @@ class Verdict:
     """What one check says of one picture.
 
     Attributes:
-        check: "presence", "uniqueness", "layout", "depth", "relation", "question", "quality", "duplicate", "safety".
+        check: a name of ``datagen.verify.verdicts.CHECKS``.
         status: "skipped" where its model is absent, or what it needs is not known of the picture.
         reason: one of a check's few fixed words where it failed, such as "missing"; why, where it was skipped.
         detail: for people: which object, which value against which threshold.

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.audit.probes import Probe, Scores, Statements, truths
-from eval.statistics import Interval, cluster_interval
+from eval.statistics import cluster_interval
 from spatial.errors import RecordError
+from spatial.proportion import Interval
 from spatial.records import Record
 from spatial.scene import digest
 

@@ -1,0 +1,172 @@
+"""What a verifier's acceptance is worth: its rates on renders with exact truth, and what follows for painted pictures.
+
+Of pictures that show an intended relation a share is accepted (true positive rate, TPR), and of pictures that were
+meant to show it but do not another (false positive rate, FPR). If a share y of the attempts of an engine is accepted,
+then the share p of its pictures that are right solves y = p TPR + (1 - p) FPR (Rogan & Gladen 1978), and of the
+accepted pictures p TPR / y carry a right label. Where accepting tells nothing (TPR <= FPR) neither can be said.
+
+All three are counted, so the result has an interval: quantiles over rates drawn from their Jeffreys posteriors.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datagen.config import VerifySettings
+from spatial.errors import ConfigError
+from spatial.proportion import Interval, wilson
+
+FILE = "calibration.json"
+
+NOT_JUDGING = ("calibration", "device", "tuned")
+"""Settings of a verifier that do not change its verdicts."""
+
+DRAWS = 20_000
+
+
+@dataclass(frozen=True)
+class Count:
+    """Some of many; ``share`` and ``interval`` (Wilson, 95 %) are ``None`` of none."""
+
+    some: int
+    many: int
+
+    @property
+    def share(self) -> float | None:
+        """Their share."""
+        return self.some / self.many if self.many else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Its interval."""
+        return wilson(self.some / self.many, self.many) if self.many else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the count ready for JSON."""
+        interval = self.interval
+        share, bounds = self.share, [round(bound, 4) for bound in interval] if interval else None
+        return {
+            "n": self.many,
+            "accepted": self.some,
+            "share": None if share is None else round(share, 4),
+            "ci95": bounds,
+        }
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Acceptance of pictures that show a relation, and of pictures that were meant to but do not."""
+
+    right: Count
+    wrong: Count
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Share of right labels among accepted pictures, its interval, and the share of right pictures among all."""
+
+    share: float
+    interval: Interval
+    right_before: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What ``vsre calibrate`` found of one verifier.
+
+    Attributes:
+        relations: rates by relation.
+        most_wrong: largest false positive rate of a trusted relation.
+        least_images: fewest wrong pictures that it must be measured on.
+    """
+
+    relations: Mapping[str, Rates]
+    most_wrong: float
+    least_images: int
+
+    def distrust(self, relation: str) -> str:
+        """Return why pictures of a relation are not accepted automatically; "" where they are."""
+        rates = self.relations.get(relation)
+        return distrust(rates, self.most_wrong, self.least_images) if rates else "was not measured"
+
+
+def distrust(rates: Rates, most_wrong: float, least_images: int) -> str:
+    """Return why a relation of these rates is not trusted; "" where it is."""
+    if rates.wrong.many < least_images:
+        return f"was measured on {rates.wrong.many} wrong pictures only"
+    share = rates.wrong.share or 0.0
+    return f"{100 * share:.1f} % of wrong pictures are accepted" if share > most_wrong else ""
+
+
+def label_precision(accepted: int, attempts: int, rates: Rates, seed: int = 0) -> Precision | None:
+    """Return which share of accepted pictures has the right label, corrected for the verifier's own errors.
+
+    Args:
+        accepted: of the attempts; its quotient is the yield.
+        attempts: of one relation by one engine.
+        rates: of the relation on renders. On painted pictures fewer right ones are accepted, which makes the true
+            precision higher than this, as long as wrong ones are no easier to take for right ones.
+        seed: of the interval.
+
+    Returns:
+        ``None`` where nothing was accepted or measured, or where acceptance tells nothing.
+    """
+    right, wrong = rates.right.share, rates.wrong.share
+    if not accepted or right is None or wrong is None or right <= wrong:
+        return None
+    share, before = _solved(accepted / attempts, right, wrong)
+    rng = np.random.default_rng(seed)
+    counts = (Count(accepted, attempts), rates.right, rates.wrong)
+    drawn = [rng.beta(it.some + 0.5, it.many - it.some + 0.5, DRAWS) for it in counts]
+    kept = drawn[1] > drawn[2]
+    shares, _ = _solved(*(values[kept] for values in drawn))
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return Precision(float(share), (float(low), float(high)), float(before))
+
+
+def read_calibration(settings: VerifySettings) -> Calibration:
+    """Read the file that settings name.
+
+    Raises:
+        ConfigError: it is missing, is no calibration, or is that of a verifier with other settings.
+    """
+    path = Path(settings.calibration)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        relations = {name: _rates(row) for name, row in content["relations"].items()}
+        found = Calibration(relations, float(content["most_wrong"]), int(content["least_images"]))
+        held = dict(content["verify"])
+    except OSError as error:
+        raise ConfigError(
+            f"calibration {path} cannot be read ({error.strerror}); write it with 'vsre calibrate'"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not what 'vsre calibrate' writes; name its {FILE}") from error
+    now = judging(settings)
+    different = sorted(name for name in now if held.get(name) != now[name])
+    if different:
+        raise ConfigError(
+            f"{path} was measured with other {', '.join(different)}; run 'vsre calibrate' with these settings"
+        )
+    return found
+
+
+def judging(settings: VerifySettings) -> dict[str, Any]:
+    """Return the settings of a verifier that decide its verdicts."""
+    return {name: value for name, value in asdict(settings).items() if name not in NOT_JUDGING}
+
+
+def _rates(row: Mapping[str, Any]) -> Rates:
+    counts = [Count(int(row[kind]["accepted"]), int(row[kind]["n"])) for kind in ("right", "wrong")]
+    return Rates(*counts)
+
+
+def _solved(share: Any, right: Any, wrong: Any) -> tuple[Any, Any]:
+    """Return precision and prevalence from yield, TPR and FPR: numbers, or arrays of one shape."""
+    before = np.clip((share - wrong) / (right - wrong), 0.0, 1.0)
+    after = before * right / np.maximum(before * right + (1 - before) * wrong, 1e-12)
+    return after, before

@@ -1,0 +1,117 @@
+"""The models that a verifier can be made of, by the names that settings use.
+
+Each table has one line per kind: its name and what loads it. A setting is a kind, or a kind with a folder or hub name:
+"tiny", "owlv2=DIR".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from datagen.config import VerifySettings
+from datagen.verify.base import DepthModel, Detector, Judge
+from datagen.verify.load import device_named, split_name
+from spatial.errors import ConfigError
+
+Load = Callable[[str, Any, VerifySettings], Any]
+"""From a place ("" for the kind's own), a device and the settings to a model."""
+
+
+def _tiny(place: str, device: Any, settings: VerifySettings) -> Any:
+    from datagen.verify.tiny import load_detector
+
+    return load_detector(place or "tiny-verifier", device)
+
+
+def _owlv2(place: str, device: Any, settings: VerifySettings) -> Detector:
+    from datagen.verify.published import Owlv2Detector
+
+    return Owlv2Detector(place or "google/owlv2-base-patch16-ensemble", device, settings.least_score)
+
+
+def _grounding_dino(place: str, device: Any, settings: VerifySettings) -> Detector:
+    from datagen.verify.published import GroundingDinoDetector
+
+    return GroundingDinoDetector(place or "IDEA-Research/grounding-dino-base", device, settings.least_score)
+
+
+def _depth_anything(place: str, device: Any, settings: VerifySettings) -> DepthModel:
+    from datagen.verify.published import DepthAnything
+
+    return DepthAnything(place or "depth-anything/Depth-Anything-V2-Small-hf", device)
+
+
+def _vqa(place: str, device: Any, settings: VerifySettings) -> Judge:
+    from datagen.verify.judge import VqaJudge, refuse_tuned
+
+    if not place:
+        raise ConfigError("judge 'vqa' needs a model; name its folder: vqa=DIR")
+    refuse_tuned(place, settings.tuned)
+    return VqaJudge(place, device)
+
+
+DETECTORS: dict[str, Load] = {"tiny": _tiny, "owlv2": _owlv2, "grounding-dino": _grounding_dino}
+"""Kinds of detectors by name."""
+
+DEPTHS: dict[str, Load] = {"tiny": _tiny, "depth-anything": _depth_anything}
+"""Kinds of depth models by name."""
+
+JUDGES: dict[str, Load] = {"vqa": _vqa}
+"""Kinds of judges by name."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a verifier looks with.
+
+    Attributes:
+        detectors: all must agree.
+        depth: ``None`` where no model judges depth.
+        judges: that answer questions.
+        safety: a ``datagen.verify.safety.SafetyChecker``, or ``None``.
+    """
+
+    detectors: list[Detector]
+    depth: DepthModel | None = None
+    judges: list[Judge] = field(default_factory=list)
+    safety: Any = None
+
+
+def load_models(settings: VerifySettings) -> Models:
+    """Load all models of the settings; one that is named for two purposes is loaded once.
+
+    Raises:
+        ConfigError: a name is unknown, or no detector is named.
+        CheckpointError: a folder is missing or wrong.
+    """
+    if not settings.detectors:
+        raise ConfigError("verify.detectors is empty; name one, such as 'tiny'")
+    names = [(name, DETECTORS, "detector") for name in settings.detectors]
+    names += [(name, DEPTHS, "depth model") for name in [settings.depth] if name]
+    names += [(name, JUDGES, "judge") for name in settings.judges]
+    chosen = [(split_name(name, tuple(table), what), table) for name, table, what in names]
+    device = device_named(settings.device)
+    loaded: dict[tuple[str, str], Any] = {}
+    for key, table in chosen:
+        if key not in loaded:
+            loaded[key] = table[key[0]](key[1], device, settings)
+    made = [loaded[key] for key, _ in chosen]
+    count = len(settings.detectors)
+    depth = made[count] if settings.depth else None
+    judges = made[count + bool(settings.depth) :]
+    return Models(_named_apart(made[:count]), depth, judges, _safety(settings, device))
+
+
+def _named_apart(detectors: list[Detector]) -> list[Detector]:
+    names = [detector.name for detector in detectors]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"verify.detectors names one kind twice ({', '.join(names)}); two that agree must differ")
+    return detectors
+
+
+def _safety(settings: VerifySettings, device: Any) -> Any:
+    if not settings.safety:
+        return None
+    from datagen.verify.safety import SafetyChecker
+
+    return SafetyChecker(settings.safety, device)

@@ -1,0 +1,104 @@
+"""Trials of the verifier: a picture, what it was held against, and what the verifier said.
+
+They are kept in small files, each written whole, so that a run that is stopped goes on where it was.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.verify.base import Verdict
+from datagen.verify.verdicts import accepted, from_json, refusal, to_json
+from spatial.errors import ConfigError
+from spatial.files import write_json
+
+RIGHT, WRONG = "right", "wrong"
+"""Kinds of trials of a relation: of a picture that shows it, and of one that was meant to but shows its counterpart.
+All other kinds are faults."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One verdict.
+
+    Attributes:
+        kind: ``RIGHT``, ``WRONG`` or a name of ``datagen.verify.faults.FAULTS``.
+        image: identifier of the render; of a faulty picture, of the one it was made from.
+        relation: that was claimed.
+        verdicts: of the verifier.
+    """
+
+    kind: str
+    image: str
+    relation: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the picture was accepted."""
+        return accepted(self.verdicts)
+
+    @property
+    def refused(self) -> str:
+        """Check and reason of the first verdict that failed, "layout: moved"; "" where none did."""
+        verdict = refusal(self.verdicts)
+        return f"{verdict.check}: {verdict.reason}" if verdict else ""
+
+    @property
+    def reading(self) -> str:
+        """What the relation check alone said: "passed", or its reason."""
+        verdict = next((it for it in self.verdicts if it.check == "relation"), None)
+        return "" if verdict is None else verdict.reason or verdict.status
+
+
+class Store:
+    """The trials of one run on disk.
+
+    Args:
+        folder: is made if it is not there.
+        settings: what decides the verdicts.
+
+    Raises:
+        ConfigError: the folder holds trials of other settings, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        claim = folder / "settings.json"
+        plain = json.loads(json.dumps(settings))
+        try:
+            if not claim.exists():
+                write_json(claim, plain, sort_keys=True)
+            held = json.loads(claim.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{claim} cannot be used ({error}); choose another --out or delete {folder}") from error
+        different = sorted(key for key in plain if held.get(key) != plain[key])
+        if different:
+            raise ConfigError(
+                f"{folder} holds trials with other {', '.join(different)}; choose another --out or delete it"
+            )
+
+    def read(self, name: str) -> tuple[list[Trial], int] | None:
+        """Return the trials of a file and the number that it was written with; ``None`` if it is not there."""
+        path = self._path(name)
+        if not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            rows = [Trial(r["kind"], r["image"], r["relation"], from_json(r["verdicts"])) for r in content["trials"]]
+            return rows, int(content["next"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path} is damaged ({error}); delete it and run the command again") from error
+
+    def write(self, name: str, trials: list[Trial], following: int = 0) -> None:
+        """Write a file of trials, and a number to go on from."""
+        rows = [
+            {"kind": it.kind, "image": it.image, "relation": it.relation, "verdicts": to_json(it.verdicts)}
+            for it in trials
+        ]
+        write_json(self._path(name), {"trials": rows, "next": following})
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
