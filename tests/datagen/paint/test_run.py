@@ -110,7 +110,7 @@ def test_shards_of_another_size_hold_the_same_data(small: DatagenConfig, parts: 
 def test_a_killed_run_goes_on_and_ends_the_same(small: DatagenConfig, painted: Path, parts: Parts) -> None:
     slow = replace(small, engine=replace(small.engine, steps=40))
     code = (
-        "from tests.datagen.paint.conftest import PARTS\n"
+        "from tests.stand_ins import PARTS\n"
         "from datagen.config import *\n"
         "from datagen.paint.run import run_painted\n"
         f"run_painted({slow!r}, PARTS)"
