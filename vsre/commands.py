@@ -110,6 +110,13 @@ COMMANDS: dict[str, Command] = {
         record="",
         subject="data",
     ),
+    "calibrate": Command(
+        "measure the verifier of painted pictures on renders with exact truth",
+        "datagen.config:CalibrateConfig",
+        "datagen.verify.calibrate:calibrate",
+        "out",
+        subject="data",
+    ),
     "build-model": Command(
         "assemble encoders, fusion and language model into a checkpoint",
         "encoders.config:BuildConfig",

@@ -125,7 +125,8 @@ def label_precision(accepted: int, attempts: int, rates: Rates, seed: int = 0) -
     kept = drawn[1] > drawn[2]
     shares, _ = _solved(*(values[kept] for values in drawn))
     low, high = np.quantile(shares, [0.025, 0.975])
-    return Precision(float(share), (float(low), float(high)), float(before))
+    # Where no wrong picture was accepted, all draws are below the share itself.
+    return Precision(float(share), (min(float(low), float(share)), max(float(high), float(share))), float(before))
 
 
 def read_calibration(settings: VerifySettings) -> Calibration:

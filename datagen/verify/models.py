@@ -20,7 +20,7 @@ Load = Callable[[str, Any, VerifySettings], Any]
 def _tiny(place: str, device: Any, settings: VerifySettings) -> Any:
     from datagen.verify.tiny import load_detector
 
-    return load_detector(place or "tiny-verifier", device)
+    return load_detector(place or "tiny-verifier", str(device))
 
 
 def _owlv2(place: str, device: Any, settings: VerifySettings) -> Detector:

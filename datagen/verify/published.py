@@ -26,6 +26,9 @@ from spatial.sentences import is_a
 
 Found = list[list[Detection]]
 
+QUERIES = 16
+"""Pairs of a picture and a noun that Grounding DINO is given at once."""
+
 
 class Owlv2Detector:
     """OWLv2."""
@@ -45,21 +48,27 @@ class Owlv2Detector:
     @torch.inference_mode()
     def detect(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> Found:
         """Return what of the nouns asked for each picture is found in it, the surest first."""
-        if not any(nouns):
-            return [[] for _ in pictures]
-        # Every picture of a batch needs as many queries; the processor fills up with blanks, whose labels are too high.
+        # A box goes to the query that fits it best. Blanks, which would fill up the shorter ones of a batch, are
+        # queries too and would take boxes away, so only pictures with equally many nouns go together.
+        found: dict[int, list[Detection]] = {}
+        for count in sorted({len(asked) for asked in nouns}):
+            alike = [index for index, asked in enumerate(nouns) if len(asked) == count]
+            parts = self._ask([pictures[i] for i in alike], [nouns[i] for i in alike]) if count else [[]] * len(alike)
+            found.update(zip(alike, parts, strict=True))
+        return [found[index] for index in range(len(pictures))]
+
+    def _ask(self, pictures: list[Pixels], nouns: list[Sequence[str]]) -> Found:
+        """Ask pictures for equally many nouns each."""
         queries = [[f"a photo of {_named(noun)}" for noun in asked] for asked in nouns]
         inputs = self.processor(text=queries, images=_images(pictures), return_tensors="pt", truncation=True)
         inputs = inputs.to(self.network.device)
         results = self.processor.post_process_grounded_object_detection(
             self.network(**inputs), threshold=self.least_score, target_sizes=_sizes(pictures)
         )
-        found = []
-        for pixels, asked, result in zip(pictures, nouns, results, strict=True):
-            labels = result["labels"].tolist()
-            named = [asked[label] if label < len(asked) else "" for label in labels]
-            found.append(_detections(pixels, result, named))
-        return found
+        return [
+            _detections(pixels, result, [asked[label] for label in result["labels"].tolist()])
+            for pixels, asked, result in zip(pictures, nouns, results, strict=True)
+        ]
 
 
 class GroundingDinoDetector:
@@ -81,11 +90,15 @@ class GroundingDinoDetector:
     def detect(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> Found:
         """Return what of the nouns asked for each picture is found in it, the surest first."""
         found: Found = [[] for _ in pictures]
-        for place in range(max(map(len, nouns), default=0)):
-            chosen = [index for index, asked in enumerate(nouns) if place < len(asked)]
-            named = [nouns[index][place] for index in chosen]
-            for index, detections in zip(chosen, self._ask([pictures[i] for i in chosen], named), strict=True):
-                found[index] += detections
+        queries = [(index, noun) for index, asked in enumerate(nouns) for noun in asked]
+        for start in range(0, len(queries), QUERIES):
+            part = queries[start : start + QUERIES]
+            # Padding a picture changes what is found in it, so only pictures of one size go together.
+            for size in dict.fromkeys(pictures[index].shape for index, _ in part):
+                alike = [(index, noun) for index, noun in part if pictures[index].shape == size]
+                asked = self._ask([pictures[index] for index, _ in alike], [noun for _, noun in alike])
+                for (index, _), detections in zip(alike, asked, strict=True):
+                    found[index] += detections
         return [sorted(detections, key=lambda it: -it.score) for detections in found]
 
     def _ask(self, pictures: list[Pixels], nouns: list[str]) -> Found:
@@ -139,13 +152,12 @@ def threshold_name(function: Callable[..., Any]) -> str:
 
 
 def _detections(pixels: Pixels, result: Any, named: Sequence[str]) -> list[Detection]:
-    """Return one detection per thing; boxes are cut at the picture's border, queries of no noun are dropped."""
+    """Return one detection per thing; boxes are cut at the picture's border."""
     height, width, _ = pixels.shape
     boxes, scores = result["boxes"].float().cpu().tolist(), result["scores"].float().cpu().tolist()
     found = [
         Detection(noun, clipped(box, width, height), score)
         for noun, box, score in zip(named, boxes, scores, strict=True)
-        if noun
     ]
     return one_each(it for it in found if is_known(it.box))
 

@@ -17,6 +17,7 @@ HEAVY = ("torch", "numpy", "transformers", "pandas", "datagen.run", "encoders.bu
 SETTINGS_FILES = sorted((ROOT / "configs").rglob("*.yaml"))
 COMMAND_OF_FOLDER = {
     "datagen": "datagen",
+    "calibrate": "calibrate",
     "export": "export",
     "import": "import-vsr",
     "model": "build-model",

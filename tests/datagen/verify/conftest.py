@@ -12,9 +12,11 @@ from datagen.assets import CORE
 from datagen.config import DatagenConfig, VerifySettings
 from datagen.render import Rendered, render
 from datagen.run import generate
-from datagen.verify.base import Detection, Pixels
+from datagen.verify.base import Detection, Intent, Pixels
+from datagen.verify.intents import claims_of, intent_of
 from datagen.verify.models import Models
 from datagen.verify.verifier import Verifier
+from spatial.dataset import DatasetFolder
 from spatial.records import image_id_of
 from spatial.scene import Scene
 
@@ -97,8 +99,8 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(
         DatagenConfig(
             out=str(tmp_path_factory.mktemp("groups") / "data"),
-            groups=20,
-            groups_per_shard=10,
+            groups=10,
+            groups_per_shard=5,
             image_size=96,
             supersample=1,
             workers=1,
@@ -111,3 +113,33 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
             looks="plain",
         )
     )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A render, what it shows, and its pixels."""
+
+    scene: Scene
+    intent: Intent
+    drawn: Rendered
+
+
+@pytest.fixture(scope="session")
+def cases(groups: Path) -> list[Case]:
+    """Return the renders of ``groups`` with all that is true of them as intention, groups one after the other."""
+    data = DatasetFolder(groups)
+    found = {}
+    for record in data.records:
+        row = data.images[record.image_id]
+        if row.image_id not in found:
+            scene = Scene.from_json(row.scene)
+            drawn = render(scene, 1)
+            own = [other for other in data.records if other.image_id == row.image_id]
+            found[row.image_id] = Case(scene, intent_of(row, claims_of(own), drawn.depth), drawn)
+    return list(found.values())
+
+
+@pytest.fixture
+def case_of(cases: list[Case]) -> Callable[[str], Case]:
+    """Return a function from a relation to the first render that shows it."""
+    return lambda relation: next(it for it in cases if relation in [claim.relation for claim in it.intent.claims])

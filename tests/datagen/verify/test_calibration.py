@@ -1,0 +1,144 @@
+"""Rates with intervals, label precision corrected for the verifier's own errors, and whom to trust."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datagen.config import CalibrateConfig, VerifySettings
+from datagen.verify.calibration import Count, Rates, distrust, judging, label_precision, read_calibration
+from datagen.verify.summary import summarise
+from datagen.verify.trials import RIGHT, WRONG, Trial
+from datagen.verify.verdicts import failed, passed, skipped
+from spatial.errors import ConfigError
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.5, 1.0), st.floats(0.0, 0.3))
+@settings(deadline=None, max_examples=30)
+def test_the_corrected_precision_is_that_of_a_simulated_engine(right: float, tpr: float, fpr: float) -> None:
+    """Of many attempts with known truth, it is the share of right ones among the accepted."""
+    many = 1_000_000
+    accepted = round(many * (right * tpr + (1 - right) * fpr))
+    rates = Rates(Count(round(tpr * many), many), Count(round(fpr * many), many))
+    found = label_precision(accepted, many, rates)
+    assert found is not None
+    assert found.share == pytest.approx(right * tpr * many / accepted, abs=0.005)
+    assert found.right_before == pytest.approx(right, abs=0.005)
+    assert found.interval[0] - 1e-9 <= found.share <= found.interval[1] + 1e-9
+
+
+def test_the_interval_covers_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(100):
+        right, tpr, fpr = 0.6, 0.9, 0.04
+        shown = rng.random(400) < right
+        accepted = rng.random(400) < np.where(shown, tpr, fpr)
+        rates = Rates(Count(int(rng.binomial(300, tpr)), 300), Count(int(rng.binomial(300, fpr)), 300))
+        found = label_precision(int(accepted.sum()), 400, rates)
+        assert found is not None
+        truth = right * tpr / (right * tpr + (1 - right) * fpr)
+        hits += found.interval[0] <= truth <= found.interval[1]
+    assert hits >= 88
+
+
+def test_a_verifier_that_never_errs_leaves_only_right_labels() -> None:
+    found = label_precision(30, 100, Rates(Count(5000, 5000), Count(0, 5000)))
+    assert found is not None and found.share == 1.0 and found.interval[0] > 0.99 and found.right_before == 0.3
+
+
+def test_acceptance_that_tells_nothing_has_no_precision() -> None:
+    assert label_precision(30, 100, Rates(Count(5, 10), Count(6, 10))) is None
+    assert label_precision(0, 100, Rates(Count(9, 10), Count(0, 10))) is None
+    assert label_precision(5, 100, Rates(Count(9, 10), Count(0, 0))) is None
+
+
+def test_fewer_accepted_than_errors_alone_would_give_are_all_suspect() -> None:
+    found = label_precision(1, 1000, Rates(Count(900, 1000), Count(50, 1000)))
+    assert found is not None and found.share == 0.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (Count(2, 100), ""),
+        (Count(5, 100), ""),
+        (Count(6, 100), "6.0 % of wrong pictures are accepted"),
+        (Count(0, 29), "was measured on 29 wrong pictures only"),
+    ],
+)
+def test_trust_needs_few_errors_on_enough_pictures(wrong: Count, why: str) -> None:
+    assert distrust(Rates(Count(90, 100), wrong), 0.05, 30) == why
+
+
+def test_a_share_of_nothing_is_none() -> None:
+    assert Count(0, 0).as_dict() == {"n": 0, "accepted": 0, "share": None, "ci95": None}
+
+
+SEEN = (passed("quality"), passed("presence"))
+MOVED = (*SEEN, failed("layout", "moved"), failed("relation", "contradicted"))
+
+
+def trials() -> list[Trial]:
+    good = (*SEEN, passed("layout"), passed("relation"))
+    unread = (*SEEN, passed("layout"), skipped("relation", "needs poses"))
+    found = [Trial(RIGHT, str(i), "left of", good) for i in range(9)]
+    found += [
+        Trial(RIGHT, "9", "left of", MOVED),
+        Trial(RIGHT, "0", "facing", unread),
+        Trial(WRONG, "0", "facing", unread),
+    ]
+    found += [Trial(WRONG, str(i), "left of", MOVED) for i in range(10)]
+    return [
+        *found,
+        Trial("missing", "1", "left of", (failed("presence", "missing"),)),
+        Trial("missing", "2", "left of", good),
+    ]
+
+
+def written(tmp_path: Path, settings: VerifySettings, **others: Any) -> Path:
+    config = CalibrateConfig(least_images=1, verify=settings, **others)
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(summarise(trials(), config, {"data": "d", "verify": judging(settings), "seed": 0})))
+    return path
+
+
+def test_the_summary_counts_what_the_trials_say(tmp_path: Path) -> None:
+    content = json.loads(written(tmp_path, VerifySettings()).read_text())
+    left, facing = content["relations"]["left of"], content["relations"]["facing"]
+    assert (left["right"]["n"], left["right"]["share"], left["wrong"]["share"]) == (10, 0.9, 0.0)
+    assert left["right"]["relation_check"] == {"passed": 9, "contradicted": 1} and left["decided"] == 1.0
+    assert left["trusted"] and left["precision_at_even_odds"] == 1.0
+    assert facing["decided"] == 0.0 and not facing["trusted"] and facing["precision_at_even_odds"] == 0.5
+    assert content["faithful"]["n"] == 10 and content["faithful"]["accepted"] == 9
+    assert content["faithful"]["refused"] == {"layout: moved": 1}
+    missing = content["faults"]["missing"]
+    assert (missing["n"], missing["rejected"], missing["refused"]) == (2, 1, {"presence: missing": 1})
+
+
+def test_a_verifier_reads_whom_to_trust(tmp_path: Path) -> None:
+    settings = VerifySettings(device="cpu")
+    path = written(tmp_path, settings)
+    found = read_calibration(replace(settings, calibration=str(path), device="cuda"))
+    assert found.relations["left of"].right == Count(9, 10)
+    assert found.distrust("left of") == "" and "100.0 %" in found.distrust("facing")
+    assert found.distrust("near") == "was not measured"
+
+
+def test_a_calibration_of_another_verifier_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, VerifySettings())
+    with pytest.raises(ConfigError, match="was measured with other least_score; run 'vsre calibrate'"):
+        read_calibration(VerifySettings(calibration=str(path), least_score=0.5))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"relations": {"on": 3}}'])
+def test_another_file_is_no_calibration(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is not what 'vsre calibrate' writes"):
+        read_calibration(VerifySettings(calibration=str(path)))
