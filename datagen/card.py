@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from datagen.card_checks import Checks, leakage, probes, read_checks
 from datagen.card_counts import acceptance, balance, images, kinds, negatives, relations
-from datagen.claim import OWN_MESHES
+from datagen.claim import CALIBRATED, OWN_MESHES
 from datagen.config import CardConfig, DatagenConfig
 from datagen.markdown import table
 from datagen.paint.yield_show import card_lines
@@ -188,6 +188,8 @@ def _groups(tally: Tally, settings: Mapping[str, Any]) -> list[str]:
 def _commands(settings: Mapping[str, Any], layout: Layout) -> list[str]:
     known = {setting.name for setting in fields(DatagenConfig)}
     made = {name: value for name, value in settings.items() if name in known}
+    if CALIBRATED in settings:
+        made["verify"] = {**made["verify"], "calibration": f"DATASET/{made['verify']['calibration']}"}
     if OWN_MESHES in settings:
         made["assets"] = "DATASET/assets"
     lines = [f"vsre datagen --out DATASET {flags(made)}"] if "groups" in made else []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.markdown import Cells, table
+from datagen.paint.corrected import calibration_of, with_precision
 from datagen.paint.yield_run import painted_rows
 from datagen.paint.yields import Yield, yields
 from spatial.dataset import DatasetFolder
@@ -46,7 +47,12 @@ def read_checks(data: DatasetFolder, content_hash: str) -> Checks:
     Raises:
         RecordError: the audit's file or a shard is damaged.
     """
-    return Checks(read_audit(data.path, content_hash), exposure_of(data), yields(list(painted_rows(data.path))))
+    return Checks(read_audit(data.path, content_hash), exposure_of(data), painted_yields(data))
+
+
+def painted_yields(data: DatasetFolder) -> list[Yield]:
+    """Return the lines of the yield table, with label precision where the folder keeps a calibration."""
+    return with_precision(yields(list(painted_rows(data.path))), calibration_of(data.path))
 
 
 def read_audit(folder: Path, content_hash: str) -> dict[str, Any]:

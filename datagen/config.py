@@ -127,10 +127,12 @@ class YieldConfig:
     Attributes:
         dataset: dataset folder; may stand without ``--dataset``.
         beside: further dataset folders to count in the same table, such as the same specs without control.
+        calibration: file of ``vsre calibrate`` about the verifier, if it was measured later; "" takes that of the run.
     """
 
     dataset: str
     beside: list[str] = field(default_factory=list)
+    calibration: str = ""
 
 
 @dataclass

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from datagen.assets.folder import add_assets_of, assets_of, digest_of, keep_copy
 from datagen.card import CARD, write_card
-from datagen.claim import OWN_MESHES, check_claim, claim
+from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, check_claim, claim
 from datagen.claims import FRAMES
 from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
@@ -26,6 +26,7 @@ from spatial.dataset import finished_shards, write_shard
 from spatial.errors import ConfigError, nearest
 from spatial.machine import usable_cores
 from spatial.records import ImageRow, Record
+from spatial.scene import digest
 
 LAYOUT_FIELDS = ("out", "assets", "workers", "rank", "world", "dry_run", "scale")
 """Settings that change who writes what, but not what is written; of ``assets``, the files' digest stands for them."""
@@ -105,12 +106,32 @@ def prepare(config: DatagenConfig) -> list[Recipe]:
 
 
 def content_settings(config: DatagenConfig) -> dict[str, Any]:
-    """Return the settings that decide what is written; those of painting only where something is painted."""
-    left_out = LAYOUT_FIELDS if config.engine.name else (*LAYOUT_FIELDS, *PAINTING_FIELDS)
-    content = {name: value for name, value in asdict(config).items() if name not in left_out}
-    for name in PAINTING_FIELDS if config.engine.name else ():
-        content[name] = {key: value for key, value in content[name].items() if key not in PAINTING_LAYOUT}
+    """Return the settings that decide what is written; those of painting only where something is painted.
+
+    Raises:
+        ConfigError: a calibration is named that cannot be read.
+    """
+    content = {name: value for name, value in asdict(config).items() if name not in (*LAYOUT_FIELDS, *PAINTING_FIELDS)}
+    if config.engine.name:
+        content |= _painting_content(config)
     return {**content, OWN_MESHES: digest_of(config.assets)} if config.assets else content
+
+
+def _painting_content(config: DatagenConfig) -> dict[str, Any]:
+    """Return what painting adds; the bytes of a calibration stand for its place."""
+    settings = {name: asdict(getattr(config, name)) for name in PAINTING_FIELDS}
+    content = {
+        name: {key: value for key, value in part.items() if key not in PAINTING_LAYOUT}
+        for name, part in settings.items()
+    }
+    path = config.verify.calibration
+    if not path:
+        return content
+    try:
+        held = digest(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"verify.calibration {path} cannot be read ({error.strerror}); write it anew") from error
+    return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held}
 
 
 def shard_count(config: DatagenConfig) -> int:

@@ -103,6 +103,13 @@ COMMANDS: dict[str, Command] = {
         record="",
         subject="data",
     ),
+    "review": Command(
+        "write a page on which people judge labels, or read what they answered",
+        "vsre.config:ReviewConfig",
+        "vsre.review.run:review",
+        record="",
+        subject="data",
+    ),
     "passes": Command(
         "write depth, edges, masks and more of rendered images, to control image generators",
         "datagen.config:PassesConfig",

@@ -95,6 +95,30 @@ class GalleryConfig:
 
 
 @dataclass
+class ReviewConfig:
+    """Which statements people are asked about, or where their answers are.
+
+    Attributes:
+        data: dataset folder; may be given without its name.
+        out: folder for ``review.html`` and ``review.json``; ``review`` in the dataset folder if empty.
+        per_relation: statements about each relation; 0 asks about all.
+        limit: largest number of statements; 0 sets no limit.
+        seed: which statements are drawn.
+        answers: file, or list of files, that the page saved; they are read, and no page is written. Of several people
+            who differ about a statement, nobody can tell.
+        calibration: file of ``vsre calibrate`` about the verifier, to show what it expects; "" takes that of the data.
+    """
+
+    data: str = ""
+    out: str = ""
+    per_relation: int = 10
+    limit: int = 0
+    seed: int = 0
+    answers: list[str] | str = ""
+    calibration: str = ""
+
+
+@dataclass
 class ObjectsConfig:
     """Where the pictures and the table of all objects go.
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from datagen.assets.folder import keep_copy
 from datagen.claim import check_claim, claim
 from datagen.config import DatagenConfig
+from datagen.paint.corrected import keep_calibration
 from datagen.paint.photos import PhotoSource, find_photos
 from datagen.paint.rows import Origin
 from datagen.paint.scenes import SceneSource
@@ -133,6 +134,7 @@ def begin(job: Job) -> None:
     """Make the dataset folder, once everything that can be wrong with settings and models has been found."""
     claim(job.folder, job.content)
     keep_copy(job.config.assets, job.folder)
+    keep_calibration(job.config.verify, job.folder)
     if job.failed:
         with atomic(job.folder / FAILED) as temporary:
             temporary.write_text("".join(f"{row.name}: {row.reason}\n" for row in job.failed), encoding="utf-8")

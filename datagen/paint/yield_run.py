@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.config import YieldConfig
+from datagen.paint.corrected import calibration_of, with_precision
 from datagen.paint.rows import REJECTED, TIMES
 from datagen.paint.yield_show import console, draw, tables
 from datagen.paint.yields import ALL, Attempted, Key, Yield, attempted, yields
@@ -28,18 +29,24 @@ def show_yield(config: YieldConfig) -> Path:
         The path of ``yield.json``.
 
     Raises:
+        ConfigError: the calibration is of another verifier.
         RecordError: a folder cannot be read, or nothing in it was painted.
     """
-    return write_yield([Path(config.dataset), *map(Path, config.beside)])
+    return write_yield([Path(config.dataset), *map(Path, config.beside)], config.calibration)
 
 
-def write_yield(folders: Sequence[Path]) -> Path:
+def write_yield(folders: Sequence[Path], calibration: str = "") -> Path:
     """Count folders together, print the table and write it into the first.
 
+    Args:
+        folders: dataset folders.
+        calibration: file of the verifier; "" takes that of the first folder, if it keeps one.
+
     Raises:
+        ConfigError: the calibration is of another verifier.
         RecordError: a folder cannot be read, or nothing in it was painted.
     """
-    lines = count_yield(folders)
+    lines = with_precision(count_yield(folders), calibration_of(folders[0], calibration))
     console().print(*tables(lines))
     out = folders[0]
     write_json(out / YIELD, as_json(lines, folders))

@@ -70,6 +70,24 @@ def cells(line: Yield) -> list[str]:
     ]
 
 
+def head_of(lines: Sequence[Yield]) -> tuple[str, ...]:
+    """Return the columns of lines, without seconds; label precision only where it is known of one."""
+    return (*HEADS, *(["right labels"] if any(line.precision for line in lines) else []))
+
+
+def row_of(line: Yield, head: Sequence[str]) -> list[str]:
+    """Return a line as ``head_of`` names its columns."""
+    return cells(line) + [precision_text(line)] * (len(head) - len(HEADS))
+
+
+def precision_text(line: Yield) -> str:
+    """Return the corrected share of right labels with its interval, or "-"."""
+    if line.precision is None:
+        return "-"
+    low, high = line.precision.interval
+    return f"{percent(line.precision.share)} ({percent(low)}-{percent(high)})"
+
+
 def seconds_text(line: Yield) -> str:
     """Return seconds for an accepted picture, or "-"."""
     return "-" if line.seconds is None else f"{line.seconds:.2f}"
@@ -88,12 +106,13 @@ def percent(value: float | None) -> str:
 
 def _yields(name: str, lines: Sequence[Yield]) -> Table:
     shown = Table(title=f"{name}: what is right of what was painted, in % with 95 % intervals", title_justify="left")
-    for place, head in enumerate((*HEADS, "s/accepted")):
+    heads = head_of(lines)
+    for place, head in enumerate((*heads, "s/accepted")):
         shown.add_column(head, justify="right" if place else "left")
     for line in lines:
         if line.relation == ALL:
             shown.add_section()
-        shown.add_row(*cells(line), seconds_text(line))
+        shown.add_row(*row_of(line, heads), seconds_text(line))
     return shown
 
 
@@ -112,10 +131,10 @@ def card_lines(lines: Sequence[Yield]) -> list[str]:
     found: list[str] = []
     for name, own in by_engine(lines).items():
         total = own[-1]
-        rows: list[Cells] = [cells(line) for line in own]
+        rows: list[Cells] = [row_of(line, head_of(own)) for line in own]
         reasons: list[Cells] = [(why, f"{n:,}", percent(n / total.attempts)) for why, n in total.reasons.items()]
         found += [*([""] if found else []), f"**{name}**: {total.accepted.count:,} of {total.attempts:,} pictures."]
-        found += ["", *table(HEADS, rows)]
+        found += ["", *table(head_of(own), rows)]
         found += ["", *table(("not in the data because", "pictures", "%"), reasons)] if reasons else []
     return found
 

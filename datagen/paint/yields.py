@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datagen.verify.base import Verdict
+from datagen.verify.calibration import Precision
 from datagen.verify.verdicts import accepted, from_json, refusal
 from spatial.proportion import Interval, wilson
 
@@ -121,6 +122,8 @@ class Yield:
         accepted: likewise.
         reasons: why pictures are not in the data, the most frequent first.
         seconds: of painting and verifying for each accepted picture; ``None`` where there is none or no time is known.
+        precision: share of right labels among pictures that passed, corrected for the verifier's own errors; ``None``
+            where those are not known (``datagen.paint.corrected``).
     """
 
     relation: str
@@ -135,6 +138,7 @@ class Yield:
     accepted: Share
     reasons: Mapping[str, int]
     seconds: float | None
+    precision: Precision | None = None
 
     @property
     def attempts(self) -> int:
@@ -157,7 +161,12 @@ class Yield:
             "accepted": self.accepted.as_json(),
             "reasons": dict(self.reasons),
             "seconds_per_accepted": None if self.seconds is None else round(self.seconds, 3),
+            "label_precision": self.precision and _precision_json(self.precision),
         }
+
+
+def _precision_json(found: Precision) -> dict[str, Any]:
+    return {"share": round(found.share, 4), "ci95": [round(bound, 4) for bound in found.interval]}
 
 
 Key = tuple[str, str, bool]
