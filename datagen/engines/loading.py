@@ -112,7 +112,7 @@ def _load(settings: EngineSettings, facts: Facts) -> Kit:
     provenance = {
         "engine": settings.name,
         **weights,
-        "licence": _licence(settings, facts, model),
+        "licence": _licence(facts, [model, *([network[0]] if network else []), *loras]),
         **_options(settings, loaded["scheduler"], controlled=network is not None),
         "versions": dict(_versions()),
     }
@@ -181,21 +181,31 @@ def _weights(
 
 
 def _named(source: Source, sums: dict[str, str]) -> dict[str, Any]:
-    """Return what provenance says of weights; where a folder of one's own lies is nobody's business."""
-    name = Path(source.name).name if Path(source.name).exists() else source.name
-    return {"name": name, "revision": source.revision, "sha256": sums}
+    """Return what provenance says of weights."""
+    return {"name": _shown(source), "revision": source.revision, "sha256": sums}
 
 
-def _licence(settings: EngineSettings, facts: Facts, model: Source) -> str:
+def _shown(source: Source) -> str:
+    """Return the name of weights; where a folder of one's own lies is nobody's business."""
+    return Path(source.name).name if Path(source.name).expanduser().exists() else source.name
+
+
+def _licence(facts: Facts, sources: Sequence[Source]) -> str:
     """Return the licence: of the engine's own weights as known, of other ones as the card in their folder states it."""
-    if not settings.model or settings.model.partition("@")[0] == facts.default:
-        return facts.licence
+    own = (facts.default, facts.control.default if facts.control else "")
+    others = [source for source in sources if source.name.partition("@")[0] not in own]
+    stated = [f"{_shown(source)}: {_stated_licence(source.path)}" for source in others]
+    return "; ".join([facts.licence] * (len(others) < len(sources)) + stated)
+
+
+def _stated_licence(path: Path) -> str:
+    """Return the licence that the card of a folder of weights states in its front matter."""
+    folder = path if path.is_dir() else path.parent
     try:
-        card = (model.path / "README.md").read_text(encoding="utf-8")
-        stated = yaml.safe_load(card.split("---")[1])["license"]
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        return str(yaml.safe_load(card.split("---")[1])["license"])
     except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError):
-        return "not stated beside the weights"
-    return f"{stated} (by the weights' own card)"
+        return "not stated"
 
 
 def _options(settings: EngineSettings, scheduler: Any, controlled: bool) -> dict[str, Any]:

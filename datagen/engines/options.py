@@ -133,7 +133,7 @@ def scheduler_of(text: str, own: Any) -> Any:
         return own
     name, given = _call(text)
     known: Any = getattr(diffusers, name, None)
-    if not (inspect.isclass(known) and issubclass(known, diffusers.SchedulerMixin)):
+    if not _is_scheduler(known):
         names = [key for key in dir(diffusers) if key.endswith("Scheduler")]
         raise ConfigError(
             f"diffusers has no scheduler {name!r}{nearest(name, names)}; leave it empty for the weights' own"
@@ -145,6 +145,12 @@ def scheduler_of(text: str, own: Any) -> Any:
     if _is_flow(known) != _is_flow(type(own)) or not _steps(type(own)) <= _steps(known):
         raise ConfigError(f"{name} does not fit weights made for {type(own).__name__}; leave scheduler empty")
     return known.from_config(own.config, **given)
+
+
+def _is_scheduler(known: Any) -> bool:
+    import diffusers
+
+    return inspect.isclass(known) and issubclass(known, diffusers.SchedulerMixin)
 
 
 def _is_flow(scheduler: type) -> bool:

@@ -57,8 +57,10 @@ def test_without_diffusers_the_mend_is_named(settings: EngineSettings, monkeypat
 SCHEDULERS = [
     ("EulerDiscreteScheduler(timestep_spacing='trailing')", "EulerDiscreteScheduler"),
     ("LCMScheduler", "LCMScheduler"),
-    ("TCDScheduler", "TCDScheduler"),
-    ("DPMSolverMultistepScheduler(use_karras_sigmas=True)", "DPMSolverMultistepScheduler"),
+    pytest.param("TCDScheduler", "TCDScheduler", marks=pytest.mark.slow),
+    pytest.param(
+        "DPMSolverMultistepScheduler(use_karras_sigmas=True)", "DPMSolverMultistepScheduler", marks=pytest.mark.slow
+    ),
 ]
 
 

@@ -90,6 +90,7 @@ def test_less_strength_keeps_more_of_the_photo(load: Callable[..., Engine]) -> N
     assert spread[0] > spread[1]
 
 
+@pytest.mark.slow
 def test_batches_give_what_single_pictures_give(load: Callable[..., Engine], order: Order) -> None:
     assert order.photo is not None
     orders = [order, replace(order, seed=9), replace(order, photo=np.ascontiguousarray(order.photo[::-1]))]
@@ -117,9 +118,10 @@ def test_a_scene_can_be_started_from_or_described(load: Callable[..., Engine], g
 
 
 def test_what_an_order_lacks_is_said(load: Callable[..., Engine], group: list[Order], order: Order) -> None:
+    engine = load("box-inpaint")
     for lacking in (group[0], replace(order, region=None), replace(order, region=np.zeros((60, 30), np.bool_))):
         with pytest.raises(ConfigError, match=r"box-inpaint repaints a region of a photo, and order .* has none"):
-            load("box-inpaint").paint([lacking])
+            engine.paint([lacking])
 
 
 def test_weights_for_inpainting_alone_do_not_paint_from_text(tmp_path: Path) -> None:
