@@ -67,33 +67,33 @@ def test_an_oracle_is_measured_as_one(measure: Callable[..., Any], tmp_path: Pat
 def test_a_stopped_run_goes_on_and_ends_the_same(
     measure: Callable[..., Any], tmp_path: Path, oracle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = measure(images=12)
+    whole = measure(images=8)
     shutil.rmtree(tmp_path / "out")
-    monkeypatch.setattr(command, "GROUPS_PER_PART", 4)
+    monkeypatch.setattr(command, "GROUPS_PER_PART", 2)
     detect, calls = oracle.detect, []
 
     def failing(pictures: Any, nouns: Any) -> Any:
         calls.append(len(pictures))
-        if len(calls) == 5:
+        if len(calls) == 3:
             raise KeyboardInterrupt
         return detect(pictures, nouns)
 
     monkeypatch.setattr(oracle, "detect", failing)
     with pytest.raises(KeyboardInterrupt):
-        measure(images=12)
+        measure(images=8)
     kept = len(list((tmp_path / "out" / "trials").glob("relations-*.json")))
     assert kept == 1
     before = len(calls)
-    assert measure(images=12) == whole
-    assert 0 < len(calls) - before < 8
+    assert measure(images=8) == whole
+    assert 0 < len(calls) - before < 5
     again = len(calls)
-    assert measure(images=12) == whole and len(calls) == again
+    assert measure(images=8) == whole and len(calls) == again
 
 
 def test_more_images_are_added_to_those_that_were_measured(measure: Callable[..., Any], oracle: Any) -> None:
     measure(images=4, faults_each=2)
-    content = measure(images=0, faults_each=4)
-    assert content["faithful"]["n"] == 20 and content["faults"]["missing"]["n"] == 4
+    content = measure(images=8, faults_each=4)
+    assert content["faithful"]["n"] == 8 and content["faults"]["missing"]["n"] == 4
 
 
 def test_trials_of_other_settings_are_not_mixed(measure: Callable[..., Any]) -> None:

@@ -35,7 +35,7 @@ def test_the_corrected_precision_is_that_of_a_simulated_engine(right: float, tpr
 def test_the_interval_covers_the_truth() -> None:
     rng = np.random.default_rng(0)
     hits = 0
-    for _ in range(100):
+    for _ in range(50):
         right, tpr, fpr = 0.6, 0.9, 0.04
         shown = rng.random(400) < right
         accepted = rng.random(400) < np.where(shown, tpr, fpr)
@@ -44,7 +44,7 @@ def test_the_interval_covers_the_truth() -> None:
         assert found is not None
         truth = right * tpr / (right * tpr + (1 - right) * fpr)
         hits += found.interval[0] <= truth <= found.interval[1]
-    assert hits >= 88
+    assert hits >= 44
 
 
 def test_a_verifier_that_never_errs_leaves_only_right_labels() -> None:

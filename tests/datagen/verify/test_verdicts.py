@@ -40,6 +40,7 @@ def test_verdicts_survive_json(found: tuple[Verdict, ...]) -> None:
     assert from_json(to_json(found)) == found
 
 
+@settings(max_examples=40, deadline=None)
 @given(verdicts)
 def test_the_first_check_that_failed_is_the_refusal(found: tuple[Verdict, ...]) -> None:
     ordered = in_order(found)
