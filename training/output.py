@@ -45,8 +45,8 @@ def describe_job(config: TrainConfig, folders: Sequence[DatasetFolder]) -> dict[
     return {
         "config": json.loads(json.dumps(settings)),
         "data": {str(folder.path): folder.content_hash() for folder in folders},
-        "model": fingerprint(Path(config.model)),
-        "exposure": _exposure(Path(config.model), folders).as_json(),
+        "model": fingerprint(Path(config.model)) if config.model else "",
+        "exposure": _exposure(Path(config.model) if config.model else None, folders).as_json(),
     }
 
 
@@ -129,9 +129,9 @@ def fingerprint(model: Path) -> str:
     return digest.hexdigest()
 
 
-def _exposure(model: Path, folders: Sequence[DatasetFolder]) -> Exposure:
+def _exposure(model: Path | None, folders: Sequence[DatasetFolder]) -> Exposure:
     """Return what the data and the model that is started from have seen; a model without a record has seen nothing."""
-    started = (_read(model / FINISHED) or {}).get("exposure")
+    started = (_read(model / FINISHED) or {}).get("exposure") if model else None
     seen = [exposure_from_json(started)] if started else []
     for folder in folders:
         seen.append(exposure_of(folder))

@@ -26,6 +26,7 @@ from training.callbacks import EpochDraws, LossLog, TimeLimit
 from training.collate import PrefixCollator
 from training.config import TrainConfig
 from training.dense import DenseCollator, DenseImages, DenseTask
+from training.detector import detector_parts
 from training.examples import Examples, check_names
 from training.output import (
     CHECKPOINTS,
@@ -40,6 +41,9 @@ from training.output import (
 )
 from training.stages import prepare_stage
 from training.trainer import VsreTrainer
+
+FROM_NOTHING = ("detector",)
+"""Stages that need no checkpoint to start from."""
 
 
 def train(config: TrainConfig) -> Path:
@@ -61,6 +65,9 @@ def train(config: TrainConfig) -> Path:
         _say(f"{config.out} is already trained with this config")
         return Path(config.out)
     arguments = build_arguments(config)
+    if config.stage == "detector":
+        detector, sights, targets = detector_parts(config, folders)
+        return fit(config, job, arguments, detector, sights, targets, callbacks=[EpochDraws(sights)])
     sets = [folder.record_set() for folder in folders]
     if config.stage == "towers":
         images = DenseImages(sets)
@@ -92,6 +99,10 @@ def check(config: TrainConfig) -> None:
         raise ConfigError(f"statements_per_image is {config.statements_per_image}; give at least 1")
     for path in config.data:
         DatasetFolder(path)
+    if not config.model:
+        if config.stage not in FROM_NOTHING:
+            raise ConfigError(f"stage '{config.stage}' needs a 'model' to start from; name a checkpoint directory")
+        return
     fingerprint(Path(config.model))
     if Path(config.model).resolve() == Path(config.out).resolve():
         raise ConfigError(f"'out' and 'model' are both {config.out}; a run never writes over what it starts from")
