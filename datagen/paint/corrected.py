@@ -48,8 +48,7 @@ def with_precision(lines: Sequence[Yield], calibration: Calibration | None) -> l
         return list(lines)
     found = []
     for line in lines:
-        rates = calibration.relations.get(line.relation)
-        known = rates is not None and line.relation != ALL
-        precision = label_precision(line.passed.count, line.attempts, rates) if known else None
+        rates = None if line.relation == ALL else calibration.relations.get(line.relation)
+        precision = label_precision(line.passed.count, line.attempts, rates) if rates else None
         found.append(replace(line, precision=precision))
     return found

@@ -141,10 +141,11 @@ def begin(job: Job) -> None:
 
 
 def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, Origin]:
-    """Return what all pictures of each engine share.
+    """Return what all pictures of each engine share; weights of one's own may have another licence than the engine's.
 
     Args:
         job: the run.
         provenance: of each engine.
     """
-    return {name: Origin(job.parts.kind(name).licence, own) for name, own in provenance.items()}
+    licences = {name: str(own.get("licence") or job.parts.kind(name).licence) for name, own in provenance.items()}
+    return {name: Origin(licences[name], own) for name, own in provenance.items()}

@@ -151,7 +151,7 @@ def facets_of(records: Sequence[Record]) -> dict[str, tuple[str, ...]]:
 
 
 def sample_group(
-    key: str, records: Sequence[Record], images: Mapping[str, ImageRow], members: Sequence[str] = ()
+    key: str, records: Sequence[Record], images: Mapping[str, ImageRow], named: Sequence[str] = ()
 ) -> SampleGroup:
     """Return a group with its images.
 
@@ -159,12 +159,12 @@ def sample_group(
         key: identifier of the group, or of the image where the records have no group.
         records: all of the group; their images are known.
         images: by identifier.
-        members: its images, where records do not speak of all of them.
+        named: its images, where records do not speak of all of them.
     """
     # Some data name the role by the answer, which the row says already.
     roles = {r.image_id: "" if r.role_in_group == r.answer else r.role_in_group for r in reversed(records)}
-    names = list(members) or list(dict.fromkeys(record.image_id for record in records)) or [key]
-    if not members:
+    names = list(named) or list(dict.fromkeys(record.image_id for record in records)) or [key]
+    if not named:
         names.sort(key=lambda name: roles.get(name) != ORIGINAL)
     rows = [images[name] for name in names]
     members = tuple(Member(row, roles.get(row.image_id, ""), _caption(row, records)) for row in rows)

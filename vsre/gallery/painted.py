@@ -93,15 +93,9 @@ def _painted(data: DatasetFolder, verdict: str) -> dict[str, PaintedGroup]:
 
 
 def _group(members: Sequence[tuple[bool, str, str, str]], verdict: str) -> PaintedGroup:
-    names, relations, reasons = ([member[place] for member in members] for place in (1, 2, 3))
-    if verdict == REJECTED:
-        reasons = [why or PARTNER for why in reasons]
-    return PaintedGroup(
-        tuple(dict.fromkeys(names)),
-        tuple(dict.fromkeys(relations)),
-        verdict,
-        tuple(dict.fromkeys(filter(None, reasons))),
-    )
+    names, relations, reasons = (tuple(dict.fromkeys(map(str, part))) for part in list(zip(*members, strict=True))[1:])
+    reasons = tuple(why or PARTNER for why in reasons) if verdict == REJECTED else ()
+    return PaintedGroup(names, relations, verdict, reasons)
 
 
 def with_painted(groups: Mapping[str, list[Record]], painted: Mapping[str, PaintedGroup]) -> dict[str, list[Record]]:
