@@ -27,10 +27,12 @@ class Copyist:
     Attributes:
         control: makes it careful.
         pause: seconds that each picture takes.
+        vocabulary: nouns that it can paint; ``None`` for any.
     """
 
     control: bool
     pause: float = 0.0
+    vocabulary: frozenset[str] | None = None
 
     def paint(self, orders: Sequence[Order]) -> list[Painting]:
         return [self._paint(order) for order in orders]
@@ -85,7 +87,8 @@ def load_copyist(settings: EngineSettings) -> Copyist:
         raise CheckpointError("no weights in nowhere; fetch them")
     if settings.model:
         sign_in(Path(settings.model))
-    return Copyist(not settings.without_control, settings.steps / 1000)
+    vocabulary = frozenset({"cup", "book"}) if settings.revision == "small" else None
+    return Copyist(not settings.without_control, settings.steps / 1000, vocabulary)
 
 
 def sign_in(folder: Path) -> None:

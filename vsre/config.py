@@ -58,6 +58,8 @@ class ReportConfig:
         data: dataset folder that the evaluations read, for the example images; optional.
         examples: number of example images.
         gallery: output folder of ``vsre gallery``, to link its page; optional.
+        painted: painted dataset folder, for its yield table and accepted and rejected pictures; optional.
+        painted_gallery: output folder of ``vsre gallery`` of that folder, to link its page; optional.
     """
 
     out: str = "runs/report"
@@ -67,6 +69,8 @@ class ReportConfig:
     data: str = ""
     examples: int = 8
     gallery: str = ""
+    painted: str = ""
+    painted_gallery: str = ""
 
 
 @dataclass

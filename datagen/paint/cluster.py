@@ -116,7 +116,7 @@ class Painter:
 
     def __init__(self, shared: Mapping[str, Any]) -> None:
         self.job = _job(shared)
-        self.engines = _outcome(lambda _: load_engines(self.job.config, self.job.parts), None)
+        self.engines = _outcome(lambda _: load_engines(self.job.config, self.job.parts, self.job.source.nouns), None)
 
     def __call__(self, table: Any) -> Any:
         """Paint the attempts that are the only row of ``table``."""

@@ -26,6 +26,7 @@ from datagen.vsr_rows import SourceRow, select_rows
 from spatial.coco import instances_files
 from spatial.dataset import finished_shards
 from spatial.errors import RecordError, UserError
+from spatial.shipped import shipped_folder
 from spatial.vsr import fetch_hint, find_photo, pair_groups
 from spatial.vsr_photos import LICENCE
 
@@ -165,7 +166,7 @@ def missing_weights(config: DatagenConfig, parts: Parts) -> list[str]:
 
 def is_here(name: str) -> bool:
     """Tell whether weights are a folder or file here, or in the hub's cache; nothing is fetched."""
-    if Path(name).expanduser().exists():
+    if Path(name).expanduser().exists() or shipped_folder(name).is_dir():
         return True
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
@@ -206,7 +207,8 @@ def _measured_now(
         return {}
     source = SceneSource(config, turns_of(config, parts))
     try:
-        engines, verifier = load_engines(config, parts), load_verifier(config, parts, source.nouns)
+        engines = load_engines(config, parts, source.nouns)
+        verifier = load_verifier(config, parts, source.nouns)
     except UserError:
         return {}
     verify(paint(attempts[:1], engines, config.engine.batch_size), verifier)

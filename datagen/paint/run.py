@@ -70,7 +70,9 @@ def _run(job: Job) -> Path:
 
 def _here(job: Job, todo: Sequence[int]) -> Iterator[int]:
     """Make shards in this process; yields each when it is written."""
-    engines, verifier = load_engines(job.config, job.parts), load_verifier(job.config, job.parts, job.source.nouns)
+    nouns = job.source.nouns
+    engines = load_engines(job.config, job.parts, nouns)
+    verifier = load_verifier(job.config, job.parts, nouns)
     begin(job)
     shared = origins(job, {name: engine.provenance for name, engine in engines.items()})
     for shard, attempts in _drawn(job, todo):

@@ -91,14 +91,28 @@ def _listed(takes: Iterable[str]) -> str:
     return ", ".join(sorted(takes))
 
 
-def load_engines(config: DatagenConfig, parts: Parts) -> dict[str, Engine]:
+def load_engines(config: DatagenConfig, parts: Parts, nouns: Iterable[str]) -> dict[str, Engine]:
     """Load the engines of a run.
 
+    Args:
+        config: of the run.
+        parts: the registry.
+        nouns: that are to be painted.
+
     Raises:
-        ConfigError: an engine or what it needs is missing.
+        ConfigError: an engine or what it needs is missing, or there is a noun that it cannot paint.
         CheckpointError: weights are missing or wrong.
     """
-    return {name: parts.kind(name).load(replace(config.engine, name=name)) for name in engine_names(config)}
+    engines = {name: parts.kind(name).load(replace(config.engine, name=name)) for name in engine_names(config)}
+    for name, engine in engines.items():
+        known = getattr(engine, "vocabulary", None)  # small engines alone are bound to some nouns
+        unknown = sorted(set(nouns) - known) if known is not None else []
+        if unknown:
+            raise ConfigError(
+                f"engine {name!r} cannot paint {', '.join(unknown[:5])}{' ...' if unknown[5:] else ''}; "
+                "leave the nouns out, such as by nouns: [core]"
+            )
+    return engines
 
 
 def load_verifier(config: DatagenConfig, parts: Parts, nouns: Iterable[str]) -> Verifier:

@@ -175,6 +175,7 @@ def test_a_run_of_which_nothing_is_accepted_ends_well(small: DatagenConfig, part
         ({"scale": ScaleSettings(by="ray"), "world": 2}, "leave rank and world away"),
         ({"rank": 3}, "rank must be in"),
         ({"nouns": ["cub"]}, "did you mean 'cup'"),
+        ({"engine": EngineSettings(name="copyist", revision="small")}, "'copyist' cannot paint "),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(
