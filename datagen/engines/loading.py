@@ -84,14 +84,19 @@ class Kit:
         return pipeline
 
 
-def load_kit(settings: EngineSettings, facts: Facts) -> Kit:
+def load_kit(settings: EngineSettings, facts: Facts, repaints: bool = False) -> Kit:
     """Check the settings and all weights, and load them.
+
+    Args:
+        settings: as the user gave them.
+        facts: of the engine.
+        repaints: whether it starts from pictures, of which ``strength`` leaves a share.
 
     Raises:
         ConfigError: a setting cannot be used, or diffusers is not installed.
         CheckpointError: weights are missing, incomplete or of another engine.
     """
-    settings = resolved(settings, facts.steps, facts.guidance, facts.size)
+    settings = resolved(settings, facts.steps, facts.guidance, facts.size, repaints)
     with quiet():
         return _load(settings, facts)
 

@@ -105,7 +105,7 @@ def load(settings: EngineSettings, name: str) -> Engine:
         CheckpointError: weights are missing, incomplete or of another engine.
     """
     way = WAYS[name]
-    kit = load_kit(settings, facts_of(way))
+    kit = load_kit(settings, facts_of(way), repaints="reference" in way.takes)
     channels = kit.parts["unet"].config.in_channels
     if channels not in way.channels:
         raise CheckpointError(

@@ -248,7 +248,7 @@ def test_a_photo_without_geometry_is_refused(name: str, engine: Engine, group: l
 def test_engines_say_what_they_take() -> None:
     assert ENGINES["sdxl-controlnet"].takes == {"depth", "edge", "mask", "prompt"}
     assert ENGINES["z-image"].takes == {"depth", "mask", "prompt"}
-    assert all(kind.licence and kind.seconds > 0 and "/" in kind.default_model for kind in ENGINES.values())
+    assert all(kind.licence and kind.seconds > 0 for kind in ENGINES.values())
 
 
 def test_an_unknown_engine_names_the_nearest() -> None:

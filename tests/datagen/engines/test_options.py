@@ -36,7 +36,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"control_end": 1.5}, "control_start and control_end must rise within 0..1"),
     ({"control_strength": 0.0}, "to paint without, set without_control true"),
     ({"strength": 1.2}, "strength must be above 0 and at most 1"),
-    ({"strength": 0.4}, "2 steps at strength 0.4 are none; raise steps or strength"),
+    ({"strength": 0.4, "per_object": True}, "2 steps at strength 0.4 are none; raise steps or strength"),
 ]
 
 
@@ -46,6 +46,14 @@ def test_a_setting_that_cannot_be_used_is_said_before_weights_are_looked_for(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_engine(replace(settings, model="no/where/at/all", **changed))
+
+
+def test_a_single_step_is_enough_where_nothing_is_repainted(
+    settings: EngineSettings, sdxl: Path, group: list[Order]
+) -> None:
+    assert load_engine(replace(settings, steps=1)).paint(group[:1])[0].pixels.std() > 5
+    with pytest.raises(ConfigError, match=r"1 steps at strength 0.6 are none"):
+        load_engine(EngineSettings("img2img", str(sdxl), steps=1, device="cpu"))
 
 
 def test_without_diffusers_the_mend_is_named(settings: EngineSettings, monkeypatch: pytest.MonkeyPatch) -> None:
