@@ -20,7 +20,7 @@ from spatial.scene import ObjectSpec, Scene
 from training.callbacks import TimeLimit
 from training.config import TrainConfig
 from training.detector_data import Sight, Sights, Thing, sight_of
-from training.detector_mishaps import SPOILS, disturb, flipped, removed
+from training.detector_mishaps import SPOILS, disturb, flipped, removed, softened
 from training.detector_targets import DetectorCollator
 from training.photometric import weathered
 from training.run import train
@@ -229,6 +229,16 @@ def test_a_spoiled_thing_is_no_thing_and_the_rest_is_untouched(spoil: object) ->
     far[max(y0 - 10, 0) : y1 + 10, max(x0 - 10, 0) : x1 + 10] = False
     assert np.array_equal(after.pixels[far], before.pixels[far])
     assert np.isnan(after.log_depth[victim.mask[::2, ::2]]).all()
+
+
+def test_a_softened_thing_keeps_its_outline_and_loses_its_detail() -> None:
+    before = picture(11, cups=1, books=1)
+    after = softened(before, np.random.default_rng(0))
+    assert after.things == before.things
+    assert np.array_equal(after.pixels[~before.covered], before.pixels[~before.covered])
+    for thing in before.things:
+        assert after.pixels[thing.mask].std(axis=0).sum() < before.pixels[thing.mask].std(axis=0).sum()
+        assert np.abs(after.pixels[thing.mask].mean(0) - before.pixels[thing.mask].mean(0)).max() < 25
 
 
 def test_a_removed_thing_leaves_background() -> None:
