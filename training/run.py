@@ -41,6 +41,9 @@ from training.output import (
 from training.stages import prepare_stage
 from training.trainer import VsreTrainer
 
+FROM_NOTHING = ("painter",)
+"""Stages that need no checkpoint to start from."""
+
 
 def train(config: TrainConfig) -> Path:
     """Train as the config says and return ``out``.
@@ -62,6 +65,10 @@ def train(config: TrainConfig) -> Path:
         return Path(config.out)
     arguments = build_arguments(config)
     sets = [folder.record_set() for folder in folders]
+    if config.stage == "painter":
+        from training.painter import painter_parts
+
+        return fit(config, job, arguments, *painter_parts(config, sets))
     if config.stage == "towers":
         images = DenseImages(sets)
         model, processor = load_trainable(config, arguments)
@@ -92,6 +99,8 @@ def check(config: TrainConfig) -> None:
         raise ConfigError(f"statements_per_image is {config.statements_per_image}; give at least 1")
     for path in config.data:
         DatasetFolder(path)
+    if not config.model and config.stage in FROM_NOTHING:
+        return
     fingerprint(Path(config.model))
     if Path(config.model).resolve() == Path(config.out).resolve():
         raise ConfigError(f"'out' and 'model' are both {config.out}; a run never writes over what it starts from")

@@ -1,0 +1,163 @@
+"""A small diffusion model that paints a scene's geometry: diffusers' own network and scheduler, in pixel space.
+
+Pictures of 128 pixels are cut into squares of 4 x 4, so the network works on 32 x 32 cells of 48 numbers. Beside the
+noisy picture it is given the maps of ``encoders.painter_inputs`` as further channels, and attends to the phrases of
+the prompt where its grid is coarsest. It predicts the clean picture: to predict the noise of a cell it would have to
+carry all of it through a network that is hardly wider (arXiv 2511.13720). The noise schedule ends in pure noise, and
+sampling begins there (arXiv 2305.08891), so that few steps do.
+
+Shapes: see ``encoders.painter_inputs``; D = 3 PATCH^2.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from encoders.painter_inputs import MOST_PHRASES, PATCH, Words, map_channels, to_pixels, without_words
+from spatial.errors import CheckpointError, ConfigError
+from spatial.vocabulary import COLOURS
+
+try:
+    from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
+except ImportError as error:
+    raise ConfigError("the painter needs diffusers; install it: pip install 'vsre[diffusion]'") from error
+
+NOUNS = (
+    *("dog", "cat", "teddy bear", "chair", "couch", "bench", "dining table", "cup"),
+    *("bottle", "book", "laptop", "potted plant", "suitcase", "tv", "car", "bus"),
+)
+"""What ``tiny-depth`` can paint: the core nouns of the renders."""
+
+PIXELS = 3 * PATCH**2
+
+SIZES: dict[str, Any] = {
+    "sample_size": 32,
+    "block_out_channels": (64, 96, 112),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "DownBlock2D", "SimpleCrossAttnDownBlock2D"),
+    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+    "up_block_types": ("SimpleCrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 64,
+    "attention_head_dim": 28,
+    "norm_num_groups": 16,
+}
+"""The network of ``tiny-depth``; these blocks attend to places and words at once and have no feed-forward layers."""
+
+STEPS = 8
+"""Of denoising."""
+
+
+class PainterPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """Paints pictures from geometry and words; saved and loaded as every diffusers pipeline.
+
+    Args:
+        unet: predicts the clean picture (B, D, S, S) of a noisy one and the maps, (B, D + C, S, S).
+        scheduler: with ``prediction_type`` "sample".
+        nouns: that it knows.
+        colours: likewise.
+    """
+
+    def __init__(self, unet: Any, scheduler: Any, nouns: Sequence[str], colours: Sequence[str] = COLOURS) -> None:
+        super().__init__()
+        self.register_modules(unet=unet, scheduler=scheduler)
+        self.register_to_config(nouns=list(nouns), colours=list(colours))
+        self.words = Words(nouns, colours)
+
+    @property
+    def size(self) -> int:
+        """Width and height of its pictures in pixels."""
+        return int(self.unet.config.sample_size) * PATCH
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        maps: Tensor,
+        prompts: Tensor,
+        generators: Sequence[torch.Generator],
+        steps: int = STEPS,
+        guidance: float = 1.0,
+        controlled: tuple[float, float] = (0.0, 1.0),
+    ) -> NDArray[np.uint8]:
+        """Return pictures, uint8 (B, H, W, 3).
+
+        Args:
+            maps: (B, C, S, S); all zeros to paint from the prompts alone.
+            prompts: (B, T, V).
+            generators: one for each picture, on the CPU.
+            steps: of denoising.
+            guidance: how far to go beyond what would be painted without words; 1 does not ask, and takes half as long.
+            controlled: shares of the steps at which the maps set in and cease.
+        """
+        side = self.unet.config.sample_size
+        noise = [torch.randn(PIXELS, side, side, generator=generator) for generator in generators]
+        picture = torch.stack(noise).to(self.device, self.unet.dtype)
+        maps, prompts = maps.to(picture), prompts.to(picture)
+        self.scheduler.set_timesteps(steps, device=self.device)
+        for index, time in enumerate(self.progress_bar(self.scheduler.timesteps)):
+            given = maps if controlled[0] <= index / steps < controlled[1] else torch.zeros_like(maps)
+            clean = self._clean(picture, given, prompts, time, guidance)
+            picture = self.scheduler.step(clean, time, picture).prev_sample
+        return to_pixels(picture.cpu())
+
+    def _clean(self, picture: Tensor, maps: Tensor, prompts: Tensor, time: Tensor, guidance: float) -> Tensor:
+        """Return the clean picture that the network sees in a noisy one."""
+        clean = predict(self.unet, picture, maps, prompts, time)
+        if guidance == 1:
+            return clean
+        wordless = predict(self.unet, picture, without_words(maps), torch.zeros_like(prompts), time)
+        return wordless + guidance * (clean - wordless)
+
+
+def predict(unet: Any, picture: Tensor, maps: Tensor, prompts: Tensor, time: Tensor) -> Tensor:
+    """Return the clean picture (B, D, S, S) that the network sees in a noisy one."""
+    told = torch.cat([picture, maps], dim=1).contiguous(memory_format=torch.channels_last)
+    clean: Tensor = unet(told, time, encoder_hidden_states=prompts).sample
+    return clean
+
+
+def build_painter(nouns: Sequence[str] = NOUNS, sizes: dict[str, Any] | None = None, seed: int = 0) -> PainterPipeline:
+    """Return a painter with seeded random weights; the global random state is left as it was.
+
+    Args:
+        nouns: that it shall know.
+        sizes: of ``UNet2DConditionModel``; by default those of ``tiny-depth``.
+        seed: of the weights.
+    """
+    words = Words(nouns)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            in_channels=PIXELS + map_channels(len(words)),
+            out_channels=PIXELS,
+            encoder_hid_dim=len(words),
+            encoder_hid_dim_type="text_proj",
+            **(sizes or SIZES),
+        )
+    scheduler = DDIMScheduler(
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="sample",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+    )
+    painter = PainterPipeline(_fast(unet), scheduler, nouns)
+    painter.set_progress_bar_config(disable=True)
+    return painter
+
+
+def load_painter(path: str | Path, dtype: torch.dtype = torch.float32) -> PainterPipeline:
+    """Load a painter that ``vsre train`` wrote, for painting.
+
+    Raises:
+        CheckpointError: the directory is absent, holds something else, is incomplete or damaged.
+    """
+    raise NotImplementedError
+
+
+def _fast(unet: Any) -> Any:
+    """Return the network with its weights laid out as convolutions on CPUs and GPUs want them."""
+    return unet.to(memory_format=torch.channels_last)
