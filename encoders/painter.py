@@ -144,7 +144,7 @@ def build_painter(nouns: Sequence[str] = NOUNS, sizes: dict[str, Any] | None = N
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
     )
-    painter = PainterPipeline(_fast(unet), scheduler, nouns)
+    painter = PainterPipeline(unet, scheduler, nouns)
     painter.set_progress_bar_config(disable=True)
     return painter
 
@@ -156,8 +156,3 @@ def load_painter(path: str | Path, dtype: torch.dtype = torch.float32) -> Painte
         CheckpointError: the directory is absent, holds something else, is incomplete or damaged.
     """
     raise NotImplementedError
-
-
-def _fast(unet: Any) -> Any:
-    """Return the network with its weights laid out as convolutions on CPUs and GPUs want them."""
-    return unet.to(memory_format=torch.channels_last)

@@ -35,7 +35,7 @@ NO_COLOUR, NOT_NAMED = 0.1, 0.15
 OBJECT_WEIGHT = 3.0
 """Weight of the pixels that show an object, where the maps say which they are."""
 
-LEAST_NOISE = 0.1
+LEAST_NOISE = 0.25
 """Share of noise below which the weight of a picture does not grow further."""
 
 PASSES = ("inverse_depth", "edges", "ids")
