@@ -9,6 +9,7 @@ sampling begins there (arXiv 2305.08891), so that few steps do.
 Shapes: see ``encoders.painter_inputs``; D = 3 PATCH^2.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from encoders.painter_inputs import MOST_PHRASES, PATCH, Words, map_channels, to_pixels, without_words
+from encoders.painter_inputs import PATCH, Words, map_channels, to_pixels, without_words
 from spatial.errors import CheckpointError, ConfigError
 from spatial.vocabulary import COLOURS
 
@@ -34,6 +36,10 @@ NOUNS = (
 """What ``tiny-depth`` can paint: the core nouns of the renders."""
 
 PIXELS = 3 * PATCH**2
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+MEND = "train one with 'vsre train configs/train/tiny-depth.yaml', or name 'tiny-depth', which is shipped"
 
 SIZES: dict[str, Any] = {
     "sample_size": 32,
@@ -58,15 +64,17 @@ class PainterPipeline(DiffusionPipeline):  # type: ignore[misc]
     Args:
         unet: predicts the clean picture (B, D, S, S) of a noisy one and the maps, (B, D + C, S, S).
         scheduler: with ``prediction_type`` "sample".
-        nouns: that it knows.
+        nouns: that it knows, with ", " between; diffusers takes a list for the name of a class.
         colours: likewise.
     """
 
-    def __init__(self, unet: Any, scheduler: Any, nouns: Sequence[str], colours: Sequence[str] = COLOURS) -> None:
+    def __init__(
+        self, unet: Any, scheduler: Any, nouns: str = ", ".join(NOUNS), colours: str = ", ".join(COLOURS)
+    ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(nouns=list(nouns), colours=list(colours))
-        self.words = Words(nouns, colours)
+        self.register_to_config(nouns=nouns, colours=colours)
+        self.words = Words(nouns.split(", "), colours.split(", "))
 
     @property
     def size(self) -> int:
@@ -99,7 +107,8 @@ class PainterPipeline(DiffusionPipeline):  # type: ignore[misc]
         maps, prompts = maps.to(picture), prompts.to(picture)
         self.scheduler.set_timesteps(steps, device=self.device)
         for index, time in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            given = maps if controlled[0] <= index / steps < controlled[1] else torch.zeros_like(maps)
+            within = controlled[0] <= index / steps and (index + 1) / steps <= controlled[1]
+            given = maps if within else torch.zeros_like(maps)
             clean = self._clean(picture, given, prompts, time, guidance)
             picture = self.scheduler.step(clean, time, picture).prev_sample
         return to_pixels(picture.cpu())
@@ -144,7 +153,7 @@ def build_painter(nouns: Sequence[str] = NOUNS, sizes: dict[str, Any] | None = N
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
     )
-    painter = PainterPipeline(unet, scheduler, nouns)
+    painter = PainterPipeline(unet, scheduler, ", ".join(nouns))
     painter.set_progress_bar_config(disable=True)
     return painter
 
@@ -152,7 +161,41 @@ def build_painter(nouns: Sequence[str] = NOUNS, sizes: dict[str, Any] | None = N
 def load_painter(path: str | Path, dtype: torch.dtype = torch.float32) -> PainterPipeline:
     """Load a painter that ``vsre train`` wrote, for painting.
 
+    Args:
+        path: its directory.
+        dtype: of the weights.
+
     Raises:
         CheckpointError: the directory is absent, holds something else, is incomplete or damaged.
     """
-    raise NotImplementedError
+    folder = Path(path)
+    known = _index(folder).get("_class_name")
+    if known != PainterPipeline.__name__:
+        raise CheckpointError(f"{folder} holds a {known}, not a {PainterPipeline.__name__}; {MEND}")
+    try:
+        painter = PainterPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        with safe_open(folder / "unet" / WEIGHTS, framework="pt") as file:
+            found = set(file.keys())
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{folder} cannot be loaded ({line}); {MEND}") from error
+    # diffusers fills what a file lacks with random numbers and goes on.
+    lacking = sorted(set(painter.unet.state_dict()) - found)
+    if lacking:
+        raise CheckpointError(f"{folder} lacks {len(lacking)} weights, the first is {lacking[0]}; {MEND}")
+    told = painter.unet.config.in_channels - PIXELS
+    if told != map_channels(len(painter.words)):
+        raise CheckpointError(f"{folder}: the network takes {told} channels of maps, not those of its words; {MEND}")
+    painter.unet.eval()
+    painter.set_progress_bar_config(disable=True)
+    return painter
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise CheckpointError(f"model directory {folder} does not exist; {MEND}")
+    try:
+        content: dict[str, Any] = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} has no model_index.json that can be read ({error}); {MEND}") from error
+    return content

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
 
 from spatial.errors import ConfigError
-from spatial.vocabulary import COLOURS, split_words
+from spatial.vocabulary import COLOURS, plural, split_words
 
 PATCH = 4
 """The network works on a grid this much coarser than the picture; a cell holds the pixels of its square as channels."""
@@ -57,9 +57,9 @@ class Words:
 
     def __init__(self, nouns: Sequence[str], colours: Sequence[str] = COLOURS) -> None:
         self.nouns, self.colours = tuple(nouns), tuple(colours)
-        longest_first = sorted(self.nouns, key=len, reverse=True)
-        colour = rf"(?:(?P<colour>{'|'.join(map(re.escape, self.colours))}) )?"
-        self._phrase = re.compile(rf"\b{colour}(?P<noun>{'|'.join(map(re.escape, longest_first))})\b")
+        self._singular = {form: noun for noun in self.nouns for form in (plural(noun), noun)}
+        forms = "|".join(map(re.escape, sorted(self._singular, key=len, reverse=True)))
+        self._phrase = re.compile(rf"\b(?:(?P<colour>{'|'.join(map(re.escape, self.colours))}) )?(?P<noun>{forms})\b")
 
     def __len__(self) -> int:
         """Return V."""
@@ -81,9 +81,13 @@ class Words:
         return row
 
     def rows(self, text: str) -> list[NDArray[np.float32]]:
-        """Return the phrases found in a text, a noun with the colour right before it; other words say nothing."""
+        """Return the phrases found in a text, each once: a noun with the colour right before it, if there is one.
+
+        All other words say nothing, so two things of one name and colour in a text are one.
+        """
         found = self._phrase.finditer(" ".join(split_words(text)))
-        return [self.row(match["noun"], match["colour"] or "") for match in found]
+        phrases = dict.fromkeys((self._singular[match["noun"]], match["colour"] or "") for match in found)
+        return [self.row(*phrase) for phrase in phrases]
 
     def object_row(self, phrase: str) -> NDArray[np.float32]:
         """Return the phrase of one object as (V,).
