@@ -84,6 +84,7 @@ class EngineSettings:
         control_start: share of the steps before the control sets in.
         control_end: share of the steps after which the control ceases.
         strength: of repainting where an engine starts from a picture: 0 leaves it, 1 forgets it.
+        per_object: after the whole picture, repaint every object on its own with its own prompt, the farthest first.
         without_control: paint from the prompt alone, for comparison.
         size: width and height at which the engine paints, before the picture is scaled; 0 takes its own.
         batch_size: pictures at once.
@@ -104,6 +105,7 @@ class EngineSettings:
     control_start: float = 0.0
     control_end: float = 1.0
     strength: float = 0.6
+    per_object: bool = False
     without_control: bool = False
     size: int = 0
     batch_size: int = 4

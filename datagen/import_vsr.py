@@ -177,21 +177,21 @@ def _shard_rows(job: Job, names: Sequence[str]) -> tuple[list[ImageRow], list[Re
             except RecordError as error:
                 failed.append(FailedRow(source.name, str(error)))
                 continue
-            annotated = _fitting(job.annotated.get(photo_key(name)), photo)
+            annotated = fitting(job.annotated.get(photo_key(name)), photo)
             if photo.image_id not in images:
                 images[photo.image_id] = photo_row(photo, annotated.objects if annotated else ())
-            places = _places(annotated, source.row) if annotated else (-1, -1)
+            places = places_of(annotated, source.row) if annotated else (-1, -1)
             records.append(statement(source.row, photo, group_id, job.config.part, places))
     return list(images.values()), records, failed
 
 
-def _fitting(annotated: AnnotatedPhoto | None, photo: Photo) -> AnnotatedPhoto | None:
+def fitting(annotated: AnnotatedPhoto | None, photo: Photo) -> AnnotatedPhoto | None:
     """Return the annotation unless the boxes are of a picture of another size, such as one lying on its side."""
     fits = annotated is not None and (annotated.width, annotated.height) == (photo.width, photo.height)
     return annotated if fits else None
 
 
-def _places(annotated: AnnotatedPhoto, row: Row) -> tuple[int, int]:
+def places_of(annotated: AnnotatedPhoto, row: Row) -> tuple[int, int]:
     """Return where a row's two things are: the largest instance of each noun; which is which of one noun is unknown."""
     subject, _, other = (part.lower() for part in split_caption(row.caption, row.relation))
     if subject == other:

@@ -158,6 +158,11 @@ def phrase(name: str, colour: str, coloured: bool) -> str:
     return f"{colour} {name}" if coloured and colour else name
 
 
+def named(spec: ObjectSpec) -> str:
+    """Return an object's noun with its colour word if it has one: "red cup"."""
+    return phrase(spec.name, _paint(spec), coloured=True)
+
+
 def dense_records(
     group: Group, view: View, role: str, image_id: str, config: DatagenConfig, recipes: Sequence[Recipe]
 ) -> list[Record]:
@@ -193,7 +198,7 @@ def _facts(view: View, rng: Rng, nouns: Sequence[str]) -> Iterator[Fields]:
             caption = f"The {subject} {be(spec.name)} at {place}."
             yield {**fields, "task": "locate", "caption": caption, "answer": place}
         if cells.count(place) == 1:
-            subject = phrase(spec.name, _paint(spec), True)
+            subject = named(spec)
             yield {**fields, "task": "name", "caption": f"The {subject} {be(spec.name)} at {place}.", "answer": subject}
     yield from _presence(specs, rng, nouns)
     nameable = [index for index, spec in enumerate(specs) if spec in unique and _paint(spec) not in ("", spec.name)]
@@ -249,8 +254,7 @@ def dense_caption(view: View) -> str:
     for spec, seen in zip(view.scene.objects, view.observation.objects, strict=True):
         heading = f" facing {facing_word(spec.yaw)}" if spec.has_front and spec.name not in FACELESS else ""
         place = cell(seen.box, view.scene.width, view.scene.height)
-        named = phrase(spec.name, _paint(spec), True)
-        lines.append(((seen.box[0] + seen.box[2]) / 2, f"{place} {named}{heading}"))
+        lines.append(((seen.box[0] + seen.box[2]) / 2, f"{place} {named(spec)}{heading}"))
     return ", ".join(line for _, line in sorted(lines))
 
 

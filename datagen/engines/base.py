@@ -26,11 +26,14 @@ class Prompts:
         whole: of the whole picture, relation included.
         objects: a phrase per object, in the order of the scene's objects; the relation is never in it.
         negative: what must not be there; "" where nothing is said.
+        style: medium, place and light as ``whole`` says them, to be said again where an object is painted on its own;
+            the relation is never in it.
     """
 
     whole: str
     objects: tuple[str, ...]
     negative: str = ""
+    style: str = ""
 
 
 @dataclass(frozen=True)

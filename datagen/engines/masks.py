@@ -1,0 +1,64 @@
+"""Masks of objects in photos, by SAM from their boxes (Segment Anything, arXiv 2304.02643)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datagen.config import EngineSettings
+from datagen.engines.hub import find_model
+from datagen.engines.options import device_of, quiet
+from datagen.engines.weights import Part, load_part, read_json, weight_files
+from spatial.errors import CheckpointError
+from spatial.observation import Box
+
+SAM = "facebook/sam-vit-base"
+
+MEND = f"fetch it: hf download {SAM} --local-dir DIR, then name DIR"
+
+
+@dataclass(frozen=True)
+class SamMasks:
+    """Finds the object in a box; a ``MaskModel`` of ``datagen.engines.photo_orders``."""
+
+    model: Any
+    processor: Any
+
+    def __call__(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
+        """Return the mask (H, W) of the object, nothing of it outside the box."""
+        import torch
+
+        image = Image.fromarray(pixels)
+        given = self.processor(images=image, input_boxes=[[list(box)]], return_tensors="pt").to(self.model.device)
+        with torch.no_grad():
+            found = self.model(**given, multimask_output=False).pred_masks
+        masks = self.processor.image_processor.post_process_masks(
+            found, given["original_sizes"], given["reshaped_input_sizes"]
+        )
+        mask: NDArray[np.bool_] = masks[0][0, 0].cpu().numpy().astype(np.bool_)
+        x0, y0, x1, y1 = box
+        rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
+        inside = (columns + 1 > x0) & (columns < x1) & (rows + 1 > y0) & (rows < y1)
+        return np.asarray(mask & inside, np.bool_)
+
+
+def load_sam(name: str = SAM, device: str = "auto") -> SamMasks:
+    """Return SAM from a folder or hub name.
+
+    Raises:
+        ConfigError: there is no such device.
+        CheckpointError: the weights are missing, incomplete or another model's.
+    """
+    from transformers import SamImageProcessorPil, SamProcessor
+
+    source = find_model(name)
+    config = read_json(source.path / "config.json", f"{source.path} is no SAM", MEND)
+    if config.get("model_type") != "sam":
+        raise CheckpointError(f"{source.path} holds a model of type {config.get('model_type')!r}, not sam; {MEND}")
+    variant, files = weight_files(source.path, MEND, half=False)
+    with quiet():
+        model = load_part(Part("sam", "transformers", "SamModel", source.path, files, variant), None)
+        processor = SamProcessor(SamImageProcessorPil.from_pretrained(source.path, local_files_only=True))
+    return SamMasks(model.to(device_of(EngineSettings(device=device))).eval(), processor)
