@@ -55,7 +55,12 @@ def _load_weights(folder: Path, dtype: torch.dtype | None) -> VsreForConditional
     return model
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping in a JSON file of a checkpoint.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -70,7 +75,7 @@ def base_of(folder: Path) -> Path:
         CheckpointError: it is missing.
     """
     adapter = folder / ADAPTER_FILE
-    named = str(_read_json(adapter).get("base_model_name_or_path") or "")
+    named = str(read_json(adapter).get("base_model_name_or_path") or "")
     for candidate in (folder / named, Path(named)):  # an absolute path stays itself in both
         if named and candidate.is_dir():
             return candidate
@@ -83,7 +88,7 @@ def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGen
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise CheckpointError(f"{folder} has no config.json and no {ADAPTER_FILE}; give a directory that 'vsre' wrote")
-    kind = _read_json(config_file).get("model_type")
+    kind = read_json(config_file).get("model_type")
     if kind != VsreConfig.model_type:
         raise CheckpointError(f"{folder} holds a model of type {kind!r}, not 'vsre'; build one with 'vsre build-model'")
     try:
@@ -91,7 +96,7 @@ def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGen
             folder, dtype=dtype or "auto", output_loading_info=True, local_files_only=True
         )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} cannot be loaded ({_first_line(error)}); copy or build it again") from error
+        raise CheckpointError(f"{folder} cannot be loaded ({first_line(error)}); copy or build it again") from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or build it again")
@@ -111,7 +116,7 @@ def _merge_adapter(model: VsreForConditionalGeneration, folder: Path) -> VsreFor
     except KeyError as error:  # PEFT looks up the projector's weights without asking whether they are there
         raise CheckpointError(f"adapter {folder} lacks weights, the first is {error}; train it again") from error
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"adapter {folder} cannot be loaded ({_first_line(error)}); train it again") from error
+        raise CheckpointError(f"adapter {folder} cannot be loaded ({first_line(error)}); train it again") from error
     # Left to itself, PEFT would ask the model hub whether the base's vocabulary is larger.
     missing = sorted(set(get_peft_model_state_dict(adapted, save_embedding_layers=False)) - found)
     if missing:
@@ -128,10 +133,11 @@ def _load_processor(folder: Path) -> VsreProcessor:
     try:
         processor: VsreProcessor = VsreProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} has no processor ({_first_line(error)}); copy it from the base") from error
+        raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the base") from error
     return processor
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error that says anything."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

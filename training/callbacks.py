@@ -2,19 +2,25 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
 from training.budget import Clock
-from training.examples import Examples
+
+
+class Drawn(Protocol):
+    """A dataset whose items are drawn anew in every epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the draws of an epoch, counted from 0."""
 
 
 class EpochDraws(TrainerCallback):
     """Tell the dataset which epoch begins; a resumed run begins in the epoch that its checkpoint was in."""
 
-    def __init__(self, examples: Examples) -> None:
+    def __init__(self, examples: Drawn) -> None:
         self.examples = examples
 
     def on_epoch_begin(

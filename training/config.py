@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Stage = Literal["towers", "pretrain", "full", "align", "finetune", "painter"]
+Stage = Literal["towers", "pretrain", "full", "align", "finetune", "detector", "painter"]
 LossPer = Literal["token", "statement"]
 
 
@@ -28,13 +28,14 @@ class TrainConfig:
 
     Attributes:
         model: checkpoint directory to start from; "" for random weights, where the stage knows what to build
-            ("painter").
+            ("detector", "painter").
         data: dataset folders; their records are pooled.
         out: directory of the result. A finished one is not trained again, an unfinished one is resumed.
         stage: what trains. "towers": the encoders, with projector and word embeddings, on dense labels of renders
             (``training.dense``); tasks and templates are not used. "pretrain": everything, the encoders too. "full":
             everything but the encoders.
             "align": the projector alone. "finetune": LoRA on the language model, and the whole projector.
+            "detector": the detector of ``encoders.detector``, on boxes, masks and depths of renders.
             "painter": the diffusion model of ``encoders.painter``, on renders and their control maps.
         lora: adapter sizes, used by "finetune".
         projector_learning_rate: peak rate of ``multi_modal_projector``; ``trainer.learning_rate`` if not given.

@@ -26,6 +26,7 @@ from training.callbacks import EpochDraws, LossLog, TimeLimit
 from training.collate import PrefixCollator
 from training.config import TrainConfig
 from training.dense import DenseCollator, DenseImages, DenseTask
+from training.detector import detector_parts
 from training.examples import Examples, check_names
 from training.output import (
     CHECKPOINTS,
@@ -41,7 +42,7 @@ from training.output import (
 from training.stages import prepare_stage
 from training.trainer import VsreTrainer
 
-FROM_NOTHING = ("painter",)
+FROM_NOTHING = ("detector", "painter")
 """Stages that need no checkpoint to start from."""
 
 
@@ -65,6 +66,9 @@ def train(config: TrainConfig) -> Path:
         return Path(config.out)
     arguments = build_arguments(config)
     sets = [folder.record_set() for folder in folders]
+    if config.stage == "detector":
+        detector, sights, targets = detector_parts(config, folders, sets)
+        return fit(config, job, arguments, detector, sights, targets, callbacks=[EpochDraws(sights)])
     if config.stage == "painter":
         from training.painter import painter_parts
 

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from spatial.errors import CheckpointError, nearest
+from spatial.shipped import ASSETS
 
-ASSETS = Path(__file__).parent / "assets"
 CHECKSUMS = "SHA256SUMS"
 
 
