@@ -11,6 +11,7 @@ Shapes: see ``encoders.painter_inputs``; D = 3 PATCH^2.
 
 import json
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ SIZES: dict[str, Any] = {
 }
 """The network of ``tiny-depth``; these blocks attend to places and words at once and have no feed-forward layers."""
 
-STEPS = 8
-"""Of denoising."""
+STEPS, GUIDANCE = 8, 1.0
+"""Steps of denoising, and how far to go beyond what would be painted without words, if nobody says otherwise."""
 
 
 class PainterPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -88,7 +89,7 @@ class PainterPipeline(DiffusionPipeline):  # type: ignore[misc]
         prompts: Tensor,
         generators: Sequence[torch.Generator],
         steps: int = STEPS,
-        guidance: float = 1.0,
+        guidance: float = GUIDANCE,
         controlled: tuple[float, float] = (0.0, 1.0),
     ) -> NDArray[np.uint8]:
         """Return pictures, uint8 (B, H, W, 3).
@@ -101,16 +102,16 @@ class PainterPipeline(DiffusionPipeline):  # type: ignore[misc]
             guidance: how far to go beyond what would be painted without words; 1 does not ask, and takes half as long.
             controlled: shares of the steps at which the maps set in and cease.
         """
-        side = self.unet.config.sample_size
-        noise = [torch.randn(PIXELS, side, side, generator=generator) for generator in generators]
-        picture = torch.stack(noise).to(self.device, self.unet.dtype)
-        maps, prompts = maps.to(picture), prompts.to(picture)
+        noise = [torch.randn(PIXELS, *maps.shape[-2:], generator=generator) for generator in generators]
         self.scheduler.set_timesteps(steps, device=self.device)
+        picture = torch.stack(noise).to(self.device, self.unet.dtype) * self.scheduler.init_noise_sigma
+        maps, prompts = maps.to(picture), prompts.to(picture)
+        drawn = {"generator": list(generators)} if "generator" in signature(self.scheduler.step).parameters else {}
         for index, time in enumerate(self.progress_bar(self.scheduler.timesteps)):
             within = controlled[0] <= index / steps and (index + 1) / steps <= controlled[1]
             given = maps if within else torch.zeros_like(maps)
-            clean = self._clean(picture, given, prompts, time, guidance)
-            picture = self.scheduler.step(clean, time, picture).prev_sample
+            clean = self._clean(self.scheduler.scale_model_input(picture, time), given, prompts, time, guidance)
+            picture = self.scheduler.step(clean, time, picture, **drawn).prev_sample
         return to_pixels(picture.cpu())
 
     def _clean(self, picture: Tensor, maps: Tensor, prompts: Tensor, time: Tensor, guidance: float) -> Tensor:

@@ -88,21 +88,6 @@ class PaintedScenes(Dataset[Example]):
         return pixels
 
 
-def painter_parts(config: TrainConfig, sets: Sequence[RecordSet]) -> tuple["PainterTask", PaintedScenes, "PainterCollator"]:
-    """Return what is trained, on what, and how a batch is made of it.
-
-    Raises:
-        ConfigError: no control maps are named.
-        CheckpointError: ``model`` is not a painter.
-        RecordError: the data and its control maps do not fit.
-    """
-    if not config.controls:
-        raise ConfigError("stage 'painter' needs control maps; name the folder that 'vsre passes' wrote in 'controls'")
-    painter = load_painter(config.model) if config.model else build_painter(seed=config.seed)
-    set_seed(config.seed)
-    return PainterTask(painter), PaintedScenes(sets, Path(config.controls), painter.size), PainterCollator(painter.words)
-
-
 class PainterCollator:
     """Turn images and geometry into what ``PainterTask`` takes.
 
@@ -118,7 +103,8 @@ class PainterCollator:
         maps, prompts, weights, pictures = [], [], [], []
         for row, geometry in examples:
             rows = [self.words.row(item.name, "" if _chance(NO_COLOUR) else item.colour) for item in row.objects]
-            drawn, prompt = control_maps(geometry, rows, len(self.words)), prompt_rows(self._named(rows), len(self.words))
+            drawn = control_maps(geometry, rows, len(self.words))
+            prompt = prompt_rows(self._named(rows), len(self.words))
             weight = 1 + (OBJECT_WEIGHT - 1) * torch.from_numpy((geometry.ids >= 0).astype(np.float32))
             if _chance(NO_WORDS):
                 drawn, prompt = without_words(drawn), torch.zeros_like(prompt)
@@ -171,6 +157,22 @@ class PainterTask(nn.Module):
         error = (predict(self.unet, noisy, maps, prompts, time).float() - pictures).square()
         per_picture = (error * weights).mean(dim=(1, 2, 3)) / weights.mean(dim=(1, 2, 3))
         return {"loss": (per_picture / (1 - kept).clamp(min=LEAST_NOISE).flatten()).mean()}
+
+
+def painter_parts(config: TrainConfig, sets: Sequence[RecordSet]) -> tuple[PainterTask, PaintedScenes, PainterCollator]:
+    """Return what is trained, on what, and how a batch is made of it.
+
+    Raises:
+        ConfigError: no control maps are named.
+        CheckpointError: ``model`` is not a painter.
+        RecordError: the data and its control maps do not fit.
+    """
+    if not config.controls:
+        raise ConfigError("stage 'painter' needs control maps; name the folder that 'vsre passes' wrote in 'controls'")
+    painter = load_painter(config.model) if config.model else build_painter(seed=config.seed)
+    set_seed(config.seed)
+    scenes = PaintedScenes(sets, Path(config.controls), painter.size)
+    return PainterTask(painter), scenes, PainterCollator(painter.words)
 
 
 def _chance(share: float) -> bool:

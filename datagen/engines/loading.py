@@ -113,8 +113,8 @@ def _load(settings: EngineSettings, facts: Facts) -> Kit:
         "engine": settings.name,
         **weights,
         "licence": _licence(settings, facts, model),
-        **_options(settings, loaded["scheduler"], controlled=network is not None),
-        "versions": dict(_versions()),
+        **options_of(settings, loaded["scheduler"], controlled=network is not None),
+        "versions": dict(versions()),
     }
     return Kit(settings, loaded, flags, provenance)
 
@@ -196,7 +196,7 @@ def _licence(settings: EngineSettings, facts: Facts, model: Source) -> str:
     return f"{stated} (by the weights' own card)"
 
 
-def _options(settings: EngineSettings, scheduler: Any, controlled: bool) -> dict[str, Any]:
+def options_of(settings: EngineSettings, scheduler: Any, controlled: bool) -> dict[str, Any]:
     """Return the settings that decide the pixels."""
     device = device_of(settings)
     control = {
@@ -227,7 +227,8 @@ def _device_name(device: Any) -> str:
     return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else str(device.type)
 
 
-def _versions() -> list[tuple[str, str]]:
+def versions() -> list[tuple[str, str]]:
+    """Return the versions of the libraries that decide the pixels, of those that are installed."""
     found = []
     for name in LIBRARIES:
         try:
