@@ -8,6 +8,7 @@ Shapes: see ``encoders.painter_inputs``.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,15 @@ LEAST_NOISE = 0.25
 """Share of noise below which the weight of a picture does not grow further."""
 
 PASSES = ("inverse_depth", "edges", "ids")
-Example = tuple[ImageRow, Geometry]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image, its control maps, and the seed of what is left out of them this time."""
+
+    row: ImageRow
+    geometry: Geometry
+    seed: tuple[int, ...] = (0,)
 
 
 class PaintedScenes(Dataset[Example]):
@@ -49,14 +58,16 @@ class PaintedScenes(Dataset[Example]):
         sets: of the data.
         folder: what ``vsre passes`` wrote.
         size: width and height that images must have, in pixels.
+        seed: of what is left out; it is drawn anew in every epoch.
 
     Raises:
         RecordError: an image has no control maps, or another size.
     """
 
-    def __init__(self, sets: Sequence[RecordSet], folder: Path, size: int) -> None:
+    def __init__(self, sets: Sequence[RecordSet], folder: Path, size: int, seed: int = 0) -> None:
         self._source = {image_id: item.images for item in sets for image_id in item.images}
         self._ids, self._folder, self._size = sorted(self._source), folder, size
+        self._seed, self._epoch = seed, 0
         for name in PASSES:
             drawn = {path.stem for path in (folder / name).glob("*.png")}
             lacking = [image_id for image_id in self._ids if image_id not in drawn]
@@ -70,12 +81,17 @@ class PaintedScenes(Dataset[Example]):
         """Return the number of images."""
         return len(self._ids)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the draws of an epoch."""
+        self._epoch = epoch
+
     def __getitem__(self, index: int) -> Example:
-        """Return an image row and its geometry."""
+        """Return an image with its geometry."""
         image_id = self._ids[index]
         row = self._source[image_id][image_id]
         near, edges, labels = (self._map(name, image_id) for name in PASSES)
-        return row, Geometry(near, edges > 0, labels.astype(np.int16) - 1)
+        geometry = Geometry(near, edges > 0, labels.astype(np.int16) - 1)
+        return Example(row, geometry, (self._seed, self._epoch, index))
 
     def _map(self, name: str, image_id: str) -> Any:
         path = self._folder / name / f"{image_id}.png"
@@ -100,31 +116,23 @@ class PainterCollator:
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Return ``pictures`` (B, D, S, S), ``maps`` (B, C, S, S), ``prompts`` (B, T, V), ``weights`` (B, D, S, S)."""
-        maps, prompts, weights, pictures = [], [], [], []
-        for row, geometry in examples:
-            rows = [self.words.row(item.name, "" if _chance(NO_COLOUR) else item.colour) for item in row.objects]
-            drawn = control_maps(geometry, rows, len(self.words))
-            prompt = prompt_rows(self._named(rows), len(self.words))
-            weight = 1 + (OBJECT_WEIGHT - 1) * torch.from_numpy((geometry.ids >= 0).astype(np.float32))
-            if _chance(NO_WORDS):
-                drawn, prompt = without_words(drawn), torch.zeros_like(prompt)
-            if _chance(NO_MAPS):
-                drawn, weight = torch.zeros_like(drawn), torch.ones_like(weight)
-            maps.append(drawn)
-            prompts.append(prompt)
-            weights.append(pixel_unshuffle(weight.expand(3, -1, -1), PATCH))
-            pictures.append(to_grid(np.array(decode_image(row.image, row.image_id))))
-        return {
-            "pictures": torch.stack(pictures),
-            "maps": torch.stack(maps),
-            "prompts": torch.stack(prompts),
-            "weights": torch.stack(weights),
-        }
+        told = [self._told(example) for example in examples]
+        images = [np.array(decode_image(example.row.image, example.row.image_id)) for example in examples]
+        maps, prompts, weights = (torch.stack(parts) for parts in zip(*told, strict=True))
+        return {"pictures": to_grid(np.stack(images)), "maps": maps, "prompts": prompts, "weights": weights}
 
-    def _named(self, rows: list[Any]) -> list[Any]:
-        """Return the phrases of the prompt, in any order."""
-        order = torch.randperm(len(rows)).tolist()
-        return [rows[index] for index in order if not _chance(NOT_NAMED)]
+    def _told(self, example: Example) -> tuple[Tensor, Tensor, Tensor]:
+        """Return maps (C, S, S), prompt (T, V) and weights of pixels (D, S, S) of one picture."""
+        rng, objects = np.random.default_rng(example.seed), example.row.objects
+        rows = [self.words.row(item.name, "" if rng.random() < NO_COLOUR else item.colour) for item in objects]
+        named = [rows[index] for index in rng.permutation(len(rows)) if rng.random() >= NOT_NAMED]
+        maps, prompt = control_maps(example.geometry, rows, len(self.words)), prompt_rows(named, len(self.words))
+        weights = 1 + (OBJECT_WEIGHT - 1) * torch.from_numpy((example.geometry.ids >= 0).astype(np.float32))
+        if rng.random() < NO_WORDS:
+            maps, prompt = without_words(maps), torch.zeros_like(prompt)
+        if rng.random() < NO_MAPS:  # where objects are is then not told, and must not be told by the weights
+            maps, weights = torch.zeros_like(maps), torch.ones_like(weights)
+        return maps, prompt, pixel_unshuffle(weights.expand(3, -1, -1), PATCH)
 
 
 class PainterTask(nn.Module):
@@ -171,9 +179,5 @@ def painter_parts(config: TrainConfig, sets: Sequence[RecordSet]) -> tuple[Paint
         raise ConfigError("stage 'painter' needs control maps; name the folder that 'vsre passes' wrote in 'controls'")
     painter = load_painter(config.model) if config.model else build_painter(seed=config.seed)
     set_seed(config.seed)
-    scenes = PaintedScenes(sets, Path(config.controls), painter.size)
+    scenes = PaintedScenes(sets, Path(config.controls), painter.size, config.seed)
     return PainterTask(painter), scenes, PainterCollator(painter.words)
-
-
-def _chance(share: float) -> bool:
-    return bool(torch.rand(()) < share)

@@ -72,7 +72,8 @@ def train(config: TrainConfig) -> Path:
     if config.stage == "painter":
         from training.painter import painter_parts
 
-        return fit(config, job, arguments, *painter_parts(config, sets))
+        painter, scenes, painted = painter_parts(config, sets)
+        return fit(config, job, arguments, painter, scenes, painted, callbacks=[EpochDraws(scenes)])
     if config.stage == "towers":
         images = DenseImages(sets)
         model, processor = load_trainable(config, arguments)
