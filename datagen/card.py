@@ -7,7 +7,7 @@ the folder's name. Its sections are in ``card_counts`` and ``card_checks``.
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from tqdm import tqdm
 
 from datagen.card_checks import Checks, leakage, probes, read_checks
 from datagen.card_counts import acceptance, balance, images, kinds, negatives, relations
-from datagen.claim import IMPORTED, OWN_MESHES
-from datagen.config import CardConfig
+from datagen.claim import CALIBRATED, OWN_MESHES
+from datagen.config import CardConfig, DatagenConfig
 from datagen.markdown import table
+from datagen.paint.yield_show import card_lines
+from datagen.paint.yields import Yield
 from datagen.tally import Tally
 from spatial.dataset import DatasetFolder
 from spatial.exposure import description_of
@@ -27,6 +29,11 @@ from spatial.stream import Samples
 from spatial.vsr_photos import SOURCE
 
 CARD = "README.md"
+
+PAINTED_AGAIN = (
+    "The same settings draw the same groups and seeds, on any number of processes; what is painted of them may differ "
+    "in single pixels between kinds of processors and versions of libraries, which each image's provenance names."
+)
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """The hub's names for numbers of records."""
@@ -103,6 +110,7 @@ def card(tally: Tally, content_hash: str, settings: Mapping[str, Any], layout: L
         ["## False statements", "", *negatives(tally)],
         _titled("Bias probes", probes(checks.audit)),
         _titled("Leakage", leakage(settings, sorted(tally.sources), checks.seen)),
+        _titled("Yield", yielded(checks.yields)),
         ["## Draws", "", *acceptance(tally)],
         ["## Fields", "", *table(("field", "meaning"), FIELDS)],
         ["## Images", "", *images(tally)],
@@ -152,6 +160,18 @@ def _summary(tally: Tally, content_hash: str, settings: Mapping[str, Any]) -> li
     ]
 
 
+def yielded(lines: Sequence[Yield]) -> list[str]:
+    """Return the lines about what was painted; none if nothing was."""
+    if not lines:
+        return []
+    return [
+        "What is right of the pictures that engines painted, in % with 95 % intervals; docs/painting.md explains the",
+        "columns. Pictures that are not in the data are in the folder `rejected`, with what checks said of them.",
+        "",
+        *card_lines(lines),
+    ]
+
+
 def _groups(tally: Tally, settings: Mapping[str, Any]) -> list[str]:
     """Tell what a group is, and where photos come from."""
     lines = ["A group shows a scene and its counterfactual, in which one thing is changed."] if tally.draws else []
@@ -166,7 +186,10 @@ def _groups(tally: Tally, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _commands(settings: Mapping[str, Any], layout: Layout) -> list[str]:
-    made = {name: value for name, value in settings.items() if name not in (IMPORTED, OWN_MESHES)}
+    known = {setting.name for setting in fields(DatagenConfig)}
+    made = {name: value for name, value in settings.items() if name in known}
+    if CALIBRATED in settings:
+        made["verify"] = {**made["verify"], "calibration": f"DATASET/{made['verify']['calibration']}"}
     if OWN_MESHES in settings:
         made["assets"] = "DATASET/assets"
     lines = [f"vsre datagen --out DATASET {flags(made)}"] if "groups" in made else []
@@ -176,7 +199,7 @@ def _commands(settings: Mapping[str, Any], layout: Layout) -> list[str]:
     return [
         "## Make it again",
         "",
-        "The same settings give the same bytes, on any number of processes.",
+        PAINTED_AGAIN if "engine" in settings else "The same settings give the same bytes, on any number of processes.",
         "",
         *_code(lines),
     ]

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.markdown import Cells, table
+from datagen.paint.corrected import calibration_of, with_precision
+from datagen.paint.yield_run import painted_rows
+from datagen.paint.yields import Yield, yields
 from spatial.dataset import DatasetFolder
 from spatial.errors import RecordError
 from spatial.exposure import SPLITS, Exposure, exposure_of
@@ -30,19 +33,26 @@ class Checks:
     Attributes:
         audit: figures of 'vsre audit'; empty if there are none.
         seen: what of a benchmark is in it.
+        yields: what of the pictures that were painted was right; empty where none was painted.
     """
 
     audit: Mapping[str, Any]
     seen: Exposure
+    yields: Sequence[Yield] = ()
 
 
 def read_checks(data: DatasetFolder, content_hash: str) -> Checks:
-    """Look for held-out nouns and pixels, and read the figures of the audit.
+    """Look for held-out nouns and pixels, count yields, and read the figures of the audit.
 
     Raises:
         RecordError: the audit's file or a shard is damaged.
     """
-    return Checks(read_audit(data.path, content_hash), exposure_of(data))
+    return Checks(read_audit(data.path, content_hash), exposure_of(data), painted_yields(data))
+
+
+def painted_yields(data: DatasetFolder) -> list[Yield]:
+    """Return the lines of the yield table, with label precision where the folder keeps a calibration."""
+    return with_precision(yields(list(painted_rows(data.path))), calibration_of(data.path))
 
 
 def read_audit(folder: Path, content_hash: str) -> dict[str, Any]:

@@ -15,6 +15,15 @@ IMPORTED = "imported_from"
 OWN_MESHES = "assets_digest"
 """Hash of the files of the user's own meshes that the data show, where there are some."""
 
+CALIBRATION = "calibration.json"
+"""Where a dataset folder keeps the file that tells which relations its verifier was trusted with."""
+
+CALIBRATED = "calibration_digest"
+"""Hash of that file, where there is one."""
+
+PAINTED = "engine"
+"""Settings of the engine that painted the data, where one did."""
+
 
 def check_claim(folder: Path, content: Mapping[str, Any]) -> None:
     """Refuse a folder that holds something else than ``content`` says; nothing is written.
@@ -25,7 +34,7 @@ def check_claim(folder: Path, content: Mapping[str, Any]) -> None:
     if not (folder / DESCRIPTION).exists():
         return
     held = description_of(folder)
-    compared = {*content, *({OWN_MESHES} & set(held))}
+    compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))}
     different = sorted(name for name in compared if held.get(name) != content.get(name))
     if different or IMPORTED in held:
         how = "imported data" if IMPORTED in held else f"data made with other {', '.join(different)}"

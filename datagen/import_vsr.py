@@ -70,7 +70,7 @@ def import_vsr(config: ImportVsrConfig) -> Path:
     print("\n".join(rows_left([asdict(row) for row in selection.left])), flush=True)
     job = _prepare(config, selection)
     folder = Path(config.out)
-    claim(folder, _description(config, selection))
+    claim(folder, {**describe_source(config, selection), "photos_per_shard": config.photos_per_shard})
     failed = [*selection.failed, *_write(folder, job)]
     _list_failed(folder / FAILED, failed)
     write_card(folder)
@@ -107,8 +107,8 @@ def _prepare(config: ImportVsrConfig, selection: Selection) -> Job:
     return Job(config, statements, paths, annotated)
 
 
-def _description(config: ImportVsrConfig, selection: Selection) -> dict[str, object]:
-    """Return what the folder says of itself: settings and the content of what was read, but no places."""
+def describe_source(config: ImportVsrConfig, selection: Selection) -> dict[str, object]:
+    """Return what a folder says of rows of VSR: settings and the content of what was read, but no places."""
     guarded = config.part not in HELD_OUT_PARTS
     leakage = config.leakage
     return {
@@ -116,7 +116,6 @@ def _description(config: ImportVsrConfig, selection: Selection) -> dict[str, obj
         "instances": {
             file.name: file.stat().st_size for path in config.instances for file in instances_files(Path(path))
         },
-        "photos_per_shard": config.photos_per_shard,
         "leakage": {**asdict(leakage), "files": [Path(name).name for name in leakage.files]} if guarded else None,
         "guard": _guard(config, selection) if guarded else {"covers": []},
         "vsr": {"names": selection.names, "part": config.part},

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from datagen.assets.folder import add_assets_of, assets_of, digest_of, keep_copy
 from datagen.card import CARD, write_card
-from datagen.claim import OWN_MESHES, check_claim, claim
+from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, check_claim, claim
 from datagen.claims import FRAMES
 from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
@@ -26,12 +26,18 @@ from spatial.dataset import finished_shards, write_shard
 from spatial.errors import ConfigError, nearest
 from spatial.machine import usable_cores
 from spatial.records import ImageRow, Record
+from spatial.scene import digest
 
-LAYOUT_FIELDS = ("out", "assets", "workers", "rank", "world", "dry_run")
+LAYOUT_FIELDS = ("out", "assets", "workers", "rank", "world", "dry_run", "scale")
 """Settings that change who writes what, but not what is written; of ``assets``, the files' digest stands for them."""
 
 SMALLEST = 32
 """Side of a picture in pixels below which no object covers enough of them to be told."""
+
+PAINTING_FIELDS = ("engine", "verify", "paint")
+PAINTING_LAYOUT = ("batch_size", "device", "offload", "photos")
+"""Settings among them that change who paints what; what was read of ``photos`` stands beside the settings."""
+
 
 MOST_DISTRACTORS = 5
 """There are eight colours, and up to three named objects have one each."""
@@ -42,7 +48,12 @@ def run(config: DatagenConfig) -> Path | None:
 
     Raises:
         ConfigError: a setting is out of range, or the folder holds another configuration's data.
+        CheckpointError: an engine is named, and it or the verifier lacks its models.
     """
+    if config.engine.name:
+        from datagen.paint.run import run_painted
+
+        return run_painted(config)
     if not config.dry_run:
         return generate(config)
     from datagen.estimate import describe, estimate
@@ -90,7 +101,7 @@ def prepare(config: DatagenConfig) -> list[Recipe]:
     Raises:
         ConfigError: a setting is out of range, or the folder holds another configuration's data.
     """
-    _check(config)
+    check_settings(config)
     recipes = recipes_of(config)
     shares(recipes, config)  # refuses weights that cannot be used
     check_claim(Path(config.out), content_settings(config))
@@ -98,9 +109,32 @@ def prepare(config: DatagenConfig) -> list[Recipe]:
 
 
 def content_settings(config: DatagenConfig) -> dict[str, Any]:
-    """Return the settings that decide what is written."""
-    content = {name: value for name, value in asdict(config).items() if name not in LAYOUT_FIELDS}
+    """Return the settings that decide what is written; those of painting only where something is painted.
+
+    Raises:
+        ConfigError: a calibration is named that cannot be read.
+    """
+    content = {name: value for name, value in asdict(config).items() if name not in (*LAYOUT_FIELDS, *PAINTING_FIELDS)}
+    if config.engine.name:
+        content |= _painting_content(config)
     return {**content, OWN_MESHES: digest_of(config.assets)} if config.assets else content
+
+
+def _painting_content(config: DatagenConfig) -> dict[str, Any]:
+    """Return what painting adds; the bytes of a calibration stand for its place."""
+    settings = {name: asdict(getattr(config, name)) for name in PAINTING_FIELDS}
+    content = {
+        name: {key: value for key, value in part.items() if key not in PAINTING_LAYOUT}
+        for name, part in settings.items()
+    }
+    path = config.verify.calibration
+    if not path:
+        return content
+    try:
+        held = digest(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"verify.calibration {path} cannot be read ({error.strerror}); write it anew") from error
+    return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held}
 
 
 def shard_count(config: DatagenConfig) -> int:
@@ -108,7 +142,12 @@ def shard_count(config: DatagenConfig) -> int:
     return -(-config.groups // config.groups_per_shard)
 
 
-def _check(config: DatagenConfig) -> None:
+def check_settings(config: DatagenConfig) -> None:
+    """Refuse settings that are out of range.
+
+    Raises:
+        ConfigError: there is one.
+    """
     for name in ("groups", "groups_per_shard", "image_size", "supersample", "world"):
         if getattr(config, name) < 1:
             raise ConfigError(f"{name} must be at least 1, not {getattr(config, name)}")
@@ -141,6 +180,12 @@ def shard_size(config: DatagenConfig, shard: int) -> int:
     return min(config.groups_per_shard, config.groups - shard * config.groups_per_shard)
 
 
+def shard_groups(config: DatagenConfig, shard: int) -> range:
+    """Return the indices of the groups of a shard."""
+    start = shard * config.groups_per_shard
+    return range(start, start + shard_size(config, shard))
+
+
 def worker_count(config: DatagenConfig, shards: int) -> int:
     """Return the number of processes that write so many shards."""
     return max(1, min(config.workers or usable_cores(), shards))
@@ -167,9 +212,8 @@ def write_groups(folder: Path, config: DatagenConfig, shard: int) -> int:
     recipes = recipes_of(config)  # they hold functions, which cannot be sent to another process
     images: list[ImageRow] = []
     records: list[Record] = []
-    start = shard * config.groups_per_shard
     order = turns(recipes, config)
-    for index in range(start, start + shard_size(config, shard)):
+    for index in shard_groups(config, shard):
         group = draw_group(config, recipes[order[index]], index)
         rows, statements = group_rows(group, config, recipes)
         images += rows

@@ -1,7 +1,9 @@
 """What all tests share: markers that skip themselves, and a mend for a torchvision that does not fit torch."""
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
         if item.get_closest_marker("network") and os.environ.get("HF_HUB_OFFLINE") == "1":
             item.add_marker(pytest.mark.skip(reason="HF_HUB_OFFLINE=1"))
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset folder that was painted: 24 groups, some accepted and some rejected, in four shards."""
+    from datagen.paint.run import run_painted
+    from tests.stand_ins import PARTS, SMALL
+
+    folder = run_painted(replace(SMALL, out=str(tmp_path_factory.mktemp("painted") / "data")), PARTS)
+    assert folder is not None
+    return folder
 
 
 def _has_gpu() -> bool:
@@ -27,8 +40,6 @@ def _mend_torchvision() -> None:
     Its compiled operators are absent then, and its import fails on declaring a shape for ``nms``. Declaring the
     operators, with a plain ``nms``, is all that the import and the tests need.
     """
-    from pathlib import Path
-
     import torch
 
     from vsre.doctor import compiled_part_loads

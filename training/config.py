@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Stage = Literal["towers", "pretrain", "full", "align", "finetune", "detector"]
+Stage = Literal["towers", "pretrain", "full", "align", "finetune", "detector", "painter"]
 LossPer = Literal["token", "statement"]
 
 
@@ -28,7 +28,7 @@ class TrainConfig:
 
     Attributes:
         model: checkpoint directory to start from; "" for random weights, where the stage knows what to build
-            ("detector").
+            ("detector", "painter").
         data: dataset folders; their records are pooled.
         out: directory of the result. A finished one is not trained again, an unfinished one is resumed.
         stage: what trains. "towers": the encoders, with projector and word embeddings, on dense labels of renders
@@ -36,6 +36,7 @@ class TrainConfig:
             everything but the encoders.
             "align": the projector alone. "finetune": LoRA on the language model, and the whole projector.
             "detector": the detector of ``encoders.detector``, on boxes, masks and depths of renders.
+            "painter": the diffusion model of ``encoders.painter``, on renders and their control maps.
         lora: adapter sizes, used by "finetune".
         projector_learning_rate: peak rate of ``multi_modal_projector``; ``trainer.learning_rate`` if not given.
         tasks: weight of each kind of record as "task/topic", such as ``{"statement/relation": 2, "name/cell": 1}``;
@@ -45,6 +46,7 @@ class TrainConfig:
         statements_per_image: records drawn for an image in each epoch; they share one image prefix in the batch.
         loss_per: "token": every supervised token weighs the same. "statement": every statement does, long or short.
         encoder_dropout: probability that an encoder is left out of a training step (never all of them).
+        controls: folder of the control maps of the data, as 'vsre passes' writes them; used by "painter".
         max_seconds: training time, counted over resumed runs, after which the run ends and saves; 0: no limit.
         schedule: "trainer": as ``trainer.lr_scheduler_type`` says. "time": linear warm-up over
             ``trainer.warmup_steps``, then cosine to 0 at ``max_seconds``; such a run cannot be repeated bit by bit.
@@ -64,6 +66,7 @@ class TrainConfig:
     statements_per_image: int = 8
     loss_per: LossPer = "token"
     encoder_dropout: float = 0.0
+    controls: str = ""
     max_seconds: float = 0.0
     schedule: Literal["trainer", "time"] = "trainer"
     seed: int = 0

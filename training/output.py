@@ -33,6 +33,9 @@ FINISHED, JOB, CHECKPOINTS, LOG = "training.json", "job.json", "checkpoints", "l
 
 _SAMPLE = 1 << 20
 
+INDEXES = ("config.json", "adapter_config.json", "model_index.json")
+"""By one of these a loader knows a model."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +104,7 @@ def publish(partial: Path, out: Path, facts: dict[str, Any]) -> None:
         (partial / unwanted).unlink(missing_ok=True)
     _make_base_relative(partial / "adapter_config.json", out)
     # A loader looks for the configuration first: with that moved last, a half-moved model is not taken for one.
-    for path in sorted(partial.iterdir(), key=lambda path: path.name in ("config.json", "adapter_config.json")):
+    for path in sorted(partial.iterdir(), key=lambda path: path.name in INDEXES):
         if path.is_dir() and (out / path.name).is_dir():
             shutil.rmtree(out / path.name)
         os.replace(path, out / path.name)
@@ -119,7 +122,10 @@ def fingerprint(model: Path) -> str:
     if not model.is_dir():
         raise CheckpointError(f"model directory {model} does not exist; run 'vsre build-model' or correct 'model'")
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted([*model.glob("*.safetensors"), *model.glob("*config.json")]):
+    parts = [*model.glob("*.safetensors"), *model.glob("*config.json")]
+    if (model / "model_index.json").exists():  # a pipeline keeps its models in folders
+        parts = [model / "model_index.json", *model.glob("*/*.safetensors"), *model.glob("*/*config.json")]
+    for path in sorted(parts):
         size = path.stat().st_size
         digest.update(f"{path.name}:{size}:".encode())
         with path.open("rb") as file:

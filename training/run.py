@@ -42,7 +42,7 @@ from training.output import (
 from training.stages import prepare_stage
 from training.trainer import VsreTrainer
 
-FROM_NOTHING = ("detector",)
+FROM_NOTHING = ("detector", "painter")
 """Stages that need no checkpoint to start from."""
 
 
@@ -69,6 +69,11 @@ def train(config: TrainConfig) -> Path:
         detector, sights, targets = detector_parts(config, folders)
         return fit(config, job, arguments, detector, sights, targets, callbacks=[EpochDraws(sights)])
     sets = [folder.record_set() for folder in folders]
+    if config.stage == "painter":
+        from training.painter import painter_parts
+
+        painter, scenes, painted = painter_parts(config, sets)
+        return fit(config, job, arguments, painter, scenes, painted, callbacks=[EpochDraws(scenes)])
     if config.stage == "towers":
         images = DenseImages(sets)
         model, processor = load_trainable(config, arguments)

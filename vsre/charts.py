@@ -38,7 +38,7 @@ def relation_chart(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
     axes.set_yticks(range(len(relations)), relations)
     axes.margins(y=0.01)
     _tidy(axes)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def training_chart(curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
@@ -53,7 +53,7 @@ def training_chart(curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
         axes.plot(*zip(*points, strict=True), label=name, color=colour)
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
     _tidy(axes)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _tidy(axes: Axes) -> None:
@@ -61,7 +61,8 @@ def _tidy(axes: Axes) -> None:
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize="small")
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
+    """Return a figure as SVG text."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vsre"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -66,6 +66,13 @@ COMMANDS: dict[str, Command] = {
         record="",
         subject="dataset",
     ),
+    "yield": Command(
+        "count what was painted, what is right of it, and why the rest was rejected",
+        "datagen.config:YieldConfig",
+        "datagen.paint.yield_run:show_yield",
+        record="",
+        subject="dataset",
+    ),
     "export": Command(
         "write a dataset folder in another format",
         "datagen.config:ExportConfig",
@@ -93,6 +100,13 @@ COMMANDS: dict[str, Command] = {
         "write a page to look through a dataset",
         "vsre.config:GalleryConfig",
         "vsre.gallery.run:write_gallery",
+        record="",
+        subject="data",
+    ),
+    "review": Command(
+        "write a page on which people judge labels, or read what they answered",
+        "vsre.config:ReviewConfig",
+        "vsre.review.run:review",
         record="",
         subject="data",
     ),

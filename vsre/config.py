@@ -58,6 +58,8 @@ class ReportConfig:
         data: dataset folder that the evaluations read, for the example images; optional.
         examples: number of example images.
         gallery: output folder of ``vsre gallery``, to link its page; optional.
+        painted: painted dataset folder, for its yield table and accepted and rejected pictures; optional.
+        painted_gallery: output folder of ``vsre gallery`` of that folder, to link its page; optional.
     """
 
     out: str = "runs/report"
@@ -67,6 +69,8 @@ class ReportConfig:
     data: str = ""
     examples: int = 8
     gallery: str = ""
+    painted: str = ""
+    painted_gallery: str = ""
 
 
 @dataclass
@@ -92,6 +96,30 @@ class GalleryConfig:
     seed: int = 0
     passes: bool = True
     max_mib: float = 16.0
+
+
+@dataclass
+class ReviewConfig:
+    """Which statements people are asked about, or where their answers are.
+
+    Attributes:
+        data: dataset folder; may be given without its name.
+        out: folder for ``review.html`` and ``review.json``; ``review`` in the dataset folder if empty.
+        per_relation: statements about each relation; 0 asks about all.
+        limit: largest number of statements; 0 sets no limit.
+        seed: which statements are drawn.
+        answers: file, or list of files, that the page saved; they are read, and no page is written. Of several people
+            who differ about a statement, nobody can tell.
+        calibration: file of ``vsre calibrate`` about the verifier, to show what it expects; "" takes that of the data.
+    """
+
+    data: str = ""
+    out: str = ""
+    per_relation: int = 10
+    limit: int = 0
+    seed: int = 0
+    answers: list[str] | str = ""
+    calibration: str = ""
 
 
 @dataclass

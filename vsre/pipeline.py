@@ -19,8 +19,9 @@ from typing import Any
 
 from spatial.errors import ConfigError, UserError, nearest
 from spatial.files import write_json
+from spatial.shipped import ASSETS
 from vsre import __version__
-from vsre.assets import CHECKSUMS, resolve_model
+from vsre.assets import CHECKSUMS, asset_names, resolve_model
 from vsre.commands import COMMANDS
 from vsre.config import RunConfig, StepConfig
 from vsre.execute import execute
@@ -171,9 +172,21 @@ def _fingerprint(command: str, config: Any, inputs: list[str]) -> str:
     """Hash what decides the output: the version, the settings, the inputs and, for a shipped model, its checksums."""
     parts = [__version__, command, json.dumps(asdict(config), sort_keys=True), *inputs]
     if hasattr(config, "model"):
-        checksums = Path(resolve_model(config.model)) / CHECKSUMS
-        parts.append(checksums.read_text(encoding="utf-8") if checksums.is_file() else "")
+        parts.append(_checksums(Path(resolve_model(config.model))))
+    if _paints(config):
+        parts += [_checksums(ASSETS / name) for name in asset_names()]  # an engine or a check may be one of them
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _checksums(folder: Path) -> str:
+    """Return the checksums of a shipped model; "" for any other folder."""
+    path = folder / CHECKSUMS
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _paints(config: Any) -> bool:
+    """Tell whether a step paints its images."""
+    return hasattr(config, "engine") and bool(config.engine.name)
 
 
 def _find_input(name: str, earlier: dict[str, Step]) -> Step:
@@ -218,6 +231,6 @@ def _results(steps: list[Step]) -> dict[str, Any]:
             results |= json.loads((step.out / "summary.json").read_text(encoding="utf-8"))
     seconds: dict[str, float] = {}
     for step in steps:
-        key = SECONDS_KEYS.get(step.command, step.command)
+        key = "diffuse" if _paints(step.config) else SECONDS_KEYS.get(step.command, step.command)
         seconds[key] = round(seconds.get(key, 0.0) + step.record["seconds"], 1)
     return results | {"seconds": seconds | {"total": round(sum(seconds.values()), 1)}}

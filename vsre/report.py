@@ -18,11 +18,14 @@ from spatial.errors import ConfigError
 from spatial.files import write_json
 from vsre.config import ReportConfig
 from vsre.pages import GALLERY_PAGE, template_environment
+from vsre.painting import Painting, read_painting
 from vsre.pictures import Picture, describe, picture
 from vsre.rundir import environment
 from vsre.summary import GREEDY, IMAGE, Evaluation, headline, overview, read_evaluation
 
 STATEMENTS_PER_EXAMPLE = 4
+
+PAINTED_EXAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,11 @@ def write_report(config: ReportConfig) -> Path:
     if not config.evaluations:
         raise ConfigError("evaluations is empty; name the output folder of at least one 'vsre eval'")
     evaluations = [read_evaluation(name, Path(folder)) for name, folder in config.evaluations.items()]
-    content = _render(config, evaluations)
+    painting = read_painting(Path(config.painted), PAINTED_EXAMPLES) if config.painted else None
+    content = _render(config, evaluations, painting)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "summary.json", headline(evaluations))
+    write_json(out / "summary.json", headline(evaluations) | _painted_summary(painting))
     page = out / "index.html"
     page.write_text(content, encoding="utf-8")
     return page
@@ -87,7 +91,12 @@ def loss_curve(log: Path) -> list[tuple[int, float]]:
     return [(entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
 
 
-def _render(config: ReportConfig, evaluations: Sequence[Evaluation]) -> str:
+def _painted_summary(painting: Painting | None) -> dict[str, dict[str, int]]:
+    """Return what ``summary.json`` says of painting; nothing where nothing was painted."""
+    return {"diffusion": {"attempts": painting.attempts, "accepted": painting.accepted}} if painting else {}
+
+
+def _render(config: ReportConfig, evaluations: Sequence[Evaluation], painting: Painting | None) -> str:
     from vsre.charts import relation_chart, training_chart
 
     relations = {e.name: run["per_relation"] for e in evaluations if (run := e.find(GREEDY, IMAGE))}
@@ -104,7 +113,9 @@ def _render(config: ReportConfig, evaluations: Sequence[Evaluation]) -> str:
             training_chart=Markup(training_chart(curves)) if curves else "",
             models=[e.name for e in evaluations],
             examples=_examples(config, evaluations) if config.data else [],
-            gallery=_gallery_link(config),
+            gallery=_gallery_link(config, "gallery"),
+            painting=painting,
+            painted_gallery=_gallery_link(config, "painted_gallery"),
             provenance=_provenance(config),
         )
     )
@@ -122,17 +133,18 @@ def _examples(config: ReportConfig, evaluations: Sequence[Evaluation]) -> list[E
     return examples
 
 
-def _gallery_link(config: ReportConfig) -> str:
-    """Return where the gallery's page lies as seen from the report, or an empty string.
+def _gallery_link(config: ReportConfig, setting: str) -> str:
+    """Return where the page of a gallery lies as seen from the report, or an empty string.
 
     Raises:
         ConfigError: there is no page in the folder that the settings name.
     """
-    if not config.gallery:
+    folder = getattr(config, setting)
+    if not folder:
         return ""
-    page = Path(config.gallery) / GALLERY_PAGE
+    page = Path(folder) / GALLERY_PAGE
     if not page.is_file():
-        raise ConfigError(f"gallery: {page} does not exist; write it with 'vsre gallery DIR --out {config.gallery}'")
+        raise ConfigError(f"{setting}: {page} does not exist; write it with 'vsre gallery DIR --out {folder}'")
     return Path(os.path.relpath(page, config.out)).as_posix()
 
 
@@ -164,6 +176,8 @@ def _provenance(config: ReportConfig) -> dict[str, str]:
         sources |= _texts(f"training of {name}", Path(folder), ("training.json",))
     if config.data:
         sources |= _texts("data", Path(config.data), ("README.md",))
+    if config.painted:
+        sources |= _texts("painted data", Path(config.painted), ("README.md", "yield.json"))
     return sources | {"this page: environment": json.dumps(environment(), indent=2)}
 
 

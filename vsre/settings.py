@@ -147,11 +147,11 @@ def _instantiate(name: str, parser: _Parser, parsed: Namespace) -> Any:
 
 
 def _switched_on(arguments: list[str], switches: Iterable[str]) -> Iterator[str]:
-    """Give an on/off setting that stands alone, as ``--dry_run``, its value."""
-    flags = {f"--{name}" for name in switches}
+    """Give an on/off setting that stands alone, as ``--dry_run`` or ``--dry-run``, its value."""
+    flags = {f"--{spelled}": f"--{name}" for name in switches for spelled in (name, name.replace("_", "-"))}
     for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
         alone = argument in flags and following.startswith("-")
-        yield f"{argument}=true" if alone else argument
+        yield f"{flags[argument]}=true" if alone else argument
 
 
 def _split_positional(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -118,8 +118,8 @@ def _load(settings: EngineSettings, facts: Facts) -> Kit:
         "engine": settings.name,
         **weights,
         "licence": _licence(facts, [model, *([network[0]] if network else []), *loras]),
-        **_options(settings, loaded["scheduler"], controlled=network is not None),
-        "versions": dict(_versions()),
+        **options_of(settings, loaded["scheduler"], controlled=network is not None),
+        "versions": dict(versions()),
     }
     return Kit(settings, loaded, flags, provenance)
 
@@ -213,7 +213,7 @@ def _stated_licence(path: Path) -> str:
         return "not stated"
 
 
-def _options(settings: EngineSettings, scheduler: Any, controlled: bool) -> dict[str, Any]:
+def options_of(settings: EngineSettings, scheduler: Any, controlled: bool) -> dict[str, Any]:
     """Return the settings that decide the pixels."""
     device = device_of(settings)
     control = {
@@ -244,7 +244,8 @@ def _device_name(device: Any) -> str:
     return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else str(device.type)
 
 
-def _versions() -> list[tuple[str, str]]:
+def versions() -> list[tuple[str, str]]:
+    """Return the versions of the libraries that decide the pixels, of those that are installed."""
     found = []
     for name in LIBRARIES:
         try:

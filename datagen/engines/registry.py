@@ -1,13 +1,14 @@
 """The engines by name. Adding one is one definition and one line here; ``docs/extending.md`` shows it."""
 
 from datagen.config import EngineSettings
-from datagen.engines import parity, sdxl, zimage
+from datagen.engines import parity, sdxl, tiny, zimage
 from datagen.engines.base import Engine, EngineKind
 from spatial.errors import ConfigError, nearest
 
 ENGINES: dict[str, EngineKind] = {
     "sdxl-controlnet": sdxl.KIND,
     "z-image": zimage.KIND,
+    "tiny-depth": tiny.KIND,
     **parity.KINDS,
 }
 

@@ -52,6 +52,27 @@ def test_steps_write_into_the_run_directory_and_see_each_other(tmp_path: Path, d
     assert set(json.loads(results.read_text())["seconds"]) == {"render", "build", "eval", "total"}
 
 
+def test_painting_is_counted_apart_and_done_again_when_a_shipped_model_changes(
+    tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [
+        {"name": "data", "command": "datagen", "settings": {"groups": 4}},
+        {"name": "painted", "command": "datagen", "settings": {"groups": 4, "engine": {"name": "tiny-depth"}}},
+    ]
+    config = from_mapping("run", {"out": str(tmp_path / "run"), "steps": steps})
+    results = json.loads(run(config).read_text())
+    assert set(results["seconds"]) == {"render", "diffuse", "total"} and done == ["data", "painted"]
+    done.clear()
+    run(config)
+    assert done == []
+    (tmp_path / "assets" / "tiny-depth").mkdir(parents=True)
+    (tmp_path / "assets" / "tiny-depth" / "SHA256SUMS").write_text("0 unet")
+    monkeypatch.setattr(vsre.pipeline, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(vsre.pipeline, "asset_names", lambda: ["tiny-depth"])
+    run(config)
+    assert done == ["painted"]
+
+
 def test_a_second_run_skips_everything(tmp_path: Path, done: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     first = run(pipeline(tmp_path)).read_text()
     done.clear()

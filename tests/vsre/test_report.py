@@ -126,6 +126,31 @@ def test_examples_show_their_objects_and_the_gallery_is_linked(config: ReportCon
     assert '<a href="../the%20gallery/gallery.html">' in page
 
 
+def test_painted_data_has_its_yields_and_its_pictures_beside_their_renders(
+    config: ReportConfig, painted: Path, tmp_path: Path
+) -> None:
+    config.painted = str(painted)
+    page = write_report(config).read_text()
+    counted = json.loads((painted / "yield.json").read_text())
+    summary = json.loads((Path(config.out) / "summary.json").read_text())
+    assert summary["diffusion"] == {"attempts": 48, "accepted": counted["accepted"]}
+    assert f"{counted['accepted']} of 48 painted pictures are in the data" in page
+    assert page.count('<figure class="painted">') == 16 == page.count('alt="render of: ')
+    assert page.count("✓ accepted</b>") == 8 and "✗ relation: contradicted</b>" in page
+    assert page.count("<svg") > 2 and "partner: rejected (" in page and "painted data: yield.json" in page
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(link.startswith(("data:", "#")) for link in links)
+    config.painted_gallery = str(tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"painted_gallery: .* does not exist"):
+        write_report(config)
+
+
+def test_a_folder_in_which_nothing_was_painted_is_refused(config: ReportConfig, renders: Path) -> None:
+    config.painted = str(renders)
+    with pytest.raises(RecordError, match="was painted"):
+        write_report(config)
+
+
 def test_examples_go_round_the_relations() -> None:
     rows = predictions(1, "greedy", "image")
     chosen = choose_examples(rows, 4)

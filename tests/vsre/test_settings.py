@@ -74,6 +74,7 @@ def test_the_first_word_names_what_to_fetch_unless_it_is_a_settings_file(tmp_pat
     assert (from_file.dataset, from_file.parts, from_file.dry_run) == ("vsr", ["train"], True)
     assert parse("fetch", ["vsr", str(path)]) == from_file
     assert parse("fetch", ["--parts", "[train]", "--dry_run", "--dataset", "vsr"]) == from_file
+    assert parse("fetch", ["--parts", "[train]", "--dry-run", "--dataset", "vsr"]) == from_file
     with pytest.raises(ConfigError, match="takes one dataset, got vsr and other"):
         parse("fetch", ["vsr", "other"])
 

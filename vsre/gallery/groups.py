@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from datagen.verify.base import Verdict
 from spatial.records import TASKS, TOPICS, ImageRow, Record
 from spatial.relations import RELATIONS
 from vsre.pictures import describe
@@ -22,6 +23,9 @@ FACETS = {
     "source": "source",
 }
 """What groups are filtered by, with the title of each."""
+
+PAINTED_FACETS = {"verdict": "verdict", "reason": "rejected because"}
+"""What painted groups are filtered by beside."""
 
 MAIN = "statement: relation"
 """The topic of the statements that are always shown."""
@@ -66,11 +70,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Member:
-    """An image of a group, its role, and what it shows in words."""
+    """An image of a group, its role, and what it shows in words.
+
+    Attributes:
+        painted: whether an engine painted it; its caption is then the prompt.
+        verdicts: of the checks, if it was painted.
+    """
 
     image: ImageRow
     role: str
     caption: str
+    painted: bool = False
+    verdicts: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,18 +150,22 @@ def facets_of(records: Sequence[Record]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def sample_group(key: str, records: Sequence[Record], images: Mapping[str, ImageRow]) -> SampleGroup:
+def sample_group(
+    key: str, records: Sequence[Record], images: Mapping[str, ImageRow], named: Sequence[str] = ()
+) -> SampleGroup:
     """Return a group with its images.
 
     Args:
         key: identifier of the group, or of the image where the records have no group.
         records: all of the group; their images are known.
         images: by identifier.
+        named: its images, where records do not speak of all of them.
     """
     # Some data name the role by the answer, which the row says already.
     roles = {r.image_id: "" if r.role_in_group == r.answer else r.role_in_group for r in reversed(records)}
-    names = list(dict.fromkeys(record.image_id for record in records)) or [key]
-    names.sort(key=lambda name: roles.get(name) != ORIGINAL)
+    names = list(named) or list(dict.fromkeys(record.image_id for record in records)) or [key]
+    if not named:
+        names.sort(key=lambda name: roles.get(name) != ORIGINAL)
     rows = [images[name] for name in names]
     members = tuple(Member(row, roles.get(row.image_id, ""), _caption(row, records)) for row in rows)
     facets = facets_of(records) | {"source": _distinct(row.source for row in rows)}
@@ -205,7 +220,7 @@ def _caption(row: ImageRow, records: Sequence[Record]) -> str:
 
 def _facts(members: Sequence[Member], facets: Mapping[str, Sequence[str]], records: Sequence[Record]) -> dict[str, str]:
     roles = [member.role for member in members]
-    changes = [role for role in roles if role != ORIGINAL] if ORIGINAL in roles else []
+    changes = [role for role in roles if role not in (ORIGINAL, "")] if ORIGINAL in roles else []
     confidence = _distinct(record.confidence for record in records)
     listed: dict[str, Sequence[str]] = {
         "change": changes,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from jinja2 import Environment
@@ -12,10 +12,11 @@ from spatial.dataset import DatasetFolder
 from spatial.relations import CATEGORIES, RELATIONS
 from vsre import __version__
 from vsre.config import GalleryConfig
-from vsre.gallery.groups import FACETS, MAIN, SampleGroup
+from vsre.gallery.groups import FACETS, MAIN, PAINTED_FACETS, SampleGroup
+from vsre.gallery.painted import ordered
 from vsre.gallery.passes import layers_of
 from vsre.pages import template_environment
-from vsre.pictures import picture
+from vsre.pictures import Picture, picture
 
 OPEN_ROWS = 8
 """Where a group has no statement about a relation, its other rows are unfolded if they are at most this many."""
@@ -73,6 +74,9 @@ def group_fragment(group: SampleGroup, supersample: int, passes: bool) -> tuple[
     images = [member.image for member in group.members]
     layers, notes = layers_of(images, supersample) if passes else ([[] for _ in images], [])
     pictures = [picture(member.image, member.caption, own) for member, own in zip(group.members, layers, strict=True)]
+    renders = [
+        _render(drawn) if member.painted else None for member, drawn in zip(group.members, pictures, strict=True)
+    ]
     main = [row for row in group.rows if row.topic == MAIN]
     others = [row for row in group.rows if row.topic != MAIN]
     html = (
@@ -81,15 +85,23 @@ def group_fragment(group: SampleGroup, supersample: int, passes: bool) -> tuple[
         .render(
             group=group,
             pictures=pictures,
+            renders=renders,
+            verdicts=[ordered(member.verdicts) for member in group.members],
             main=main,
             others=others,
-            broad=sum(item.width * item.zoom for item in pictures) > COLUMN,
+            broad=sum(item.width * item.zoom for item in [*pictures, *filter(None, renders)]) > COLUMN,
             unfolded=not main and len(others) <= OPEN_ROWS,
             facets={name: list(values) for name, values in group.facets.items()},
         )
     )
     names = tuple(dict.fromkeys(layer.name for own in layers for layer in own))
     return Shown(group, Markup(html), len(html.encode()), names), notes
+
+
+def _render(painted: Picture) -> Picture | None:
+    """Return the render that a picture was painted over, if its scene was drawn again."""
+    drawn = [layer.source for layer in painted.layers if layer.name == "rgb"]
+    return replace(painted, source=drawn[0], alt=f"render of: {painted.alt}", layers=[]) if drawn else None
 
 
 def compose(
@@ -112,7 +124,7 @@ def compose(
             title=f"Gallery of {data.path.resolve().name}",
             sampling=_sampling(config, len(shown), counts.groups),
             notes=notes,
-            facets={name: (title, _values(name, counts)) for name, title in FACETS.items()},
+            facets=_facets(counts),
             counts=counts,
             passes=list(dict.fromkeys(name for item in shown for name in item.passes)),
             shown=shown,
@@ -133,6 +145,12 @@ def _sampling(config: GalleryConfig, shown: int, groups: int) -> str:
         return f"All {groups} groups of the dataset."
     per_relation = f", up to {config.per_relation} for each relation" if config.per_relation else ""
     return f"A sample: {shown} of the {groups} groups of the dataset{per_relation}, drawn with seed {config.seed}."
+
+
+def _facets(counts: Counts) -> dict[str, tuple[str, list[tuple[str, int, int]]]]:
+    """Return title and values of every filter; those of painted groups only where there are some."""
+    found = {name: (title, _values(name, counts)) for name, title in (FACETS | PAINTED_FACETS).items()}
+    return {name: found[name] for name in found if name in FACETS or found[name][1]}
 
 
 def _values(name: str, counts: Counts) -> list[tuple[str, int, int]]:

@@ -1,8 +1,9 @@
 """``vsre gallery DIR``: draw groups of a dataset folder, and write the page and, if asked for, contact sheets."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from spatial.relations import RELATIONS
 from vsre.config import GalleryConfig
 from vsre.gallery.groups import SampleGroup, by_group, facets_of, relations_of, sample_group
 from vsre.gallery.page import Counts, Shown, compose, group_fragment
+from vsre.gallery.painted import ACCEPTED, Pool, pool_of, show_verdicts, with_painted
 from vsre.gallery.sample import draw
 from vsre.gallery.sheets import write_sheets
 from vsre.pages import GALLERY_PAGE
@@ -36,24 +38,44 @@ def write_gallery(config: GalleryConfig) -> Path:
     """
     _check(config)
     data = DatasetFolder(config.data)
-    groups, missing = by_group(data.records, data.images)
+    pool = pool_of(data)
+    groups, missing = by_group(pool.records, pool.images)
+    groups = with_painted(groups, pool.painted)
     if not groups:
         raise RecordError(f"dataset folder {data.path} holds no image; make it again with 'vsre datagen'")
-    relations = {key: relations_of(records) for key, records in groups.items()}
-    drawn = draw(relations, config.per_relation, config.limit, config.seed)
+    drawn = _drawn(config, groups, pool)
     with assets_of(copy_in(data.path)):
-        shown, notes = _fill(config, data, groups, drawn)
+        shown, notes = _fill(config, data, (_sample(key, groups[key], pool) for key in drawn), len(drawn))
     if missing:
         notes.append(f"Records of images that are not in the folder, left out: {missing}.")
     shown.sort(key=lambda item: _place(item.group))
     page = Path(config.out or config.data) / GALLERY_PAGE
     with _writing(page.parent, "out"), atomic(page) as temporary:
-        temporary.write_text(compose(config, data, shown, notes, _counts(groups, shown)), encoding="utf-8")
+        temporary.write_text(compose(config, data, shown, notes, _counts(groups, pool, shown)), encoding="utf-8")
     if config.sheet:
-        samples = (sample_group(key, groups[key], data.images) for key in drawn)
+        samples = (_sample(key, groups[key], pool) for key in drawn)
         with _writing(Path(config.sheet), "sheet"):
             write_sheets(Path(config.sheet), samples, config.per_relation)
     return page
+
+
+def _drawn(config: GalleryConfig, groups: Mapping[str, Sequence[Record]], pool: Pool) -> list[str]:
+    """Draw the groups to show; of those that were rejected as many for each relation as of all others."""
+    relations: tuple[dict[str, tuple[str, ...]], ...] = ({}, {})
+    for key, records in groups.items():
+        painted = pool.painted.get(key)
+        known = relations_of(records) or (painted.relations if painted else ())
+        relations[painted is not None and painted.verdict != ACCEPTED][key] = known
+    kept, rejected = (draw(part, config.per_relation, 0, config.seed) for part in relations)
+    turns = [key for pair in zip_longest(kept, rejected) for key in pair if key is not None]
+    return turns[: config.limit or None]
+
+
+def _sample(key: str, records: Sequence[Record], pool: Pool) -> SampleGroup:
+    painted = pool.painted.get(key)
+    if painted is None:
+        return sample_group(key, records, pool.images)
+    return show_verdicts(sample_group(key, records, pool.images, painted.names), painted)
 
 
 @contextmanager
@@ -76,23 +98,30 @@ def _check(config: GalleryConfig) -> None:
 
 
 def _fill(
-    config: GalleryConfig, data: DatasetFolder, groups: Mapping[str, Sequence[Record]], drawn: Sequence[str]
+    config: GalleryConfig, data: DatasetFolder, drawn: Iterable[SampleGroup], count: int
 ) -> tuple[list[Shown], list[str]]:
-    """Return drawn groups until the page is full, at least one, and what there is to say about them."""
+    """Return drawn groups until the page is full, at least one, and what there is to say about them.
+
+    Args:
+        config: the settings.
+        data: the dataset.
+        drawn: groups in the order in which they were drawn.
+        count: their number.
+    """
     supersample = supersample_of(data.path)
     shown: list[Shown] = []
     notes: list[str] = []
     room = config.max_mib * MIB
-    for place, key in enumerate(tqdm(drawn, desc="gallery", unit="group", disable=None)):
+    for place, group in enumerate(tqdm(drawn, total=count, desc="gallery", unit="group", disable=None)):
         try:
-            item, remarks = group_fragment(sample_group(key, groups[key], data.images), supersample, config.passes)
+            item, remarks = group_fragment(group, supersample, config.passes)
         except RecordError as error:
-            notes.append(f"Group {key} is left out: {error}.")
+            notes.append(f"Group {group.key} is left out: {error}.")
             continue
         room -= item.size
         if room < 0 and shown:
             notes.append(
-                f"The page is limited to {config.max_mib:g} MiB: {len(drawn) - place} of the {len(drawn)} groups "
+                f"The page is limited to {config.max_mib:g} MiB: {count - place} of the {count} groups "
                 "drawn did not fit (--max_mib, --passes false)."
             )
             break
@@ -103,11 +132,14 @@ def _fill(
     return shown, list(dict.fromkeys(notes))
 
 
-def _counts(groups: Mapping[str, Sequence[Record]], shown: Sequence[Shown]) -> Counts:
+def _counts(groups: Mapping[str, Sequence[Record]], pool: Pool, shown: Sequence[Shown]) -> Counts:
     """Count groups by the values of every filter, in the dataset and on the page."""
     whole: Counter[tuple[str, str]] = Counter()
-    for records in groups.values():
-        whole.update(_pairs(facets_of(records)))
+    for key, records in groups.items():
+        facets, painted = facets_of(records), pool.painted.get(key)
+        if painted:
+            facets |= painted.facets | {"relation": facets["relation"] or painted.relations}
+        whole.update(_pairs(facets))
     return Counts(len(groups), whole, Counter(pair for item in shown for pair in _pairs(item.group.facets)))
 
 

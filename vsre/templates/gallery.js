@@ -42,11 +42,11 @@
   }
 
   function showPass(element, pass) {
-    for (const picture of element.querySelectorAll(".picture")) {
-      const images = [...picture.querySelectorAll("img")];
+    for (const figure of element.querySelectorAll("figure")) {
+      const images = [...figure.querySelector(".picture").querySelectorAll("img")];
       const chosen = images.find((image) => image.dataset.pass === pass) || images[0];
       for (const image of images) image.hidden = image !== chosen;
-      const legend = picture.parentElement.querySelector(".legend");
+      const legend = figure.querySelector(".legend");
       legend.textContent = !pass ? "" : !chosen.dataset.pass ? `no ${pass}` : [pass, chosen.dataset.legend].filter(Boolean).join(": ");
     }
   }

@@ -1,0 +1,159 @@
+"""The painter that comes with the code: a diffusion model of a few million weights that knows the plain world.
+
+It is given inverse depth, edges, and every object's own phrase painted into its mask; without control, the phrases of
+the prompt alone. Words that it does not know (places, light, style) say nothing to it. All objects of a picture are
+painted at once. Its maps are channels of its input, so ``control_strength`` means nothing to it; ``control_start``
+and ``control_end`` do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from datagen.config import EngineSettings
+from datagen.control import labels
+from datagen.engines.base import Engine, EngineKind, Order
+from datagen.engines.controlled import geometry
+from datagen.engines.controls import Canvas, depth_control, edge_control, hash_of
+from datagen.engines.loading import options_of, versions
+from datagen.engines.options import device_of, dtype_of, resolved, scheduler_of
+from datagen.engines.painting import DiffusionEngine, Painted, generators
+from datagen.engines.weights import hashes
+from spatial.errors import ConfigError
+from spatial.shipped import shipped_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from encoders.painter import PainterPipeline
+
+NAME = "tiny-depth"
+
+LICENCE = "Apache-2.0 (trained on renders of this project alone)"
+
+
+@dataclass(frozen=True)
+class TinyEngine(DiffusionEngine):
+    """Paints orders in batches.
+
+    Attributes:
+        vocabulary: nouns that it can paint.
+    """
+
+    vocabulary: frozenset[str] = frozenset()
+
+
+def load(settings: EngineSettings) -> Engine:
+    """Return the engine.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        CheckpointError: weights are missing, incomplete or of another model.
+    """
+    for name in ("loras", "control"):
+        if getattr(settings, name):
+            raise ConfigError(f"{NAME} has no {name}; leave engine.{name} empty, or name another engine")
+    resolved(settings, 1, 1.0, 128)
+    from encoders.painter import GUIDANCE, STEPS, load_painter
+
+    folder = shipped_folder(settings.model or NAME)
+    painter = load_painter(folder, dtype_of(settings))
+    settings = resolved(settings, STEPS, GUIDANCE, painter.size)
+    painter.to(device_of(settings))
+    painter.scheduler = scheduler_of(settings.scheduler, painter.scheduler)
+    _try_out(painter.scheduler, settings)
+    window = {"start": settings.control_start, "end": settings.control_end}
+    provenance = {
+        "engine": settings.name,
+        "weights": {"name": folder.name, "revision": "", "sha256": hashes(folder.glob("*/*.safetensors"), folder)},
+        "control_weights": None,
+        "loras": [],
+        "licence": LICENCE if folder.name == NAME else "that of your own weights",
+        **options_of(settings, painter.scheduler, controlled=False),
+        "control": None if settings.without_control else window,
+        "versions": dict(versions()),
+        "pipelines": [type(painter).__name__],
+        "controls": [] if settings.without_control else ["depth", "edge", "ids"],
+    }
+    paint = _Painter(painter, settings).paint
+    return TinyEngine(paint, settings.size, settings.batch_size, provenance, frozenset(painter.words.nouns))
+
+
+KIND = EngineKind(
+    takes=frozenset({"depth", "edge", "prompt"}),
+    licence=LICENCE,
+    load=load,
+    default_model=NAME,
+    seconds=0.01,
+)
+
+
+@dataclass(frozen=True)
+class _Painter:
+    pipeline: "PainterPipeline"
+    settings: EngineSettings
+
+    def paint(self, orders: Sequence[Order], canvas: Canvas) -> list[Painted]:
+        """Paint a batch, filled up to its full size: a picture's last bit depends on how many there are."""
+        import torch
+
+        told = [self._told(order, canvas) for order in orders]
+        missing = self.settings.batch_size - len(orders)
+        filled = [*told, *told[-1:] * missing]
+        seeds = [order.seed for order in [*orders, *orders[-1:] * missing]]
+        pixels = self.pipeline(
+            torch.stack([maps for maps, _, _ in filled]),
+            torch.stack([prompt for _, prompt, _ in filled]),
+            generators(seeds),
+            self.settings.steps,
+            self.settings.guidance,
+            (self.settings.control_start, self.settings.control_end),
+        )
+        return [(Image.fromarray(picture), facts) for picture, (_, _, facts) in zip(pixels, told, strict=False)]
+
+    def _told(self, order: Order, canvas: Canvas) -> "tuple[Tensor, Tensor, dict[str, Any]]":
+        """Return maps, phrases of the prompt, and what provenance says of both."""
+        import torch
+
+        from encoders.painter_inputs import PATCH, Geometry, control_maps, map_channels, prompt_rows
+
+        words = self.pipeline.words
+        prompt = prompt_rows(words.rows(order.prompts.whole), len(words))
+        if self.settings.without_control:
+            shape = (map_channels(len(words)), canvas.height // PATCH, canvas.width // PATCH)
+            return torch.zeros(shape), prompt, {"controls": {}}
+        passes = geometry(order, NAME)
+        depth, edge = depth_control(passes, canvas), edge_control(passes, canvas)
+        ids = labels(passes.ids).resize(canvas, Image.Resampling.NEAREST)
+        maps = control_maps(
+            Geometry(np.array(depth.convert("L")), np.array(edge.convert("L")) > 0, np.array(ids, np.int16) - 1),
+            [words.object_row(phrase) for phrase in order.prompts.objects],
+            len(words),
+        )
+        controls = {"depth": hash_of(depth), "edge": hash_of(edge), "ids": hash_of(ids)}
+        return maps, prompt, {"controls": controls, "objects": list(order.prompts.objects)}
+
+
+def _try_out(scheduler: Any, settings: EngineSettings) -> None:
+    """Walk a few pixels from noise to nothing, since not every scheduler takes a model that predicts the clean picture.
+
+    Raises:
+        ConfigError: this one does not.
+    """
+    import torch
+
+    picture, clean = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+    try:
+        scheduler.set_timesteps(settings.steps)
+        for time in scheduler.timesteps:
+            picture = scheduler.step(clean, time, scheduler.scale_model_input(picture, time)).prev_sample
+    except (NotImplementedError, ValueError, IndexError, RuntimeError, TypeError) as error:
+        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"scheduler {settings.scheduler!r} does not fit {NAME} ({problem}); leave it empty"
+        ) from error
+    if not torch.isfinite(picture).all():
+        raise ConfigError(f"scheduler {settings.scheduler!r} ends in no picture with {NAME}; leave it empty")

@@ -1,0 +1,151 @@
+"""A painted run before it starts: settings that make sense, and what there is to paint."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from datagen.assets.folder import keep_copy
+from datagen.claim import check_claim, claim
+from datagen.config import DatagenConfig
+from datagen.paint.corrected import keep_calibration
+from datagen.paint.photos import PhotoSource, find_photos
+from datagen.paint.rows import Origin
+from datagen.paint.scenes import SceneSource
+from datagen.paint.specs import Attempt
+from datagen.paint.stages import Parts, engine_names, turns_of
+from datagen.run import check_settings, content_settings, prepare, shard_count, shard_size
+from spatial.dataset import FailedRow, finished_shards
+from spatial.errors import ConfigError
+from spatial.files import atomic
+
+FAILED = "failed.txt"
+
+
+class Source(Protocol):
+    """Says what is to be painted; can be sent to other processes."""
+
+    @property
+    def nouns(self) -> list[str]:
+        """All nouns that pictures are about."""
+
+    def attempts(self, shard: int) -> list[Attempt]:
+        """Return what is to be painted of a shard."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run with all that must be known before it starts.
+
+    Attributes:
+        config: of the run; ``groups`` is what there really is.
+        parts: engines and verifier.
+        source: what is to be painted.
+        content: what the dataset folder says of itself.
+        failed: rows that cannot be repainted.
+    """
+
+    config: DatagenConfig
+    parts: Parts
+    source: Source
+    content: dict[str, Any]
+    failed: Sequence[FailedRow] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The dataset folder."""
+        return Path(self.config.out)
+
+    @property
+    def shards(self) -> int:
+        """The shards of the whole dataset."""
+        return shard_count(self.config)
+
+    def todo(self) -> list[int]:
+        """Return the shards of this rank that are not finished."""
+        done = finished_shards(self.folder)
+        return [k for k in range(self.config.rank, self.shards, self.config.world) if k not in done]
+
+    def groups_in(self, shards: Sequence[int]) -> int:
+        """Return how many groups are in shards."""
+        return sum(shard_size(self.config, shard) for shard in shards)
+
+
+def prepare_painted(config: DatagenConfig, parts: Parts) -> Job:
+    """Check the settings of a run and find what is to be painted; nothing is written.
+
+    Raises:
+        ConfigError: a setting cannot be used, or the folder holds another configuration's data.
+        RecordError: photos or their annotations cannot be read.
+    """
+    check_settings(config)
+    check_painted(config)
+    turns = turns_of(config, parts)
+    if config.paint.over == "scenes":
+        config = without_conflicts(config)
+        prepare(config)
+        return Job(config, parts, SceneSource(config, turns), content_settings(config))
+    photos = find_photos(config)
+    content = {**content_settings(config), **photos.description}
+    check_claim(Path(config.out), content)
+    config = replace(config, groups=len(photos.groups))
+    return Job(config, parts, PhotoSource(config, turns, photos.groups), content, photos.failed)
+
+
+def without_conflicts(config: DatagenConfig) -> DatagenConfig:
+    """Return the settings without groups about whose left is meant: a painted picture has no poses that could tell."""
+    return replace(config, frame_conflict=0.0)
+
+
+def check_painted(config: DatagenConfig) -> None:
+    """Refuse settings that make no sense for painted pictures.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if config.paint.over not in ("scenes", "photos"):
+        raise ConfigError(f"paint.over must be 'scenes' or 'photos', not {config.paint.over!r}")
+    if config.scale.by not in ("here", "ray"):
+        raise ConfigError(f"scale.by must be 'here' or 'ray', not {config.scale.by!r}")
+    for name, value, least in (
+        ("paint.seeds_per_spec", config.paint.seeds_per_spec, 1),
+        ("engine.batch_size", config.engine.batch_size, 1),
+        ("scale.painters", config.scale.painters, 1),
+        ("scale.verifiers", config.scale.verifiers, 1),
+        ("scale.retries", config.scale.retries, 0),
+    ):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, not {value}")
+    if config.dense or not config.statements:
+        raise ConfigError(
+            "only statements are made of painted pictures, since no check looks at colours; "
+            "set dense to false and statements to true"
+        )
+    if config.paint.seeds_per_spec < len(engine_names(config)):
+        raise ConfigError(
+            f"{len(engine_names(config))} engines take turns over {config.paint.seeds_per_spec} seeds, so that some "
+            "would never paint; raise paint.seeds_per_spec"
+        )
+    if config.scale.by == "ray" and config.world > 1:
+        raise ConfigError("Ray shares the work out itself; leave rank and world away, or set scale.by to 'here'")
+
+
+def begin(job: Job) -> None:
+    """Make the dataset folder, once everything that can be wrong with settings and models has been found."""
+    claim(job.folder, job.content)
+    keep_copy(job.config.assets, job.folder)
+    keep_calibration(job.config.verify, job.folder)
+    if job.failed:
+        with atomic(job.folder / FAILED) as temporary:
+            temporary.write_text("".join(f"{row.name}: {row.reason}\n" for row in job.failed), encoding="utf-8")
+
+
+def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, Origin]:
+    """Return what all pictures of each engine share; weights of one's own may have another licence than the engine's.
+
+    Args:
+        job: the run.
+        provenance: of each engine.
+    """
+    licences = {name: str(own.get("licence") or job.parts.kind(name).licence) for name, own in provenance.items()}
+    return {name: Origin(licences[name], own) for name, own in provenance.items()}

@@ -1,0 +1,151 @@
+"""Rows of VSR with their photos, ready to be repainted as VSRE did; the rows of one caption are a group.
+
+VSR shows most captions with a photo of which they are true and with one of which they are not. Such a pair lives or
+dies together, as a scene and its counterfactual do, so that words alone decide nothing. What an engine cannot repaint,
+a false caption from words or a subject without a box, is no member of the attempts with that engine.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datagen.config import DatagenConfig, ImportVsrConfig
+from datagen.engines.photo_orders import PhotoJob, photo_jobs, photo_order
+from datagen.import_vsr import describe_source
+from datagen.paint.specs import Attempt, Spec, Turn, painted_group_id
+from datagen.run import shard_groups
+from datagen.verify.base import Intent
+from datagen.verify.boxes import is_known
+from datagen.vsr_rows import select_rows
+from spatial.dataset import FailedRow
+from spatial.records import ImageRow
+from spatial.scene import digest
+from spatial.vsr import pair_groups, statement
+from spatial.vsr_photos import LICENCE
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """Repaints the rows of a run.
+
+    Attributes:
+        config: of the run; its ``groups`` is the number of captions there are.
+        turns: engines in the order in which they take the seeds of a group.
+        groups: identifier and rows of each caption.
+    """
+
+    config: DatagenConfig
+    turns: tuple[Turn, ...]
+    groups: tuple[tuple[str, tuple[PhotoJob, ...]], ...]
+
+    @property
+    def nouns(self) -> list[str]:
+        """All nouns that captions are about."""
+        return sorted({thing.name for _, jobs in self.groups for job in jobs for thing in job.things})
+
+    def attempts(self, shard: int) -> list[Attempt]:
+        """Return what is to be painted of a shard, caption by caption.
+
+        Raises:
+            RecordError: a photo can no longer be read.
+        """
+        found = [
+            self._attempt(*self.groups[index], number)
+            for index in shard_groups(self.config, shard)
+            for number in range(self.config.paint.seeds_per_spec)
+        ]
+        return [attempt for attempt in found if attempt.specs]
+
+    def _attempt(self, group_id: str, jobs: Sequence[PhotoJob], number: int) -> Attempt:
+        turn = self.turns[number % len(self.turns)]
+        asked = [photo_order(job, turn.mode, self.config.seed, number) for job in jobs if can_repaint(job, turn.mode)]
+        return Attempt(
+            painted_group_id(group_id, turn.engine, number),
+            number,
+            turn.engine,
+            turn.control,
+            tuple(_spec(it.job, group_id, it.intent) for it in asked),
+            tuple(it.order for it in asked),
+        )
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The rows that can be repainted.
+
+    Attributes:
+        groups: identifier and rows of each caption, in the order of the files.
+        failed: rows that no engine can repaint, with the reason.
+        description: what the dataset folder says of them: settings and the content of what was read, but no places.
+    """
+
+    groups: tuple[tuple[str, tuple[PhotoJob, ...]], ...]
+    failed: list[FailedRow]
+    description: dict[str, Any]
+
+
+def find_photos(config: DatagenConfig) -> Photos:
+    """Read the annotations and look at every photo once.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        RecordError: annotations or instances cannot be read, or no row is left.
+    """
+    asked = import_settings(config)
+    # No mode can repaint more rows than this one; what a box or words alone cannot do is left out of each attempt.
+    jobs, failed = photo_jobs(asked, "img2img")
+    by_group: dict[str, list[PhotoJob]] = {}
+    for job, group_id in zip(jobs, pair_groups([job.source.row for job in jobs], "vsr/train"), strict=True):
+        by_group.setdefault(group_id, []).append(job)
+    groups = tuple((group_id, tuple(by_group[group_id])) for group_id in list(by_group)[: config.groups])
+    usable = sorted(job.source.name for _, members in groups for job in members)
+    description = {**describe_source(asked, select_rows(asked)), "rows": digest("\n".join(usable))}
+    return Photos(groups, failed, description)
+
+
+def import_settings(config: DatagenConfig) -> ImportVsrConfig:
+    """Return what ``vsre import-vsr`` would be told to read the same rows."""
+    photos = config.paint.photos
+    folder = photos.annotations or os.environ.get("VSR_ANNOTATIONS") or "data/vsr"
+    return ImportVsrConfig(
+        annotations=folder,
+        images=photos.images,
+        instances=photos.instances,
+        splits=photos.splits,
+        part="train",
+        leakage=photos.leakage,
+    )
+
+
+def can_repaint(job: PhotoJob, mode: str) -> bool:
+    """Tell whether a row can be repainted in a mode: true captions alone become pictures, and a box must be known."""
+    if mode == "txt2img":
+        return job.source.row.truth
+    return mode != "box-inpaint" or is_known(job.things[0].box_xyxy)
+
+
+def _spec(job: PhotoJob, group_id: str, intent: Intent) -> Spec:
+    """Return what is asked of one row."""
+    row, photo = job.source.row, job.photo
+    known = [index for index, thing in enumerate(intent.objects) if is_known(thing.box_xyxy)]
+    places = [known.index(index) if index in known else -1 for index in (0, 1)]
+    facts = {"file": row.photo, "caption": row.caption, "row": job.source.name}
+    return Spec(
+        name=f"{row.photo}/{row.caption}/{row.truth}",
+        role="true" if row.truth else "false",
+        relation=row.relation,
+        intent=intent,
+        row=ImageRow(
+            image_id="",
+            image=b"",
+            width=photo.width,
+            height=photo.height,
+            source="",
+            objects=tuple(intent.objects[index] for index in known),
+            licence=LICENCE,
+            provenance=json.dumps(facts, sort_keys=True),
+        ),
+        records=(statement(row, photo, group_id, "train", (places[0], places[1])),),
+    )

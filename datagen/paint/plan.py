@@ -1,0 +1,293 @@
+"""Tell what a painted run would take: pictures, GPU-hours, disk, licences, and what is missing; nothing is written.
+
+Seconds are, by preference, those of shards that the folder has already, or of a few pictures painted now where the
+weights are here and a GPU is, or the engine is small enough to do without. Else they are an engine's planning estimate,
+which nobody measured, and the plan says so. The annotations of photos are enough for a plan; the photos are not read.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from datagen.config import DatagenConfig
+from datagen.disk import disk_line
+from datagen.paint.job import check_painted, without_conflicts
+from datagen.paint.photos import import_settings
+from datagen.paint.rows import REJECTED
+from datagen.paint.scenes import SceneSource
+from datagen.paint.specs import Attempt, Turn
+from datagen.paint.stages import Parts, load_engines, load_verifier, paint, turns_of, verify
+from datagen.paint.yield_run import read_times
+from datagen.run import check_settings, prepare, shard_count, shard_size
+from datagen.vsr_rows import SourceRow, select_rows
+from spatial.coco import instances_files
+from spatial.dataset import finished_shards
+from spatial.errors import RecordError, UserError
+from spatial.shipped import shipped_folder
+from spatial.vsr import fetch_hint, find_photo, pair_groups
+from spatial.vsr_photos import LICENCE
+
+IMAGES_PER_SCENES_GROUP = 2
+
+MEASURED_GROUPS = 4
+"""Groups that are drawn, and painted if that can be done here."""
+
+SMALL = 0.2
+"""Seconds on a GPU below which an engine is measured without one too."""
+
+PNG_BYTES = 1.6
+"""Bytes of a pixel of a picture with a photo's detail, as PNG; an assumption."""
+
+PHOTO_PIXELS = 640 * 480
+"""Of most of COCO's photos."""
+
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a GPU, or of this machine, for each picture, and where the number is from."""
+
+    paint: float
+    verify: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would take.
+
+    Attributes:
+        config: with the number of groups that there really are.
+        pictures: by engine.
+        left: share of them that is still to be painted.
+        costs: by engine.
+        draw_seconds: of a processor, to draw a group of scenes; 0 for photos.
+        picture_bytes: of a picture on disk, and where the number is from.
+        rows: of VSR that are repainted; 0 for scenes.
+        missing: what a real run needs and is not here, with the mend.
+    """
+
+    config: DatagenConfig
+    pictures: Mapping[str, int]
+    left: float
+    costs: Mapping[str, Cost]
+    draw_seconds: float
+    picture_bytes: tuple[float, str]
+    rows: int = 0
+    missing: Sequence[str] = field(default_factory=list)
+
+
+def plan(config: DatagenConfig, parts: Parts) -> Plan:
+    """Plan a run.
+
+    Raises:
+        ConfigError: a setting cannot be used, or the folder holds another configuration's data.
+        RecordError: annotations cannot be read.
+    """
+    check_settings(config)
+    check_painted(config)
+    turns = turns_of(config, parts)
+    if config.paint.over == "photos":
+        return _plan_photos(config, parts, turns)
+    config = without_conflicts(config)
+    prepare(config)
+    pictures = Counter({turn.engine: 0 for turn in turns})
+    for number in range(config.paint.seeds_per_spec):
+        pictures[turns[number % len(turns)].engine] += IMAGES_PER_SCENES_GROUP * config.groups
+    source = SceneSource(replace(config, groups_per_shard=MEASURED_GROUPS), turns)
+    started = time.process_time()
+    attempts = source.attempts(0)
+    draw_seconds = (time.process_time() - started) / min(MEASURED_GROUPS, config.groups)
+    missing = missing_weights(config, parts)
+    costs = _measured_before(config) or _measured_now(config, parts, attempts, missing) or _estimated(config, parts)
+    pixels = config.image_size**2
+    return Plan(config, pictures, _left(config), costs, draw_seconds, _bytes(config, pixels), missing=missing)
+
+
+def _plan_photos(config: DatagenConfig, parts: Parts, turns: Sequence[Turn]) -> Plan:
+    asked = import_settings(config)
+    rows = select_rows(asked).rows
+    groups: dict[str, list[SourceRow]] = {}
+    for source, group_id in zip(rows, pair_groups([source.row for source in rows], "vsr/train"), strict=True):
+        groups.setdefault(group_id, []).append(source)
+    kept = dict(islice(groups.items(), config.groups))
+    members = [source for own in kept.values() for source in own]
+    true = sum(source.row.truth for source in members)
+    pictures = Counter({turn.engine: 0 for turn in turns})
+    for number in range(config.paint.seeds_per_spec):
+        turn = turns[number % len(turns)]
+        pictures[turn.engine] += true if turn.mode == "txt2img" else len(members)
+    config = replace(config, groups=len(kept))
+    missing = [*missing_photos(config, members, turns), *missing_weights(config, parts)]
+    costs = _measured_before(config) or _estimated(config, parts)
+    size = _bytes(config, PHOTO_PIXELS)
+    return Plan(config, pictures, _left(config), costs, 0.0, size, len(members), missing)
+
+
+def missing_photos(config: DatagenConfig, rows: Sequence[SourceRow], turns: Sequence[Turn]) -> list[str]:
+    """Return what of photos and boxes is not here, with the mend."""
+    images = Path(config.paint.photos.images)
+    names = {source.row.photo: source for source in rows}
+    absent = [name for name, it in names.items() if find_photo(images, it.row, it.split, "train") is None]
+    found = []
+    if absent:
+        hint = fetch_hint(config.paint.photos.splits, "train", images)
+        found.append(
+            f"{len(absent):,} of {len(names):,} photos, such as {absent[0]}, are not in {images}; {hint}"
+            "set paint.photos.images to the folder of COCO's train2017 and val2017"
+        )
+    boxed = [turn.engine for turn in turns if turn.mode == "box-inpaint"]
+    if boxed and not config.paint.photos.instances:
+        found.append(
+            f"boxes, which {', '.join(boxed)} repaints; set paint.photos.instances to COCO's instances_train2017.json "
+            "and instances_val2017.json (images.cocodataset.org/annotations)"
+        )
+    for path in config.paint.photos.instances:
+        try:
+            instances_files(Path(path))
+        except RecordError as error:
+            found.append(str(error))
+    return found
+
+
+def missing_weights(config: DatagenConfig, parts: Parts) -> list[str]:
+    """Return the engines whose weights are neither on this disk nor in the hub's cache, with the mend."""
+    found = []
+    for turn in turns_of(config, parts):
+        name = config.engine.model or parts.kind(turn.engine).default_model
+        if name and not is_here(name):
+            found.append(f"weights of {turn.engine}: run 'hf download {name}' where there is a network")
+    return found
+
+
+def is_here(name: str) -> bool:
+    """Tell whether weights are a folder or file here, or in the hub's cache; nothing is fetched."""
+    if Path(name).expanduser().exists() or shipped_folder(name).is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    repository = "/".join(name.partition("@")[0].split("/")[:2])
+    try:
+        files = (try_to_load_from_cache(repository, file) for file in ("model_index.json", "config.json"))
+        return any(isinstance(file, str) for file in files)
+    except HFValidationError:
+        return False
+
+
+def _estimated(config: DatagenConfig, parts: Parts) -> dict[str, Cost]:
+    names = dict.fromkeys(turn.engine for turn in turns_of(config, parts))
+    return {name: Cost(parts.kind(name).seconds, None, "estimate for an H100, not measured") for name in names}
+
+
+def _measured_before(config: DatagenConfig) -> dict[str, Cost]:
+    """Return what shards that are finished already took; nothing where there is none."""
+    spent: dict[str, list[float]] = {}
+    for shard in finished_shards(Path(config.out)):
+        for entry in read_times(Path(config.out), shard) or ():
+            total = spent.setdefault(entry["engine"], [0.0, 0.0, 0.0])
+            for place, name in enumerate(("paint", "verify", "pictures")):
+                total[place] += entry[name]
+    return {
+        engine: Cost(paint / pictures, verify / pictures, f"measured on {pictures:,.0f} pictures in {config.out}")
+        for engine, (paint, verify, pictures) in spent.items()
+    }
+
+
+def _measured_now(
+    config: DatagenConfig, parts: Parts, attempts: Sequence[Attempt], missing: Sequence[str]
+) -> dict[str, Cost]:
+    """Paint and verify some pictures, after one that is not counted; nothing where that would take long or fail."""
+    slow = [turn.engine for turn in turns_of(config, parts) if parts.kind(turn.engine).seconds > SMALL]
+    if missing or (slow and not _has_gpu()):
+        return {}
+    source = SceneSource(config, turns_of(config, parts))
+    try:
+        engines = load_engines(config, parts, source.nouns)
+        verifier = load_verifier(config, parts, source.nouns)
+    except UserError:
+        return {}
+    verify(paint(attempts[:1], engines, config.engine.batch_size), verifier)
+    found = {}
+    for name in engines:
+        own = [attempt for attempt in attempts if attempt.engine == name]
+        verified = verify(paint(own, engines, config.engine.batch_size), verifier)
+        pictures = sum(len(it.seconds) for it in verified)
+        painting = sum(sum(it.painted.seconds) for it in verified) / pictures
+        checking = sum(sum(it.seconds) for it in verified) / pictures
+        found[name] = Cost(painting, checking, f"measured here on {pictures} pictures")
+    return found
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _left(config: DatagenConfig) -> float:
+    done = sum(shard_size(config, shard) for shard in finished_shards(Path(config.out)) if shard < shard_count(config))
+    return 1 - done / config.groups
+
+
+def _bytes(config: DatagenConfig, pixels: int) -> tuple[float, str]:
+    """Return the bytes of a picture: of finished shards, or assumed."""
+    folder = Path(config.out)
+    done = finished_shards(folder)
+    pictures = sum(entry["pictures"] for shard in done for entry in read_times(folder, shard) or ())
+    if not pictures:
+        return pixels * PNG_BYTES, f"{PNG_BYTES} bytes a pixel assumed"
+    files = (path for part in (folder, folder / REJECTED) for path in part.glob("*/shard-*.parquet"))
+    return sum(path.stat().st_size for path in files) / pictures, "as in the shards that are there"
+
+
+def describe(found: Plan, parts: Parts) -> str:
+    """Return a plan as lines for people."""
+    config = found.config
+    total = sum(found.pictures.values())
+    over = f"{found.rows:,} rows of VSR, {config.groups:,} captions" if found.rows else f"{config.groups:,} groups"
+    lines = [
+        f"dry run of {config.out}: nothing written",
+        f"groups    {over} in {shard_count(config):,} shards, {config.paint.seeds_per_spec} seeds each"
+        + (f"; {1 - found.left:.1%} are there already" if found.left < 1 else ""),
+        f"pictures  {total:,} to paint and verify; accepted and rejected ones are both kept",
+        "",
+        *_engine_lines(found, parts),
+        "",
+    ]
+    if found.draw_seconds:
+        hours = found.left * config.groups * found.draw_seconds / HOUR
+        lines.append(f"drawing   about {hours:,.2f} core hours ({found.draw_seconds:.2f} s a group, measured here)")
+    size, why = found.picture_bytes
+    lines.append(f"disk      {disk_line(found.left * total * size, Path(config.out))} ({why})")
+    checks = [*config.verify.detectors, *filter(None, [config.verify.depth]), *config.verify.judges]
+    lines.append(f"verifier  {', '.join(checks) or 'no model'}")
+    if found.rows:
+        lines.append(f"photos    {LICENCE}")
+    lines += ["", "missing for a real run:", *(f"  - {line}" for line in found.missing)] if found.missing else []
+    return "\n".join(lines)
+
+
+def _engine_lines(found: Plan, parts: Parts) -> list[str]:
+    lines, hours = [], 0.0
+    for name, count in found.pictures.items():
+        cost = found.costs.get(name)
+        if cost is None:
+            lines.append(f"engine    {name}: {count:,} pictures, no time known; {parts.kind(name).licence}")
+            continue
+        painting = found.left * count * cost.paint / HOUR
+        checking = None if cost.verify is None else found.left * count * cost.verify / HOUR
+        hours += painting + (checking or 0.0)
+        verifying = "verifying not known" if checking is None else f"{checking:,.2f} h to verify"
+        lines.append(
+            f"engine    {name}: {count:,} pictures, {cost.paint:.3g} s each ({cost.source}), "
+            f"{painting:,.2f} h to paint, {verifying}; licence {parts.kind(name).licence}"
+        )
+    measured = all("measured" in cost.source and "not measured" not in cost.source for cost in found.costs.values())
+    partly = "" if all(cost.verify is not None for cost in found.costs.values()) else ", verifying not counted"
+    how = "" if measured else " (planning estimates, not measured)"
+    return [*lines, f"GPU-hours about {hours:,.1f}{how}{partly}; divide by the number of devices"]

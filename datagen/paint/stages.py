@@ -1,0 +1,172 @@
+"""The two stages between drawing and writing: paint attempts, and verify what was painted.
+
+The same functions run in this process and in the workers of a cluster. A call is given a whole shard, so that what
+looks at several pictures at once, such as the check for duplicates, sees the same ones whoever runs it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from datagen.config import DatagenConfig, VerifySettings
+from datagen.engines.base import Engine, EngineKind, Order, Painting
+from datagen.engines.photo_orders import MODES
+from datagen.paint.specs import Attempt, Painted, Turn, Verified
+from datagen.verify.base import Intent, Pixels, Verdict
+from datagen.verify.verdicts import accepted
+from spatial.errors import ConfigError, nearest
+
+
+class Verifier(Protocol):
+    """Judges pictures (``datagen.verify.verifier.Verifier``)."""
+
+    def check_nouns(self, nouns: Iterable[str]) -> None:
+        """Refuse nouns that it could never find, before any work."""
+
+    def verify(self, pictures: Sequence[Pixels], intents: Sequence[Intent]) -> list[tuple[Verdict, ...]]:
+        """Return the verdicts on each picture."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is put together of.
+
+    Attributes:
+        engines: the registry of engines.
+        load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
+    """
+
+    engines: Mapping[str, EngineKind]
+    load_verifier: Callable[[VerifySettings], Verifier]
+
+    def kind(self, name: str) -> EngineKind:
+        """Return the entry of an engine.
+
+        Raises:
+            ConfigError: there is none; names the nearest.
+        """
+        if name not in self.engines:
+            known = ", ".join(self.engines)
+            raise ConfigError(f"no engine is called {name!r}{nearest(name, self.engines)}; known: {known}")
+        return self.engines[name]
+
+
+def installed() -> Parts:
+    """Return the engines and the verifier that are shipped."""
+    from datagen.engines.registry import ENGINES
+    from datagen.verify.verifier import Verifier as Shipped
+
+    return Parts(ENGINES, Shipped)
+
+
+def engine_names(config: DatagenConfig) -> list[str]:
+    """Return the engines of a run in the order in which they take the seeds, each once."""
+    return list(dict.fromkeys([config.engine.name, *config.paint.engines]))
+
+
+def turns_of(config: DatagenConfig, parts: Parts) -> tuple[Turn, ...]:
+    """Return what sources must know of a run's engines.
+
+    Raises:
+        ConfigError: an engine is unknown, or cannot paint what it is to paint.
+    """
+    return tuple(_turn(name, parts.kind(name), config) for name in engine_names(config))
+
+
+def _turn(name: str, kind: EngineKind, config: DatagenConfig) -> Turn:
+    takes = kind.takes - {"prompt"} if not config.engine.without_control else frozenset()
+    if config.paint.over == "photos":
+        if takes and not takes & {"mask", "reference"}:
+            raise ConfigError(f"engine {name!r} takes {_listed(takes)}, but no photo; set paint.over to 'scenes'")
+        # Of an engine that can do both the whole photo is asked: that needs no box.
+        mode = "img2img" if "reference" in takes else "box-inpaint" if "mask" in takes else "txt2img"
+        return Turn(name, bool(takes), name if name in MODES else mode)
+    if takes and not takes & {"depth", "edge"} and takes != {"reference"}:
+        raise ConfigError(f"engine {name!r} takes {_listed(takes)}, but no geometry; set paint.over to 'photos'")
+    return Turn(name, bool(takes), "")
+
+
+def _listed(takes: Iterable[str]) -> str:
+    return ", ".join(sorted(takes))
+
+
+def load_engines(config: DatagenConfig, parts: Parts, nouns: Iterable[str]) -> dict[str, Engine]:
+    """Load the engines of a run.
+
+    Args:
+        config: of the run.
+        parts: the registry.
+        nouns: that are to be painted.
+
+    Raises:
+        ConfigError: an engine or what it needs is missing, or there is a noun that it cannot paint.
+        CheckpointError: weights are missing or wrong.
+    """
+    engines = {name: parts.kind(name).load(replace(config.engine, name=name)) for name in engine_names(config)}
+    for name, engine in engines.items():
+        known = getattr(engine, "vocabulary", None)  # small engines alone are bound to some nouns
+        unknown = sorted(set(nouns) - known) if known is not None else []
+        if unknown:
+            raise ConfigError(
+                f"engine {name!r} cannot paint {', '.join(unknown[:5])}{' ...' if unknown[5:] else ''}; "
+                "leave the nouns out, such as by nouns: [core]"
+            )
+    return engines
+
+
+def load_verifier(config: DatagenConfig, parts: Parts, nouns: Iterable[str]) -> Verifier:
+    """Load the verifier of a run.
+
+    Raises:
+        ConfigError: a setting cannot be used, or there is a noun that it does not know.
+        CheckpointError: a model is missing or wrong.
+    """
+    verifier = parts.load_verifier(config.verify)
+    verifier.check_nouns(nouns)
+    return verifier
+
+
+def paint(attempts: Sequence[Attempt], engines: Mapping[str, Engine], batch_size: int) -> list[Painted]:
+    """Paint attempts in batches of ``batch_size`` pictures of one engine.
+
+    Returns:
+        The attempts in order, without their orders, with pictures and the seconds that each took.
+    """
+    pictures: dict[str, list[tuple[Painting, float]]] = {}
+    for name in dict.fromkeys(attempt.engine for attempt in attempts):
+        orders = [order for attempt in attempts if attempt.engine == name for order in attempt.orders]
+        pictures[name] = [
+            picture
+            for start in range(0, len(orders), batch_size)
+            for picture in _timed(engines[name], orders[start : start + batch_size])
+        ]
+    waiting = {name: iter(found) for name, found in pictures.items()}
+    painted = []
+    for attempt in attempts:
+        own = [next(waiting[attempt.engine]) for _ in attempt.orders]
+        bare = replace(attempt, orders=())
+        painted.append(Painted(bare, tuple(it for it, _ in own), tuple(seconds for _, seconds in own)))
+    return painted
+
+
+def _timed(engine: Engine, orders: Sequence[Order]) -> list[tuple[Painting, float]]:
+    started = time.perf_counter()
+    paintings = engine.paint(orders)
+    seconds = (time.perf_counter() - started) / len(orders)
+    return [(painting, seconds) for painting in paintings]
+
+
+def verify(painted: Sequence[Painted], verifier: Verifier) -> list[Verified]:
+    """Judge every picture; a group is accepted if all of its pictures are."""
+    pictures = [painting.pixels for it in painted for painting in it.paintings]
+    intents = [spec.intent for it in painted for spec in it.attempt.specs]
+    started = time.perf_counter()
+    found = iter(verifier.verify(pictures, intents) if pictures else [])
+    seconds = (time.perf_counter() - started) / max(1, len(pictures))
+    verified = []
+    for it in painted:
+        verdicts = tuple(next(found) for _ in it.paintings)
+        passed = tuple(accepted(own) for own in verdicts)
+        verified.append(Verified(it, verdicts, passed, (seconds,) * len(verdicts)))
+    return verified

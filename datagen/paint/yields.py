@@ -1,0 +1,249 @@
+"""The yield table: how often what was asked for is really there, by relation and engine.
+
+A pure function of the stored rows (``attempted``) and, for the seconds, of the times beside them. Its words:
+
+- *objects*: every object was found (VISOR's object accuracy, OA).
+- *VISOR unconditional*: the relation holds among what was found, of all pictures; *conditional*: of those in which
+  every object was found (Gokhale et al., arXiv 2212.10015).
+- *VISOR_n*: of the specs that were painted at least ``SEEDS`` times, those of whose first ``SEEDS`` pictures ``n`` or
+  more show the relation.
+- *passed*: all checks; *accepted*: the picture's whole group passed, so that it is in the data.
+
+A picture whose relation no check could read, although all objects were found, is left out of the VISOR columns and
+counted as *unread*. Intervals are Wilson's with pictures taken as independent; those of one spec are not quite.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datagen.verify.base import Verdict
+from datagen.verify.calibration import Precision
+from datagen.verify.verdicts import accepted, from_json, refusal
+from spatial.proportion import Interval, wilson
+
+SEEDS = 4
+"""VISOR_1 to VISOR_4 are of four pictures of each spec."""
+
+PARTNER = "partner: rejected"
+"""Why a picture that passed is not in the data."""
+
+ALL = "all relations"
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """A painted picture as the table counts it.
+
+    Attributes:
+        relation: that it was to show.
+        engine: that painted it.
+        control: whether geometry or a photo steered the engine.
+        spec: names what was asked for.
+        number: of the seed.
+        verdicts: of the checks.
+        kept: whether it is in the data.
+    """
+
+    relation: str
+    engine: str
+    control: bool
+    spec: str
+    number: int
+    verdicts: tuple[Verdict, ...]
+    kept: bool
+
+    @property
+    def found(self) -> bool:
+        """Whether every object was found."""
+        return self._status("presence") == "passed"
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the relation holds; ``None`` where every object was found and yet no check could tell."""
+        status = self._status("relation")
+        return None if self.found and status not in ("passed", "failed") else self.found and status == "passed"
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed all checks."""
+        return accepted(self.verdicts)
+
+    @property
+    def reason(self) -> str:
+        """Why it is not in the data, as "check: reason"; "" if it is."""
+        failed = refusal(self.verdicts)
+        if failed:
+            return f"{failed.check}: {failed.reason}"
+        return "" if self.kept else PARTNER if self.passed else "presence: not checked"
+
+    def _status(self, check: str) -> str:
+        return next((verdict.status for verdict in self.verdicts if verdict.check == check), "skipped")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its interval; both are ``None`` where nothing was counted."""
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float | None:
+        """The share, 0 to 1."""
+        return self.count / self.total if self.total else None
+
+    @property
+    def ci95(self) -> Interval | None:
+        """Its Wilson interval."""
+        return wilson(self.count / self.total, self.total) if self.total else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as ``yield.json`` has it."""
+        value = None if self.value is None else round(self.value, 4)
+        ci95 = None if self.ci95 is None else [round(bound, 4) for bound in self.ci95]
+        return {"count": self.count, "of": self.total, "share": value, "ci95": ci95}
+
+
+@dataclass(frozen=True)
+class Yield:
+    """A line of the table.
+
+    Attributes:
+        relation: or ``ALL``.
+        engine: that painted.
+        control: whether it was steered.
+        objects, unconditional, conditional: see the module.
+        visor: VISOR_1, ...; empty where there were fewer seeds.
+        unread: pictures with every object of which no check could tell the relation.
+        passed: of all pictures.
+        accepted: likewise.
+        reasons: why pictures are not in the data, the most frequent first.
+        seconds: of painting and verifying for each accepted picture; ``None`` where there is none or no time is known.
+        precision: share of right labels among pictures that passed, corrected for the verifier's own errors; ``None``
+            where those are not known (``datagen.paint.corrected``).
+    """
+
+    relation: str
+    engine: str
+    control: bool
+    objects: Share
+    unconditional: Share
+    conditional: Share
+    visor: tuple[Share, ...]
+    unread: int
+    passed: Share
+    accepted: Share
+    reasons: Mapping[str, int]
+    seconds: float | None
+    precision: Precision | None = None
+
+    @property
+    def attempts(self) -> int:
+        """Pictures that were painted."""
+        return self.accepted.total
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as ``yield.json`` has it."""
+        return {
+            "relation": self.relation,
+            "engine": self.engine,
+            "control": self.control,
+            "attempts": self.attempts,
+            "objects": self.objects.as_json(),
+            "visor_unconditional": self.unconditional.as_json(),
+            "visor_conditional": self.conditional.as_json(),
+            **{f"visor_{n}": share.as_json() for n, share in enumerate(self.visor, 1)},
+            "unread": self.unread,
+            "passed": self.passed.as_json(),
+            "accepted": self.accepted.as_json(),
+            "reasons": dict(self.reasons),
+            "seconds_per_accepted": None if self.seconds is None else round(self.seconds, 3),
+            "label_precision": self.precision and _precision_json(self.precision),
+        }
+
+
+def _precision_json(found: Precision) -> dict[str, Any]:
+    return {"share": round(found.share, 4), "ci95": [round(bound, 4) for bound in found.interval]}
+
+
+Key = tuple[str, str, bool]
+"""Relation, engine, control."""
+
+
+def attempted(provenance: str, verdicts: str, kept: bool) -> Attempted | None:
+    """Return a stored picture as the table counts it; ``None`` for one that no engine painted.
+
+    Args:
+        provenance: as ``ImageRow`` has it.
+        verdicts: likewise.
+        kept: whether it is in the data.
+
+    Raises:
+        RecordError: the verdicts cannot be read.
+    """
+    try:
+        made = json.loads(provenance)["painted"]
+        names = (str(made["relation"]), str(made["engine"]), bool(made["control"]), str(made["spec"]))
+        number = int(made["number"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Attempted(*names, number, from_json(verdicts), kept)
+
+
+def yields(rows: Sequence[Attempted], seconds: Mapping[Key, float] | None = None) -> list[Yield]:
+    """Return the lines of the table: every relation of an engine, and then all of them together.
+
+    Args:
+        rows: all pictures that were painted.
+        seconds: of painting and verifying, by relation, engine and control.
+    """
+    by_engine: dict[tuple[str, bool], dict[str, list[Attempted]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        by_engine[row.engine, row.control][row.relation].append(row)
+    lines = []
+    for (engine, control), relations in sorted(by_engine.items(), key=lambda item: (item[0][0], not item[0][1])):
+        known = {name: (seconds or {}).get((name, engine, control)) for name in relations}
+        lines += [_line(name, relations[name], known[name]) for name in sorted(relations)]
+        together = [row for name in sorted(relations) for row in relations[name]]
+        spent = [value for value in known.values() if value is not None]
+        lines.append(_line(ALL, together, sum(spent) if len(spent) == len(known) else None))
+    return lines
+
+
+def _line(relation: str, rows: Sequence[Attempted], seconds: float | None) -> Yield:
+    read = [row for row in rows if row.right is not None]
+    found = [row for row in read if row.found]
+    kept = sum(row.kept for row in rows)
+    reasons = Counter(row.reason for row in rows if not row.kept)
+    return Yield(
+        relation=relation,
+        engine=rows[0].engine,
+        control=rows[0].control,
+        objects=_share(row.found for row in rows),
+        unconditional=_share(bool(row.right) for row in read),
+        conditional=_share(bool(row.right) for row in found),
+        visor=visor(read),
+        unread=len(rows) - len(read),
+        passed=_share(row.passed for row in rows),
+        accepted=Share(kept, len(rows)),
+        reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        seconds=seconds / kept if seconds is not None and kept else None,
+    )
+
+
+def visor(rows: Iterable[Attempted]) -> tuple[Share, ...]:
+    """Return VISOR_1 to VISOR_4; nothing where no spec was painted ``SEEDS`` times."""
+    by_spec: dict[str, dict[int, bool]] = defaultdict(dict)
+    for row in rows:
+        by_spec[row.spec][row.number] = bool(row.right)
+    first = [[found[number] for number in sorted(found)[:SEEDS]] for found in by_spec.values() if len(found) >= SEEDS]
+    counts = [sum(right) for right in first]
+    return tuple(Share(sum(count >= n for count in counts), len(counts)) for n in range(1, SEEDS + 1)) if counts else ()
+
+
+def _share(answers: Iterable[bool]) -> Share:
+    listed = list(answers)
+    return Share(sum(listed), len(listed))

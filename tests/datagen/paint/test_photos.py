@@ -1,0 +1,153 @@
+"""VSR's training rows repainted: captions live or die as pairs, and nothing that a target tests is read."""
+
+import json
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSettings
+from datagen.paint.rows import REJECTED
+from datagen.paint.run import run_painted
+from datagen.paint.stages import Parts
+from eval.benchmarks import VSR_ANNOTATIONS
+from spatial.dataset import DatasetFolder
+from spatial.errors import ConfigError, RecordError
+from spatial.exposure import exposure_of
+from spatial.records import ImageRow
+from spatial.vsr import read_rows
+
+HELD = read_rows(VSR_ANNOTATIONS / "zeroshot.test.jsonl", "zeroshot", "test")[0]
+"""A row that the zero-shot target keeps unseen."""
+
+UMBRELLA, CAT = "The umbrella is on the truck.", "The cat is left of the bed."
+ROWS = [
+    ("000000000001.jpg", UMBRELLA, "on", 1),
+    ("000000000002.jpg", UMBRELLA, "on", 0),
+    ("000000000003.jpg", CAT, "left of", 1),
+    (HELD.photo, HELD.caption, HELD.relation, 1),
+]
+SIZE = (64, 48)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> PhotoSettings:
+    """Three photos of training rows, boxes of the first two, and a photo that is tested on."""
+    keys = ("image", "caption", "relation", "label")
+    lines = [json.dumps(dict(zip(keys, row, strict=True))) for row in ROWS]
+    (tmp_path / "mine.train.jsonl").write_text("\n".join(lines))
+    folder = tmp_path / "photos" / "train2017"
+    folder.mkdir(parents=True)
+    for seed, (name, *_) in enumerate(ROWS):
+        pixels = np.random.default_rng(seed).integers(40, 200, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name, format="JPEG")
+    boxes = [(1, 1, [8, 4, 30, 20]), (1, 2, [2, 20, 60, 20]), (2, 1, [5, 5, 20, 20])]
+    instances = {
+        "categories": [{"id": 1, "name": "umbrella"}, {"id": 2, "name": "truck"}],
+        "images": [{"id": n, "file_name": f"{n:012}.jpg", "width": SIZE[0], "height": SIZE[1]} for n in (1, 2)],
+        "annotations": [{"image_id": image, "category_id": noun, "bbox": box} for image, noun, box in boxes],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(instances))
+    return PhotoSettings(str(tmp_path), str(tmp_path / "photos"), [str(tmp_path / "instances.json")], ["mine"])
+
+
+@pytest.fixture
+def config(small: DatagenConfig, photos: PhotoSettings) -> DatagenConfig:
+    """Every row six times: twice by each of VSRE's ways."""
+    paint = PaintSettings("photos", 6, ["txt2img", "box-inpaint"], photos)
+    return replace(small, groups=100, groups_per_shard=1, engine=EngineSettings("img2img"), paint=paint)
+
+
+def images(folder: Path) -> list[ImageRow]:
+    """Return what was painted, accepted or not."""
+    return [row for part in (folder, folder / REJECTED) for row in DatasetFolder(part).images.values()]
+
+
+def test_each_way_paints_the_rows_that_it_can(config: DatagenConfig, parts: Parts) -> None:
+    folder = run_painted(config, parts)
+    assert folder
+    seen = defaultdict(list)
+    for row in images(folder):
+        made = json.loads(row.provenance)
+        seen[row.source].append((made["caption"], made["painted"]["role"]))
+        assert (row.width, row.height) == SIZE and made["file"] != HELD.photo
+    pair = [(UMBRELLA, "false"), (UMBRELLA, "true")]
+    assert sorted(set(seen["img2img"])) == sorted([(CAT, "true"), *pair]) and len(seen["img2img"]) == 6
+    assert set(seen["txt2img"]) == {(CAT, "true"), (UMBRELLA, "true")}, "no picture is painted of a false caption"
+    assert sorted(set(seen["box-inpaint"])) == pair, "the cat has no box"
+
+
+def test_records_say_what_the_row_said_and_pairs_stay_together(config: DatagenConfig, parts: Parts) -> None:
+    folder = run_painted(config, parts)
+    assert folder
+    data = DatasetFolder(folder)
+    groups = defaultdict(list)
+    for record in data.records:
+        made = json.loads(data.images[record.image_id].provenance)
+        assert record.caption == made["caption"] and record.answer == made["painted"]["role"]
+        assert record.split == "train" and record.topic == "relation"
+        groups[record.group_id].append((data.images[record.image_id].source, record.caption, record.answer))
+    assert data.records
+    for rows in groups.values():
+        source, caption, _ = rows[0]
+        both = caption == UMBRELLA and source != "txt2img"
+        assert sorted(answer for *_, answer in rows) == (["false", "true"] if both else ["true"])
+
+
+def test_boxes_are_kept_where_the_layout_is(config: DatagenConfig, parts: Parts) -> None:
+    folder = run_painted(config, parts)
+    assert folder
+    known = {
+        row.source: len(row.objects) for row in images(folder) if json.loads(row.provenance)["caption"] == UMBRELLA
+    }
+    assert known["txt2img"] == 0 and known["img2img"] in (1, 2)
+    for record in DatasetFolder(folder).records:
+        objects = DatasetFolder(folder).images[record.image_id].objects
+        for place, noun in zip((record.subject, record.object), record.concepts, strict=True):
+            assert place == -1 or objects[place].name == noun
+
+
+def test_what_was_repainted_is_guarded_and_licensed_as_photos_are(config: DatagenConfig, parts: Parts) -> None:
+    folder = run_painted(config, parts)
+    assert folder
+    assert exposure_of(DatasetFolder(folder)).photos and exposure_of(DatasetFolder(folder)).targets == ("zeroshot",)
+    for row in images(folder):
+        assert ("painted over: COCO photo" in row.licence) == (row.source != "txt2img")
+    card = (folder / "README.md").read_text()
+    assert "Guarded for `zeroshot`" in card and "| img2img |" not in card and "**img2img**" in card
+    assert str(config.paint.photos.images) not in (folder / "dataset.json").read_text()
+
+
+def test_ranks_and_other_folders_of_the_same_photos_make_the_same_data(
+    config: DatagenConfig, parts: Parts, tmp_path: Path
+) -> None:
+    whole = DatasetFolder(run_painted(replace(config, out=str(tmp_path / "whole")), parts) or "").content_hash()
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    moved = replace(config.paint, photos=replace(config.paint.photos, images=str(tmp_path / "moved")))
+    for rank in (0, 1):
+        run_painted(replace(config, paint=moved, world=2, rank=rank), parts)
+    assert DatasetFolder(config.out).content_hash() == whole
+
+
+def test_photos_that_come_later_are_other_data(config: DatagenConfig, parts: Parts, tmp_path: Path) -> None:
+    photo = tmp_path / "photos" / "train2017" / "000000000003.jpg"
+    hidden = photo.rename(tmp_path / "hidden.jpg")
+    folder = run_painted(config, parts)
+    assert folder and "000000000003.jpg" in (folder / "failed.txt").read_text()
+    hidden.rename(photo)
+    with pytest.raises(ConfigError, match="made with other rows"):
+        run_painted(config, parts)
+
+
+def test_the_annotations_may_be_named_by_the_environment(
+    config: DatagenConfig, parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unnamed = replace(config, paint=replace(config.paint, photos=replace(config.paint.photos, annotations="")))
+    monkeypatch.setenv("VSR_ANNOTATIONS", str(tmp_path))
+    assert run_painted(unnamed, parts)
+    monkeypatch.setenv("VSR_ANNOTATIONS", str(tmp_path / "nowhere"))
+    with pytest.raises(RecordError, match="no VSR annotation file"):
+        run_painted(replace(unnamed, out=str(tmp_path / "other")), parts)

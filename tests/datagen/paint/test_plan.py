@@ -1,0 +1,86 @@
+"""A dry run tells what a painted run takes, says what nobody measured and what is missing, and leaves no trace."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSettings
+from datagen.paint.plan import describe, plan
+from datagen.paint.run import run_painted
+from datagen.paint.stages import Parts
+from spatial.dataset import DatasetFolder
+from spatial.errors import ConfigError
+
+
+def test_pictures_are_those_that_the_run_paints(small: DatagenConfig, parts: Parts) -> None:
+    config = replace(small, paint=PaintSettings(seeds_per_spec=3, engines=["second"]))
+    found = plan(config, parts)
+    assert not Path(small.out).exists()
+    folder = run_painted(config, parts)
+    assert folder
+    rows = [row for part in (folder, folder / "rejected") for row in DatasetFolder(part).images.values()]
+    assert found.pictures == {name: sum(row.source == name for row in rows) for name in ("copyist", "second")}
+    assert found.left == 1 and plan(config, parts).left == 0
+
+
+def test_estimates_are_said_to_be_unmeasured_and_measurements_take_their_place(
+    small: DatagenConfig, parts: Parts, painted: Path
+) -> None:
+    text = describe(plan(small, parts), parts)
+    assert "2 s each (estimate for an H100, not measured)" in text and "verifying not counted" in text
+    assert "CC0-1.0 (test)" in text and "assumed" in text and "nothing written" in text
+    text = describe(plan(replace(small, out=str(painted)), parts), parts)
+    assert "measured on 48 pictures" in text and "not measured" not in text and "100.0% are there already" in text
+
+
+def test_an_engine_that_needs_no_gpu_is_measured_at_once(small: DatagenConfig, parts: Parts) -> None:
+    quick = replace(parts, engines={"copyist": replace(parts.engines["copyist"], seconds=0.01)})
+    found = plan(replace(small, engine=replace(small.engine, steps=20)), quick)
+    cost = found.costs["copyist"]
+    assert 0.02 <= cost.paint < 1 and cost.verify is not None and "measured here" in cost.source
+    assert not Path(small.out).exists()
+
+
+def test_what_is_left_of_a_run_is_what_is_counted(small: DatagenConfig, parts: Parts) -> None:
+    run_painted(replace(small, world=4, rank=1), parts)
+    found = plan(small, parts)
+    assert found.left == pytest.approx(0.75)
+    written = sum(path.stat().st_size for path in Path(small.out).rglob("shard-*.parquet"))
+    assert found.picture_bytes[0] == pytest.approx(written / 12)
+
+
+def test_weights_that_are_not_here_are_named(small: DatagenConfig, parts: Parts, tmp_path: Path) -> None:
+    engines = {**parts.engines, "copyist": replace(parts.engines["copyist"], default_model="nobody/no-such-weights")}
+    [line] = plan(small, replace(parts, engines=engines)).missing
+    assert line.startswith("weights of copyist: run 'hf download nobody/no-such-weights'")
+    here = replace(small, engine=replace(small.engine, model=str(tmp_path)))
+    assert not plan(here, replace(parts, engines=engines)).missing
+
+
+def test_photos_are_planned_from_their_annotations_alone(small: DatagenConfig, parts: Parts, tmp_path: Path) -> None:
+    captions = [("1.jpg", "The cat is on the bed.", 1), ("2.jpg", "The cat is on the bed.", 0), ("3.jpg", "A", 1)]
+    lines = [
+        json.dumps({"image": name, "caption": caption, "relation": "on", "label": label})
+        for name, caption, label in captions
+    ]
+    (tmp_path / "mine.train.jsonl").write_text("\n".join(lines))
+    photos = PhotoSettings(str(tmp_path), str(tmp_path / "none"), [], ["mine"])
+    paint = PaintSettings("photos", 6, ["txt2img", "box-inpaint"], photos)
+    config = replace(small, groups=9, engine=EngineSettings("img2img"), paint=paint)
+    found = plan(config, parts)
+    assert found.pictures == {"img2img": 4, "txt2img": 2, "box-inpaint": 4}
+    assert (found.rows, found.config.groups) == (2, 1)
+    text = describe(found, parts)
+    assert "2 of 2 photos, such as 1.jpg, are not in" in text and "instances_train2017.json" in text
+    assert "COCO photo under its Flickr author's licence" in text
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse_and_writes_nothing(
+    small: DatagenConfig, parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match="no engine is called"):
+        run_painted(replace(small, dry_run=True, engine=EngineSettings("no")), parts)
+    assert run_painted(replace(small, dry_run=True), parts) is None
+    assert "nothing written" in capsys.readouterr().out and not Path(small.out).exists()

@@ -1,0 +1,128 @@
+"""Painted groups in the gallery: accepted and rejected ones, with what the checks said of each picture.
+
+Rejected pictures lie in a folder beside the data, and nothing is stated about most of them; which of them belong
+together is known from their provenance.
+"""
+
+import json
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from datagen.paint.rows import REJECTED
+from datagen.paint.yields import PARTNER
+from datagen.verify.base import Verdict
+from datagen.verify.verdicts import from_json, refusal
+from spatial.dataset import DatasetFolder, finished_shards
+from spatial.records import ImageRow, Record
+from vsre.gallery.groups import ORIGINAL, Member, SampleGroup
+
+ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True)
+class PaintedGroup:
+    """What provenance and verdicts tell of a group before its pictures are read.
+
+    Attributes:
+        names: of its images, the original first.
+        relations: that they show.
+        verdict: "accepted" or "rejected".
+        reasons: why pictures were rejected, as "check: reason", each once.
+    """
+
+    names: tuple[str, ...]
+    relations: tuple[str, ...]
+    verdict: str
+    reasons: tuple[str, ...]
+
+    @property
+    def facets(self) -> dict[str, tuple[str, ...]]:
+        """Its values of the filters."""
+        return {"verdict": (self.verdict,), "reason": self.reasons}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Everything that a page can show.
+
+    Attributes:
+        records: of the data, and of rejected pictures that were right themselves.
+        images: by identifier, accepted and rejected.
+        painted: painted groups by identifier; none where nothing was painted.
+    """
+
+    records: Sequence[Record]
+    images: Mapping[str, ImageRow]
+    painted: Mapping[str, PaintedGroup]
+
+
+def pool_of(data: DatasetFolder) -> Pool:
+    """Return what a dataset folder holds, with what was rejected for it.
+
+    Raises:
+        RecordError: a shard is damaged.
+    """
+    if not (data.path / REJECTED).is_dir():
+        return Pool(data.records, data.images, {})
+    rejected = DatasetFolder(data.path / REJECTED)
+    painted = _painted(data, ACCEPTED) | _painted(rejected, REJECTED)
+    return Pool([*data.records, *rejected.records], ChainMap(_fixed(data.images), _fixed(rejected.images)), painted)
+
+
+def _fixed(images: Mapping[str, ImageRow]) -> Any:
+    """Return a mapping for a ``ChainMap``, which asks for one that could be written to but does not write."""
+    return images
+
+
+def _painted(data: DatasetFolder, verdict: str) -> dict[str, PaintedGroup]:
+    """Return the painted groups of a folder, without reading pixels."""
+    found: dict[str, list[tuple[bool, str, str, str]]] = {}
+    for shard in sorted(finished_shards(data.path)):
+        columns = (data.read_column(shard, "images", name) for name in ("image_id", "provenance", "verdicts"))
+        for image_id, provenance, verdicts in zip(*columns, strict=True):
+            made = json.loads(provenance).get("painted")
+            if made:
+                failed = refusal(from_json(verdicts))
+                why = f"{failed.check}: {failed.reason}" if failed else ""
+                member = (made["role"] != ORIGINAL, image_id, str(made["relation"]), why)
+                found.setdefault(str(made["group"]), []).append(member)
+    return {key: _group(sorted(members), verdict) for key, members in found.items()}
+
+
+def _group(members: Sequence[tuple[bool, str, str, str]], verdict: str) -> PaintedGroup:
+    names, relations, reasons = (tuple(dict.fromkeys(map(str, part))) for part in list(zip(*members, strict=True))[1:])
+    reasons = tuple(why or PARTNER for why in reasons) if verdict == REJECTED else ()
+    return PaintedGroup(names, relations, verdict, reasons)
+
+
+def with_painted(groups: Mapping[str, list[Record]], painted: Mapping[str, PaintedGroup]) -> dict[str, list[Record]]:
+    """Return the records of every group, of painted ones also where nothing is stated."""
+    members = set(chain.from_iterable(group.names for group in painted.values()))
+    kept = {key: records for key, records in groups.items() if key not in members}
+    return kept | {key: kept.get(key, []) for key in painted}
+
+
+def show_verdicts(group: SampleGroup, painted: PaintedGroup) -> SampleGroup:
+    """Return a painted group with what was asked for and what the checks said of each of its pictures."""
+    return replace(
+        group,
+        relations=group.relations or painted.relations,
+        members=tuple(map(_checked, group.members)),
+        facets=group.facets | painted.facets | {"relation": group.facets["relation"] or painted.relations},
+        facts={"verdict": painted.verdict, **group.facts},
+    )
+
+
+def _checked(member: Member) -> Member:
+    made = json.loads(member.image.provenance)
+    caption = str(made.get("painting", {}).get("prompt") or made.get("caption") or member.caption)
+    role = member.role or str(made["painted"]["role"])
+    return replace(member, role=role, caption=caption, painted=True, verdicts=from_json(member.image.verdicts))
+
+
+def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return verdicts as a reader wants them: what failed, what passed, what was not checked."""
+    return sorted(verdicts, key=lambda verdict: ("failed", "passed", "skipped").index(verdict.status))
