@@ -48,7 +48,7 @@ def detector_loss(
     total = centre_loss(output.heat, heat, heat_weight)  # type: ignore[arg-type]
     total = total + NOUN_WEIGHT * noun_loss(output.heat, noun, box_weight)  # type: ignore[arg-type]
     total = total + BOX_WEIGHT * box_loss(output.box, box, box_weight)  # type: ignore[arg-type]
-    total = total + GROUND_WEIGHT * _mean((output.log_depth - log_depth).abs(), depth_known.float())
+    total = total + GROUND_WEIGHT * _mean((output.log_depth - log_depth).abs(), depth_known.float())  # type: ignore[operator]
     if len(row_image) == 0:
         return total
     masks = model.masks(output, row_image, row_cell)

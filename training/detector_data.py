@@ -144,7 +144,8 @@ def object_depth(scene: Scene, spec: ObjectSpec, item: ImageObject, mask: Mask) 
 def _rays(scene: Scene, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the direction to the right of every column and upwards of every row, for one metre forward."""
     scale = 0.5 * height / math.tan(math.radians(scene.camera.fov) / 2)
-    return (np.arange(width) + 0.5 - width / 2) / scale, (height / 2 - np.arange(height) - 0.5) / scale
+    columns, rows = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)
+    return (columns + 0.5 - width / 2) / scale, (height / 2 - rows - 0.5) / scale
 
 
 class Sights(Dataset[Sight]):

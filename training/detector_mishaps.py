@@ -84,15 +84,16 @@ def shuffled(sight: Sight, index: int, donor: Callable[[], Sight], rng: Rng) -> 
         return smudged(sight, index, donor, rng)
     patch = sight.pixels[y0 : y0 + rows * tile, x0 : x0 + columns * tile]
     tiles = patch.reshape(rows, tile, columns, tile, 3).swapaxes(1, 2).reshape(-1, tile, tile, 3)
-    tiles = rng.permutation(tiles).reshape(rows, columns, tile, tile, 3).swapaxes(1, 2).reshape(patch.shape)
-    if np.abs(tiles.astype(np.int16) - patch).mean() < TELLING:
+    tiles = tiles[rng.permutation(len(tiles))]
+    mixed = tiles.reshape(rows, columns, tile, tile, 3).swapaxes(1, 2).reshape(patch.shape)
+    if np.abs(mixed.astype(np.int16) - patch).mean() < TELLING:
         return smudged(sight, index, donor, rng)
     place = np.zeros(thing.mask.shape, bool)
     place[y0 : y0 + rows * tile, x0 : x0 + columns * tile] = True
     others = np.logical_or.reduce([np.zeros_like(place), *(o.mask for i, o in enumerate(sight.things) if i != index)])
     sight = removed(sight, index, donor, rng)
     pixels = sight.pixels.copy()
-    pixels[y0 : y0 + rows * tile, x0 : x0 + columns * tile] = tiles
+    pixels[y0 : y0 + rows * tile, x0 : x0 + columns * tile] = mixed
     pixels[others] = sight.pixels[others]
     return _unknown(replace(sight, pixels=pixels), place & ~others)
 
