@@ -96,7 +96,7 @@ class Verifier:
                 sound,
                 safe,
                 presence(matched),
-                uniqueness(matched),
+                uniqueness(matched, self.settings),
                 layout(matched, self.settings),
                 depth(matched),
                 relation(matched),
@@ -149,7 +149,12 @@ def _queries(detector: Detector, wanted: Sequence[str]) -> list[str]:
 
 
 def _check(settings: VerifySettings) -> None:
-    for name in ("least_score", "least_overlap", "most_offset"):
+    for name in ("least_score", "surplus_score", "least_overlap", "most_offset"):
         value = getattr(settings, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"verify.{name} must be in 0..1, not {value}")
+    if settings.surplus_score < settings.least_score:
+        raise ConfigError(
+            f"verify.surplus_score is {settings.surplus_score}, less than verify.least_score {settings.least_score},"
+            " below which nothing is seen; raise it"
+        )

@@ -164,6 +164,14 @@ def test_what_was_not_intended_is_refused() -> None:
     assert judge(evidence)["uniqueness"].reason == "extra"
 
 
+def test_what_was_not_intended_must_be_surer_than_what_was() -> None:
+    pair = [Detection("cup", CUP, 0.25), Detection("book", BOOK, 0.25)]
+    for score, reason in ((0.25, ""), (0.35, "duplicate")):
+        second = Detection("cup", (40.0, 10.0, 55.0, 25.0), score)
+        verdicts = judge(sketch(PAIR, *pair, second))
+        assert (verdicts["presence"].status, verdicts["uniqueness"].reason) == ("passed", reason)
+
+
 def test_as_many_of_a_noun_as_intended_are_right() -> None:
     cups = replace(PAIR, objects=(*PAIR.objects, ImageObject("cup", (85.0, 30.0, 98.0, 45.0))), claims=())
     found = [Detection("cup", CUP, 0.9), Detection("book", BOOK, 0.8), Detection("cup", (85.0, 30.0, 98.0, 45.0), 0.7)]
