@@ -119,6 +119,7 @@ def test_what_was_repainted_is_guarded_and_licensed_as_photos_are(config: Datage
         assert ("painted over: COCO photo" in row.licence) == (row.source != "txt2img")
     card = (folder / "README.md").read_text()
     assert "Guarded for `zeroshot`" in card and "| img2img |" not in card and "**img2img**" in card
+    assert '"photos": {"leakage": ' in card and '"splits": ["mine"]' in card
     assert str(config.paint.photos.images) not in (folder / "dataset.json").read_text()
 
 
