@@ -36,7 +36,7 @@ SMALLEST = 32
 
 PAINTING_FIELDS = ("engine", "verify", "paint")
 PAINTING_LAYOUT = ("batch_size", "device", "offload", "photos")
-"""Settings among them that change who paints what; what was read of ``photos`` stands beside the settings."""
+"""Settings among them that change who paints what, and the places of photos; what was read there stands beside."""
 
 
 MOST_DISTRACTORS = 5
@@ -127,6 +127,9 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
         name: {key: value for key, value in part.items() if key not in PAINTING_LAYOUT}
         for name, part in settings.items()
     }
+    if config.paint.over == "photos":
+        photos = settings["paint"]["photos"]
+        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "leakage")}
     path = config.verify.calibration
     if not path:
         return content

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet
@@ -53,9 +53,8 @@ def test_the_bar_of_a_rank_counts_its_own_groups_and_not_what_is_done(
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, whole: str) -> None:
-    config = asdict(replace(SMALL, out=str(tmp_path)))
-    imports = "from datagen.config import DatagenConfig; from datagen.run import generate"
-    code = f"{imports}; generate(DatagenConfig(**{config}))"
+    imports = "from datagen.config import *; from datagen.run import generate"
+    code = f"{imports}; generate({replace(SMALL, out=str(tmp_path))!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not finished_shards(tmp_path) and time.monotonic() < deadline:

@@ -50,6 +50,7 @@ def test_it_is_kept_with_the_data_and_shown_in_table_and_card(
     assert run_painted(config, parts) == folder
 
 
+@pytest.mark.slow
 def test_another_calibration_is_another_dataset(small: DatagenConfig, parts: Parts, calibration: Path) -> None:
     config = replace(small, verify=replace(small.verify, calibration=str(calibration)))
     run_painted(config, parts)

@@ -97,6 +97,7 @@ def test_records_say_what_the_row_said_and_pairs_stay_together(config: DatagenCo
         assert sorted(answer for *_, answer in rows) == (["false", "true"] if both else ["true"])
 
 
+@pytest.mark.slow
 def test_boxes_are_kept_where_the_layout_is(config: DatagenConfig, parts: Parts) -> None:
     folder = run_painted(config, parts)
     assert folder
@@ -118,9 +119,11 @@ def test_what_was_repainted_is_guarded_and_licensed_as_photos_are(config: Datage
         assert ("painted over: COCO photo" in row.licence) == (row.source != "txt2img")
     card = (folder / "README.md").read_text()
     assert "Guarded for `zeroshot`" in card and "| img2img |" not in card and "**img2img**" in card
+    assert '"photos": {"leakage": ' in card and '"splits": ["mine"]' in card
     assert str(config.paint.photos.images) not in (folder / "dataset.json").read_text()
 
 
+@pytest.mark.slow
 def test_ranks_and_other_folders_of_the_same_photos_make_the_same_data(
     config: DatagenConfig, parts: Parts, tmp_path: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_photos_that_come_later_are_other_data(config: DatagenConfig, parts: Par
         run_painted(config, parts)
 
 
+@pytest.mark.slow
 def test_the_annotations_may_be_named_by_the_environment(
     config: DatagenConfig, parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

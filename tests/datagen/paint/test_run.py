@@ -93,7 +93,7 @@ def test_captions_name_no_colours(painted: Path) -> None:
     assert not words & colours
 
 
-@pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_batches_ranks_and_processes_change_nothing(
     small: DatagenConfig, parts: Parts, painted: Path, batch_size: int
 ) -> None:
@@ -103,10 +103,12 @@ def test_batches_ranks_and_processes_change_nothing(
     assert hashes(Path(small.out)) == hashes(painted)
 
 
+@pytest.mark.slow
 def test_shards_of_another_size_hold_the_same_data(small: DatagenConfig, parts: Parts, painted: Path) -> None:
     assert hashes(run_painted(replace(small, groups_per_shard=5), parts) or Path()) == hashes(painted)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(small: DatagenConfig, painted: Path, parts: Parts) -> None:
     slow = replace(small, engine=replace(small.engine, steps=40))
     code = (
@@ -141,6 +143,7 @@ def test_without_control_nobody_knows_where_things_are(small: DatagenConfig, par
     assert specs >= {json.loads(row.provenance)["painted"]["spec"] for row in with_control}
 
 
+@pytest.mark.slow
 def test_engines_take_turns_over_the_seeds(small: DatagenConfig, parts: Parts) -> None:
     folder = run_painted(replace(small, paint=PaintSettings(seeds_per_spec=3, engines=["second"])), parts)
     assert folder

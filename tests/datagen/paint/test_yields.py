@@ -137,6 +137,7 @@ def test_the_table_is_written_again_from_what_is_stored(painted: Path, tmp_path:
     assert content["attempts"] == 48
 
 
+@pytest.mark.slow
 def test_runs_with_and_without_control_stand_in_one_table(
     small: DatagenConfig, parts: Parts, painted: Path, tmp_path: Path
 ) -> None:
