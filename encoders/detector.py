@@ -31,7 +31,7 @@ USUAL_SIDE = 8.0
 COORDINATE_SCALE = 16.0
 """Pixels: what the coordinates that a mask is drawn from are divided by."""
 
-RARE = -3.0
+RARE = -4.0
 """Initial logit of every cell: nearly all are empty."""
 
 
@@ -63,7 +63,7 @@ class DetectorConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.nouns = list(self.nouns or [])
-        self.widths = list(self.widths or (24, 48, 80, 96))
+        self.widths = list(self.widths or (32, 48, 80, 96))
         if len(set(self.nouns)) != len(self.nouns):
             raise ConfigError(f"a detector's nouns must differ, not {self.nouns}")
         if self.image_size % 16 or self.image_size < 16 or len(self.widths) != 4:
@@ -123,7 +123,7 @@ class TinyDetector(PreTrainedModel):
         assert config.widths is not None and config.nouns is not None
         half, quarter, eighth, sixteenth = config.widths
         neck = config.neck
-        self.stem = nn.Sequential(convolution(3, half, step=2), convolution(half, half))
+        self.stem = convolution(3, half, step=2)
         self.quarter = self._level(half, quarter)
         self.eighth = self._level(quarter, eighth)
         self.sixteenth = self._level(eighth, sixteenth)
@@ -132,20 +132,23 @@ class TinyDetector(PreTrainedModel):
         self.from_eighth = convolution(eighth, neck, 1)
         self.from_quarter = convolution(quarter, neck, 1)
         self.merge_quarter = convolution(neck, neck)
-        self.heat_head = nn.Sequential(convolution(neck, neck), nn.Conv2d(neck, len(config.nouns), 1))
+        heat = nn.Conv2d(neck, len(config.nouns), 1)
+        self.heat_head = nn.Sequential(convolution(neck, neck), heat)
         self.thing_head = convolution(neck, neck)
         self.box_head = nn.Conv2d(neck, 4, 1)
         self.from_neck = convolution(neck, half, 1)
-        self.merge_half = nn.Sequential(convolution(half, half), convolution(half, half))
+        self.merge_half = convolution(half, half)
         self.mask_head = nn.Conv2d(half, config.mask_channels, 1)
         self.depth_head = nn.Conv2d(half, 1, 1)
         self.pen = nn.Linear(neck, sum(self._pen_sizes()))
         self.post_init()
-        nn.init.constant_(self.heat_head[-1].bias, RARE)
-        nn.init.constant_(self.depth_head.bias, math.log(config.usual_depth))
+        _start(heat, 0.01, RARE)
+        _start(self.box_head, 0.01, 0.0)
+        _start(self.mask_head, 0.1, 0.0)
+        _start(self.depth_head, 0.01, math.log(config.usual_depth))
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw weights for ReLU; the last layer of a residual branch starts at nothing."""
+        """Draw weights for ReLU."""
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
@@ -212,10 +215,17 @@ class TinyDetector(PreTrainedModel):
 
     def _boxes(self, raw_B4GG: Tensor) -> Tensor:
         """Turn outputs into pixel boxes around the middle of each cell."""
-        reach = USUAL_SIDE * torch.exp(raw_B4GG.clamp(-5, 4))
+        reach = USUAL_SIDE * (raw_B4GG + torch.sqrt(raw_B4GG.square() + 4)) / 2  # positive, and never flat
         middle = (torch.arange(raw_B4GG.shape[-1], device=raw_B4GG.device) + 0.5) * CELL
         y, x = torch.meshgrid(middle, middle, indexing="ij")
         return torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], dim=1)
+
+
+def _start(layer: nn.Conv2d, spread: float, bias: float) -> None:
+    """Let a last layer say nearly the same everywhere at first; Kaiming's weights would shout."""
+    nn.init.normal_(layer.weight, std=spread)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from encoders.detector import DetectorOutput, TinyDetector
 
-BOX_WEIGHT, MASK_WEIGHT, DEPTH_WEIGHT, ORDER_WEIGHT, GROUND_WEIGHT = 1.0, 1.0, 2.0, 2.0, 0.2
+NOUN_WEIGHT, BOX_WEIGHT, MASK_WEIGHT, DEPTH_WEIGHT, ORDER_WEIGHT, GROUND_WEIGHT = 1.0, 1.0, 1.0, 2.0, 2.0, 0.2
 
 
 def detector_loss(
@@ -20,6 +20,7 @@ def detector_loss(
     output: "DetectorOutput",
     heat: Tensor,
     heat_weight: Tensor,
+    noun: Tensor,
     box: Tensor,
     box_weight: Tensor,
     row_image: Tensor,
@@ -35,7 +36,8 @@ def detector_loss(
         output: of the model.
         heat: (B, K, G, G), 1 at centres, falling off around them.
         heat_weight: (B, K, G, G), 0 where it is not known whether something counts as a thing.
-        box: (B, 4, G, G) pixels, of the thing that a cell is nearest to the centre of.
+        noun: int64 (B, G, G), of the thing that a cell is nearest to the centre of.
+        box: (B, 4, G, G) pixels, of the same thing.
         box_weight: (B, G, G), 0 away from centres.
         row_image: (N,) the picture of a thing.
         row_cell: (N,) a cell at its centre.
@@ -44,6 +46,7 @@ def detector_loss(
         depth_known: bool (B, P, P).
     """
     total = centre_loss(output.heat, heat, heat_weight)  # type: ignore[arg-type]
+    total = total + NOUN_WEIGHT * noun_loss(output.heat, noun, box_weight)  # type: ignore[arg-type]
     total = total + BOX_WEIGHT * box_loss(output.box, box, box_weight)  # type: ignore[arg-type]
     total = total + GROUND_WEIGHT * _mean((output.log_depth - log_depth).abs(), depth_known.float())
     if len(row_image) == 0:
@@ -61,6 +64,14 @@ def centre_loss(logit: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
     found = -functional.logsigmoid(logit) * (1 - probability) ** 2
     missed = -functional.logsigmoid(-logit) * probability**2 * (1 - heat) ** 4
     return (torch.where(centre, found, missed) * weight).sum() / centre.sum().clamp_min(1)
+
+
+def noun_loss(logit: Tensor, noun: Tensor, weight: Tensor) -> Tensor:
+    """Return the cross-entropy of the nouns against each other near centres: which noun, if there is any.
+
+    The focal loss alone forgives a centre that is half sure of two nouns, and learns them slowly.
+    """
+    return _mean(functional.cross_entropy(logit, noun, reduction="none"), weight)
 
 
 def box_loss(box_B4GG: Tensor, target_B4GG: Tensor, weight_BGG: Tensor) -> Tensor:

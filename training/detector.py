@@ -10,8 +10,7 @@ import torch
 
 from encoders.detector import DetectorConfig, TinyDetector
 from encoders.detector_load import load_detector_weights
-from spatial.dataset import DatasetFolder, RecordSet
-from spatial.errors import RecordError
+from spatial.dataset import DatasetFolder
 from training.config import TrainConfig
 from training.detector_data import Sights
 from training.detector_mishaps import disturb
@@ -19,7 +18,7 @@ from training.detector_targets import DetectorCollator
 
 
 def detector_parts(
-    config: TrainConfig, folders: Sequence[DatasetFolder], sets: Sequence[RecordSet]
+    config: TrainConfig, folders: Sequence[DatasetFolder]
 ) -> tuple[TinyDetector, Sights, DetectorCollator]:
     """Return what ``training.run.fit`` trains and what it feeds.
 
@@ -33,17 +32,14 @@ def detector_parts(
         model = load_detector_weights(config.model, torch.float32)
     else:
         nouns = sorted({noun for folder in folders for names in folder.object_names().values() for noun in names})
-        if not nouns:
-            raise RecordError("the data has no objects to detect; render some with 'vsre datagen'")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = TinyDetector(DetectorConfig(nouns=nouns, image_size=_width(sets)))
+            model = TinyDetector(DetectorConfig(nouns=nouns, image_size=_width(folders)))
     model.train()
     known: list[str] = model.config.nouns or []
-    sights = Sights(sets, known, model.config.image_size, disturb, config.seed)
+    sights = Sights(folders, known, model.config.image_size, disturb, config.seed)
     return model, sights, DetectorCollator(len(known))
 
 
-def _width(sets: Sequence[RecordSet]) -> int:
-    images = next(item.images for item in sets if len(item.images))
-    return images[next(iter(images))].width
+def _width(folders: Sequence[DatasetFolder]) -> int:
+    return next(image.width for folder in folders for image in folder.images.values())

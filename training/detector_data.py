@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from encoders.detector import MASK_STEP
-from spatial.dataset import RecordSet
+from spatial.dataset import DatasetFolder
 from spatial.errors import RecordError
 from spatial.observation import pose_of
 from spatial.records import ImageObject, ImageRow, decode_image, decode_mask
@@ -117,7 +117,7 @@ def background_depth(scene: Scene | None, width: int, height: int) -> NDArray[np
 
 
 def object_depth(scene: Scene, spec: ObjectSpec, item: ImageObject, mask: Mask) -> NDArray[np.float64]:
-    """Return the depth in metres of every other row and column of a mask: of the upright box, with the table's median."""
+    """Return the depth in metres of a mask's every other row and column: the upright box's, with the table's median."""
     height, width = mask.shape
     rows, columns = (MASK_STEP * index for index in np.nonzero(mask[::MASK_STEP, ::MASK_STEP]))
     right, up = _rays(scene, width, height)
@@ -151,31 +151,34 @@ class Sights(Dataset[Sight]):
     """The pictures of record sets, disturbed anew in every epoch.
 
     Args:
-        sets: pooled; a picture that several sets hold counts once.
+        folders: pooled; a picture that several hold counts once.
         nouns: what the detector knows, in its order.
         side: of the pictures in pixels.
-        disturb: what befalls a picture: it, a way to get another, and a generator.
-        seed: of all draws. They depend on it, the epoch and the position, so a resumed run sees what it would have seen.
+        disturb: what befalls a picture: it, a way to get a thing of another, and a generator.
+        seed: of all draws, which depend on it, the epoch and the position alone; so a resumed run sees the same.
 
     Raises:
-        RecordError: there is no picture, or one of another size.
+        RecordError: there is no picture with an object, or one of another size.
     """
 
     def __init__(
         self,
-        sets: Sequence[RecordSet],
+        folders: Sequence[DatasetFolder],
         nouns: Sequence[str],
         side: int,
         disturb: "Disturb | None" = None,
         seed: int = 0,
     ) -> None:
-        self._source = {image_id: item.images for item in sets for image_id in item.images}
+        self._source = {image_id: folder.images for folder in folders for image_id in folder.images}
         self._ids = sorted(self._source)
         self._nouns, self._side, self._disturb, self._seed = list(nouns), side, disturb, seed
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
         self._kept: dict[int, Sight] = {}
-        if not self._ids:
-            raise RecordError("the data has no images; render some with 'vsre datagen'")
+        names = {image_id: shown for folder in folders for image_id, shown in folder.object_names().items()}
+        by_noun = [[i for i, image_id in enumerate(self._ids) if noun in names[image_id]] for noun in nouns]
+        self._with_noun = [(index, np.array(places)) for index, places in enumerate(by_noun) if places]
+        if not self._with_noun:
+            raise RecordError("the data has no objects to detect; render some with 'vsre datagen'")
         self._sight(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -191,8 +194,14 @@ class Sights(Dataset[Sight]):
         rng = np.random.default_rng((self._seed, int(self._epoch), index))
         sight = self._sight(index)
         if self._disturb is not None:
-            sight = self._disturb(sight, lambda: self._sight(int(rng.integers(len(self)))), rng)
+            sight = self._disturb(sight, lambda: self._donor(rng), rng)
         return replace(sight, seed=int(rng.integers(2**31)))
+
+    def _donor(self, rng: np.random.Generator) -> Sight:
+        """Return a picture with one of its things; every noun is as likely, however rare it is."""
+        noun, places = self._with_noun[int(rng.integers(len(self._with_noun)))]
+        sight = self._sight(int(rng.choice(places)))
+        return replace(sight, things=tuple(thing for thing in sight.things if thing.noun == noun)[:1])
 
     def _sight(self, index: int) -> Sight:
         if index in self._kept:

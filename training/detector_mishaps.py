@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from encoders.detector import MASK_STEP
 from training.detector_data import Mask, Sight, Thing
@@ -18,11 +18,14 @@ from training.detector_data import Mask, Sight, Thing
 Rng = np.random.Generator
 Pixels = NDArray[np.uint8]
 
-SPOIL, ADD, HIDE = 0.4, 0.35, 0.15
-"""How often a picture has a thing spoiled, another added, or one partly hidden."""
+SPOIL, ADD, HIDE, SOFTEN = 0.4, 0.35, 0.15, 0.25
+"""How often a picture has a thing spoiled, another added, one partly hidden, or the things left without detail."""
 
 MOSTLY, HARDLY = 0.7, 0.08
 """A thing of which less than the first share is left is undecided; of less than the second, hardly anything is."""
+
+TELLING = 25
+"""Shuffled tiles spoil a thing if they change its box by this much on average, of 255; a plain one looks the same."""
 
 RIM = 2
 """Pixels around a mask that still have something of the thing."""
@@ -41,7 +44,7 @@ def disturb(sight: Sight, donor: Callable[[], Sight], rng: Rng) -> Sight:
             sight = _added(sight, giver, rng)
     if sight.things and rng.random() < HIDE:
         sight = _partly_hidden(sight, rng)
-    return sight
+    return softened(sight, rng) if rng.random() < SOFTEN else sight
 
 
 def flipped(sight: Sight) -> Sight:
@@ -81,13 +84,15 @@ def shuffled(sight: Sight, index: int, donor: Callable[[], Sight], rng: Rng) -> 
         return smudged(sight, index, donor, rng)
     patch = sight.pixels[y0 : y0 + rows * tile, x0 : x0 + columns * tile]
     tiles = patch.reshape(rows, tile, columns, tile, 3).swapaxes(1, 2).reshape(-1, tile, tile, 3)
-    tiles = rng.permutation(tiles).reshape(rows, columns, tile, tile, 3).swapaxes(1, 2)
+    tiles = rng.permutation(tiles).reshape(rows, columns, tile, tile, 3).swapaxes(1, 2).reshape(patch.shape)
+    if np.abs(tiles.astype(np.int16) - patch).mean() < TELLING:
+        return smudged(sight, index, donor, rng)
     place = np.zeros(thing.mask.shape, bool)
     place[y0 : y0 + rows * tile, x0 : x0 + columns * tile] = True
     others = np.logical_or.reduce([np.zeros_like(place), *(o.mask for i, o in enumerate(sight.things) if i != index)])
     sight = removed(sight, index, donor, rng)
     pixels = sight.pixels.copy()
-    pixels[y0 : y0 + rows * tile, x0 : x0 + columns * tile] = tiles.reshape(patch.shape)
+    pixels[y0 : y0 + rows * tile, x0 : x0 + columns * tile] = tiles
     pixels[others] = sight.pixels[others]
     return _unknown(replace(sight, pixels=pixels), place & ~others)
 
@@ -102,6 +107,21 @@ def exchanged(sight: Sight, index: int, donor: Callable[[], Sight], rng: Rng) ->
     gx0, gy0, gx1, gy1 = thing.box
     scale = float(np.sqrt((x1 - x0) * (y1 - y0) / ((gx1 - gx0) * (gy1 - gy0))))
     return _pasted(sight, giver, thing, ((x0 + x1) / 2, (y0 + y1) / 2), float(np.clip(scale, 0.4, 2.0)), rng)
+
+
+def softened(sight: Sight, rng: Rng) -> Sight:
+    """Return the picture with the detail within each thing blurred away; outlines stay, and so does what it is."""
+    pixels = sight.pixels.copy()
+    for thing in sight.things:
+        x0, y0, x1, y1 = thing.box
+        inside = thing.mask[y0:y1, x0:x1]
+        crop = sight.pixels[y0:y1, x0:x1] * inside[..., None]
+        radius = float(rng.uniform(0.5, 0.06 * np.sqrt((x1 - x0) * (y1 - y0)) + 0.6))
+        colour = np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(radius)), np.float32)
+        weight = Image.fromarray(inside.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(radius))
+        flat = colour * (255 / np.maximum(np.asarray(weight, np.float32), 1))[..., None]
+        pixels[y0:y1, x0:x1][inside] = np.clip(flat, 0, 255)[inside].astype(np.uint8)
+    return replace(sight, pixels=pixels)
 
 
 SPOILS = (removed, smudged, shuffled, exchanged)

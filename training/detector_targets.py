@@ -20,6 +20,9 @@ SPREAD = 0.09
 LEAST_SPREAD = 0.45
 """In cells."""
 
+SPARED = 0.25
+"""Share of the pictures that are shown as they were rendered."""
+
 NEAR = 0.3
 """A cell with this much heat learns the box, and may stand for the thing."""
 
@@ -40,7 +43,7 @@ class DetectorCollator:
         stacked = np.stack([sight.pixels for sight in sights])
         pixels = torch.from_numpy(np.ascontiguousarray(stacked)).permute(0, 3, 1, 2).contiguous()
         if self.weather:
-            pixels = weathered(pixels, sights[0].seed)
+            pixels = weathered(pixels, sights[0].seed, SPARED)
         maps = [_maps(sight, self.nouns) for sight in sights]
         batch = {name: torch.from_numpy(np.stack([m[name] for m in maps])) for name in maps[0]}
         rows = [(index, *row) for index, sight in enumerate(sights) for row in _rows(sight)]
@@ -72,7 +75,7 @@ def _maps(sight: Sight, nouns: int) -> dict[str, NDArray[np.generic]]:
     cells = sight.pixels.shape[0] // CELL
     heat, weight = np.zeros((nouns, cells, cells), np.float32), np.ones((nouns, cells, cells), np.float32)
     box, box_weight = np.zeros((4, cells, cells), np.float32), np.zeros((cells, cells), np.float32)
-    nearest = np.zeros((cells, cells), np.float32)
+    nearest, noun = np.zeros((cells, cells), np.float32), np.zeros((cells, cells), np.int64)
     for thing in sight.things:
         x0, y0, x1, y1 = thing.box
         if not thing.certain:
@@ -82,13 +85,14 @@ def _maps(sight: Sight, nouns: int) -> dict[str, NDArray[np.generic]]:
         heat[thing.noun] = np.maximum(heat[thing.noun], own)
         weight[thing.noun][own >= NEAR] = 1
         nearer = (own >= NEAR) & (own > nearest)
-        nearest[nearer] = own[nearer]
+        nearest[nearer], noun[nearer] = own[nearer], thing.noun
         box[:, nearer] = np.array(thing.box, np.float32)[:, None]
         box_weight[nearer] = own[nearer] / own[own >= NEAR].sum()
     known = np.isfinite(sight.log_depth)
     return {
         "heat": heat,
         "heat_weight": weight,
+        "noun": noun,
         "box": box,
         "box_weight": box_weight,
         "log_depth": np.where(known, sight.log_depth, 0).astype(np.float32),
@@ -97,7 +101,7 @@ def _maps(sight: Sight, nouns: int) -> dict[str, NDArray[np.generic]]:
 
 
 def _rows(sight: Sight) -> list[tuple[int, NDArray[np.float32]]]:
-    """Return each certain thing's mask (P, P) with a cell that may stand for it: a peak is not always where it should."""
+    """Return each certain thing's mask (P, P) with a cell that may stand for it; a peak may be a cell off."""
     cells = sight.pixels.shape[0] // CELL
     rng = np.random.default_rng(sight.seed)
     rows = []

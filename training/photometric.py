@@ -1,6 +1,7 @@
-"""What happens to the pixels of a whole picture: other light and colours, blur, noise, coarse sampling, blots, wobble.
+"""What happens to the pixels of a whole picture: other light and colours, blur, noise, coarse sampling, blots, bends.
 
-A small diffusion model paints things where they belong and gets the finer points wrong in these ways.
+A small diffusion model paints things where they belong and gets the finer points wrong in these ways. One that paints
+in patches also leaves their grid in the picture.
 
 Shapes: B pictures, H, W.
 """
@@ -13,15 +14,30 @@ BLUR_REACH = 4
 """Pixels on either side that a blur takes in."""
 
 
-def weathered(picture_B3HW: Tensor, seed: int) -> Tensor:
-    """Return uint8 pictures after accidents that ``seed`` decides, each picture its own."""
+def weathered(picture_B3HW: Tensor, seed: int, spared: float = 0.0) -> Tensor:
+    """Return uint8 pictures after accidents that ``seed`` decides, each picture its own.
+
+    Args:
+        picture_B3HW: uint8.
+        seed: of a generator.
+        spared: share of the pictures that nothing happens to.
+    """
     generator = torch.Generator().manual_seed(seed)
+    rows = (~_chosen(generator, spared, len(picture_B3HW))).nonzero()[:, 0]
+    weathered_B3HW = picture_B3HW.clone()
+    if len(rows):
+        weathered_B3HW[rows] = _worn(picture_B3HW[rows], generator)
+    return weathered_B3HW
+
+
+def _worn(picture_B3HW: Tensor, generator: torch.Generator) -> Tensor:
     x = picture_B3HW.float() / 255
     x = _wobbled(x, generator)
     x = _recoloured(x, generator)
     x = _resampled(x, generator)
     x = _blurred(x, generator)
     x = _blotted(x, generator)
+    x = _gridded(x, generator)
     x = _noisy(x, generator)
     return (x.clamp(0, 1) * 255).round().to(torch.uint8)
 
@@ -49,7 +65,7 @@ def _recoloured(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _wobbled(x: Tensor, generator: torch.Generator, share: float = 0.3) -> Tensor:
-    """Bend a share of the pictures by up to about two pixels."""
+    """Bend a share of the pictures by a pixel or two."""
     rows = _chosen(generator, share, len(x)).nonzero()[:, 0]
     if len(rows) == 0:
         return x
@@ -100,6 +116,20 @@ def _blotted(x: Tensor, generator: torch.Generator, share: float = 0.25) -> Tens
             left = int(torch.randint(0, width - size[0], (1,), generator=generator))
             top = int(torch.randint(0, height - size[1], (1,), generator=generator))
             x[row, :, top : top + size[1], left : left + size[0]] = torch.rand(3, 1, 1, generator=generator)
+    return x
+
+
+def _gridded(x: Tensor, generator: torch.Generator, share: float = 0.25) -> Tensor:
+    """Lay a pattern that repeats every few pixels over a share of the pictures, more in some places than in others."""
+    rows = _chosen(generator, share, len(x)).nonzero()[:, 0]
+    if len(rows) == 0:
+        return x
+    height, width = x.shape[2:]
+    side = (2, 4, 8)[int(torch.randint(0, 3, (1,), generator=generator))]
+    tile = torch.randn(len(rows), 3, side, side, generator=generator)
+    pattern = tile.repeat(1, 1, -(-height // side), -(-width // side))[..., :height, :width]
+    strength = torch.rand(len(rows), 1, 9, 9, generator=generator) * _uniform(generator, 0.01, 0.09, len(rows), 1, 1, 1)
+    x[rows] += pattern * functional.interpolate(strength, size=(height, width), mode="bilinear", align_corners=True)
     return x
 
 

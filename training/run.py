@@ -65,10 +65,10 @@ def train(config: TrainConfig) -> Path:
         _say(f"{config.out} is already trained with this config")
         return Path(config.out)
     arguments = build_arguments(config)
-    sets = [folder.record_set() for folder in folders]
     if config.stage == "detector":
-        detector, sights, targets = detector_parts(config, folders, sets)
+        detector, sights, targets = detector_parts(config, folders)
         return fit(config, job, arguments, detector, sights, targets, callbacks=[EpochDraws(sights)])
+    sets = [folder.record_set() for folder in folders]
     if config.stage == "painter":
         from training.painter import painter_parts
 
@@ -104,7 +104,9 @@ def check(config: TrainConfig) -> None:
         raise ConfigError(f"statements_per_image is {config.statements_per_image}; give at least 1")
     for path in config.data:
         DatasetFolder(path)
-    if not config.model and config.stage in FROM_NOTHING:
+    if not config.model:
+        if config.stage not in FROM_NOTHING:
+            raise ConfigError(f"stage '{config.stage}' needs a 'model' to start from; name a checkpoint directory")
         return
     fingerprint(Path(config.model))
     if Path(config.model).resolve() == Path(config.out).resolve():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NAME = "tiny-verifier"
 
 BATCH = 16
-"""Pictures that go through the network at once; always so many, so that a picture's numbers never depend on the others."""
+"""Pictures that go through the network at once, always so many: a picture's numbers do not depend on the others."""
 
 REMEMBERED = 256
 """Pictures whose results are kept: depth is asked for right after detections, of the same pictures."""
@@ -52,14 +52,12 @@ class Fit:
     def box(self, box: Box) -> Box:
         """Return a box of the square in the picture's pixels."""
         x, y = self.picture_width / self.width, self.picture_height / self.height
-        x0, y0, x1, y1 = (box[0] - self.left) * x, (box[1] - self.top) * y, (box[2] - self.left) * x, box[3] - self.top
-        sides = (x0, y0, x1, y1 * y)
-        limits = (self.picture_width, self.picture_height) * 2
-        x0, y0, x1, y1 = (min(max(side, 0.0), float(limit)) for side, limit in zip(sides, limits, strict=True))
-        return (x0, y0, x1, y1)
+        columns = [min(max((side - self.left) * x, 0.0), float(self.picture_width)) for side in box[::2]]
+        rows = [min(max((side - self.top) * y, 0.0), float(self.picture_height)) for side in box[1::2]]
+        return (columns[0], rows[0], columns[1], rows[1])
 
     def restored(self, image_SS: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the part of a square that shows the picture, at the picture's size (H, W)."""
+        """Return the part of a square image that shows the picture, at the picture's size (H, W)."""
         part = image_SS[self.top : self.top + self.height, self.left : self.left + self.width]
         if part.shape == (self.picture_height, self.picture_width):
             return part
@@ -130,7 +128,7 @@ class TinyVerifier:
         from encoders.detector_decode import find
 
         squares = np.full((BATCH, self._side, self._side, 3), FILL, np.uint8)
-        fits = [_fitted(picture, square) for picture, square in zip(pictures, squares, strict=False)]
+        fits = [fitted(picture, square) for picture, square in zip(pictures, squares, strict=False)]
         pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous().to(self._network.device)
         found, depth_BSS = find(self._network, pixels)
         return [
@@ -164,10 +162,10 @@ def load_detector(path_or_name: str | Path = NAME, device: str = "auto") -> Tiny
 
 def _key(picture: Pixels) -> str:
     shape = "x".join(map(str, picture.shape))
-    return f"{shape}:{hashlib.blake2b(np.ascontiguousarray(picture), digest_size=16).hexdigest()}"
+    return f"{shape}:{hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()}"
 
 
-def _fitted(picture: Pixels, square_SS3: Pixels) -> Fit:
+def fitted(picture: Pixels, square_SS3: Pixels) -> Fit:
     """Draw a picture into the middle of a square, as large as it fits, and return where."""
     side = len(square_SS3)
     height, width = picture.shape[:2]
