@@ -77,7 +77,7 @@ class EngineSettings:
         control: folder or hub name of the weights of its control network; "" takes the engine's own.
         revision: of the weights on the hub.
         loras: folders, files or hub names of LoRA weights, such as those of few-step sampling.
-        scheduler: name of a diffusers scheduler; "" keeps that of the weights.
+        scheduler: name of a diffusers scheduler, with settings in parentheses if need be; "" keeps that of the weights.
         steps: of denoising; 0 takes the engine's own number.
         guidance: scale of classifier-free guidance; negative takes the engine's own.
         control_strength: of the control network.

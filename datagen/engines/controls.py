@@ -61,6 +61,17 @@ def canvas_of(order: Order, size: int) -> Canvas:
     return Canvas(*sides)
 
 
+def reference(order: Order, canvas: Canvas) -> Picture:
+    """Return the picture that an order starts from (h, w, 3): its photo, or its scene's render.
+
+    Raises:
+        ConfigError: it has neither.
+    """
+    shape_of(order)
+    pixels = order.photo if order.photo is not None or order.passes is None else order.passes.rgb
+    return Image.fromarray(np.asarray(pixels)).resize(canvas, Image.Resampling.LANCZOS)
+
+
 def depth_control(passes: Passes, canvas: Canvas) -> Picture:
     """Return inverse depth (h, w, 3), near white; the sky is black."""
     shades, _, _ = inverse_depth([passes.depth])

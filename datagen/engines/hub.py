@@ -7,6 +7,7 @@ what the cache has is used.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from spatial.errors import CheckpointError
@@ -48,7 +49,13 @@ def find_pipeline(name: str, revision: str = "", variant: str | None = None) -> 
     def fetch(repository: str, _: str, at: str | None) -> str:
         from diffusers import DiffusionPipeline
 
-        return str(DiffusionPipeline.download(repository, revision=at, use_safetensors=True, variant=variant))
+        get = partial(DiffusionPipeline.download, repository, revision=at, use_safetensors=True)
+        try:
+            return str(get(variant=variant))
+        except ValueError:  # the hub has no file of the variant
+            if variant is None:
+                raise
+            return str(get())
 
     return _find(name, revision, fetch)
 

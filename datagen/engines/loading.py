@@ -84,14 +84,19 @@ class Kit:
         return pipeline
 
 
-def load_kit(settings: EngineSettings, facts: Facts) -> Kit:
+def load_kit(settings: EngineSettings, facts: Facts, repaints: bool = False) -> Kit:
     """Check the settings and all weights, and load them.
+
+    Args:
+        settings: as the user gave them.
+        facts: of the engine.
+        repaints: whether it starts from pictures, of which ``strength`` leaves a share.
 
     Raises:
         ConfigError: a setting cannot be used, or diffusers is not installed.
         CheckpointError: weights are missing, incomplete or of another engine.
     """
-    settings = resolved(settings, facts.steps, facts.guidance, facts.size)
+    settings = resolved(settings, facts.steps, facts.guidance, facts.size, repaints)
     with quiet():
         return _load(settings, facts)
 
@@ -112,7 +117,7 @@ def _load(settings: EngineSettings, facts: Facts) -> Kit:
     provenance = {
         "engine": settings.name,
         **weights,
-        "licence": _licence(settings, facts, model),
+        "licence": _licence(facts, [model, *([network[0]] if network else []), *loras]),
         **options_of(settings, loaded["scheduler"], controlled=network is not None),
         "versions": dict(versions()),
     }
@@ -161,7 +166,9 @@ def _load_control(part: Part, dtype: Any) -> Any:
         ) from error
     lacking = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
     if lacking:
-        raise CheckpointError(f"{part.files[0]} lacks {len(lacking)} weights, such as {lacking[0]}; fetch it again")
+        raise CheckpointError(
+            f"{part.files[0]} lacks {len(lacking)} of its weights, such as {lacking[0]}; fetch it again"
+        )
     return model
 
 
@@ -179,21 +186,31 @@ def _weights(
 
 
 def _named(source: Source, sums: dict[str, str]) -> dict[str, Any]:
-    """Return what provenance says of weights; where a folder of one's own lies is nobody's business."""
-    name = Path(source.name).name if Path(source.name).exists() else source.name
-    return {"name": name, "revision": source.revision, "sha256": sums}
+    """Return what provenance says of weights."""
+    return {"name": _shown(source), "revision": source.revision, "sha256": sums}
 
 
-def _licence(settings: EngineSettings, facts: Facts, model: Source) -> str:
+def _shown(source: Source) -> str:
+    """Return the name of weights; where a folder of one's own lies is nobody's business."""
+    return Path(source.name).name if Path(source.name).expanduser().exists() else source.name
+
+
+def _licence(facts: Facts, sources: Sequence[Source]) -> str:
     """Return the licence: of the engine's own weights as known, of other ones as the card in their folder states it."""
-    if not settings.model or settings.model.partition("@")[0] == facts.default:
-        return facts.licence
+    own = (facts.default, facts.control.default if facts.control else "")
+    others = [source for source in sources if source.name.partition("@")[0] not in own]
+    stated = [f"{_shown(source)}: {stated_licence(source.path)}" for source in others]
+    return "; ".join([facts.licence] * (len(others) < len(sources)) + stated)
+
+
+def stated_licence(path: Path) -> str:
+    """Return the licence that the card of a folder of weights states in its front matter."""
+    folder = path if path.is_dir() else path.parent
     try:
-        card = (model.path / "README.md").read_text(encoding="utf-8")
-        stated = yaml.safe_load(card.split("---")[1])["license"]
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        return str(yaml.safe_load(card.split("---")[1])["license"])
     except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError):
-        return "not stated beside the weights"
-    return f"{stated} (by the weights' own card)"
+        return "not stated"
 
 
 def options_of(settings: EngineSettings, scheduler: Any, controlled: bool) -> dict[str, Any]:

@@ -17,8 +17,17 @@ DTYPES = ("float32", "bfloat16", "float16")
 OFFLOADS = ("none", "model", "sequential")
 
 
-def resolved(settings: EngineSettings, steps: int, guidance: float, size: int) -> EngineSettings:
+def resolved(
+    settings: EngineSettings, steps: int, guidance: float, size: int, repaints: bool = False
+) -> EngineSettings:
     """Return the settings with an engine's own numbers where they name none.
+
+    Args:
+        settings: as the user gave them.
+        steps: the engine's own number; likewise the next two.
+        guidance: see there.
+        size: see there.
+        repaints: whether it starts from pictures, so that ``strength`` shortens the steps.
 
     Raises:
         ConfigError: a setting is out of range, or diffusers is not installed.
@@ -30,6 +39,8 @@ def resolved(settings: EngineSettings, steps: int, guidance: float, size: int) -
         size=settings.size or size,
     )
     _check(filled)
+    if repaints and int(filled.steps * filled.strength) < 1:
+        raise ConfigError(f"{filled.steps} steps at strength {filled.strength} are none; raise steps or strength")
     return filled
 
 
@@ -53,8 +64,6 @@ def _check(settings: EngineSettings) -> None:
         )
     if not 0 < settings.strength <= 1:
         raise ConfigError(f"strength must be above 0 and at most 1, not {settings.strength}")
-    if int(settings.steps * settings.strength) < 1:
-        raise ConfigError(f"{settings.steps} steps at strength {settings.strength} are none; raise steps or strength")
     device_of(settings)
 
 
@@ -133,7 +142,7 @@ def scheduler_of(text: str, own: Any) -> Any:
         return own
     name, given = _call(text)
     known: Any = getattr(diffusers, name, None)
-    if not (inspect.isclass(known) and issubclass(known, diffusers.SchedulerMixin)):
+    if not _is_scheduler(known):
         names = [key for key in dir(diffusers) if key.endswith("Scheduler")]
         raise ConfigError(
             f"diffusers has no scheduler {name!r}{nearest(name, names)}; leave it empty for the weights' own"
@@ -145,6 +154,12 @@ def scheduler_of(text: str, own: Any) -> Any:
     if _is_flow(known) != _is_flow(type(own)) or not _steps(type(own)) <= _steps(known):
         raise ConfigError(f"{name} does not fit weights made for {type(own).__name__}; leave scheduler empty")
     return known.from_config(own.config, **given)
+
+
+def _is_scheduler(known: Any) -> bool:
+    import diffusers
+
+    return inspect.isclass(known) and issubclass(known, diffusers.SchedulerMixin)
 
 
 def _is_flow(scheduler: type) -> bool:

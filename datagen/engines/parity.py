@@ -10,13 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from datagen.config import EngineSettings
 from datagen.engines.base import Engine, EngineKind, Order
-from datagen.engines.controls import Canvas, Picture, grown, hash_of, mask_image, resized
+from datagen.engines.controls import Canvas, Picture, grown, hash_of, mask_image, reference, resized
 from datagen.engines.loading import Facts, load_kit
 from datagen.engines.painting import DiffusionEngine, Painted, generators, words
 from datagen.engines.sdxl import BASE, PARTS, PIPELINES
@@ -48,18 +44,8 @@ class Way:
     given: Callable[[Sequence[Order], Canvas, EngineSettings], Arguments]
 
 
-def _start(order: Order, canvas: Canvas) -> Picture:
-    """Return the picture that is repainted: the photo, or a scene's render."""
-    pixels: NDArray[np.uint8] | None = order.photo
-    if pixels is None and order.passes is not None:
-        pixels = order.passes.rgb
-    if pixels is None:
-        raise ConfigError(f"order {order.key} has no picture to start from")
-    return Image.fromarray(pixels).resize(canvas, Image.Resampling.LANCZOS)
-
-
 def _from_picture(orders: Sequence[Order], canvas: Canvas, settings: EngineSettings) -> Arguments:
-    starts = [_start(order, canvas) for order in orders]
+    starts = [reference(order, canvas) for order in orders]
     facts = [{"controls": {"reference": hash_of(start)}} for start in starts]
     return {"image": starts, "strength": settings.strength}, facts
 
@@ -69,7 +55,7 @@ def _from_text(orders: Sequence[Order], canvas: Canvas, settings: EngineSettings
 
 
 def _in_region(orders: Sequence[Order], canvas: Canvas, settings: EngineSettings) -> Arguments:
-    starts, masks = [_start(order, canvas) for order in orders], [_mask(order, canvas) for order in orders]
+    starts, masks = [reference(order, canvas) for order in orders], [_mask(order, canvas) for order in orders]
     facts = [
         {"controls": {"reference": hash_of(start), "mask": hash_of(mask)}}
         for start, mask in zip(starts, masks, strict=True)
@@ -119,7 +105,7 @@ def load(settings: EngineSettings, name: str) -> Engine:
         CheckpointError: weights are missing, incomplete or of another engine.
     """
     way = WAYS[name]
-    kit = load_kit(settings, facts_of(way))
+    kit = load_kit(settings, facts_of(way), repaints="reference" in way.takes)
     channels = kit.parts["unet"].config.in_channels
     if channels not in way.channels:
         raise CheckpointError(

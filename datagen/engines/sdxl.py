@@ -59,7 +59,7 @@ def load(settings: EngineSettings) -> Engine:
         ConfigError: a setting cannot be used.
         CheckpointError: weights are missing, incomplete or of another engine.
     """
-    kit = load_kit(settings, FACTS)
+    kit = load_kit(settings, FACTS, repaints=settings.per_object and not settings.without_control)
     _check(kit)
     return engine_of(_painter(kit), kit)
 

@@ -84,7 +84,7 @@ def _part(folder: Path, name: str, classes: tuple[str, ...], index: Mapping[str,
             f"{folder}: {name} is a class of {library}; the code of a checkpoint is never run; {mend}"
         )
     if classes and class_name not in classes:
-        raise CheckpointError(f"{folder}: {name} is a {class_name}, not a {' or '.join(classes)}; {mend}")
+        raise CheckpointError(f"{folder}: {name} is of class {class_name}, not {' or '.join(classes)}; {mend}")
     home = folder / name
     if not home.is_dir():
         raise CheckpointError(f"{home} is missing; {mend}")
@@ -206,7 +206,8 @@ def load_part(part: Part, dtype: Any) -> Any:
     lacking = sorted(map(str, [*info["missing_keys"], *info.get("mismatched_keys", [])]))
     if lacking:
         raise CheckpointError(
-            f"{part.folder} lacks {len(lacking)} weights of its {part.class_name}, such as {lacking[0]}; fetch it again"
+            f"{part.folder} lacks {len(lacking)} of its weights as a {part.class_name}, such as {lacking[0]}; "
+            "fetch it again"
         )
     return model
 

@@ -1,5 +1,6 @@
 """Tiny checkpoints on disk, and a group of two scenes to paint."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,24 @@ class Spy:
             return run(own, **given)
 
         patch.setattr(pipeline, "__call__", watched)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of an empty cache of the hub, which is switched off."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def put_in_cache(cache: Path, name: str, folder: Path) -> None:
+    """Lay weights where the hub's client keeps what it has fetched."""
+    home = cache / f"models--{name.replace('/', '--')}"
+    shutil.copytree(folder, home / "snapshots" / COMMIT)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(COMMIT)
