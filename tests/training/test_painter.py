@@ -210,5 +210,5 @@ def test_images_of_another_size_and_broken_maps_are_refused(tmp_path: Path) -> N
 
 def test_a_start_that_is_no_painter_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     squares = write_squares(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no model_index.json"):
+    with pytest.raises(CheckpointError, match=r"no model_index\.json"):
         train(replace(squares, model=config.model))
