@@ -22,6 +22,7 @@ from datagen.verify.base import Claim, Pixels
 from datagen.verify.calibration import FILE, judging
 from datagen.verify.faults import FAULTS, make_faulty
 from datagen.verify.intents import claims_of, intent_of
+from datagen.verify.models import weights_of
 from datagen.verify.summary import summarise
 from datagen.verify.trials import RIGHT, WRONG, Store, Trial
 from datagen.verify.verifier import BATCH, Verifier
@@ -64,7 +65,12 @@ def calibrate(config: CalibrateConfig) -> Path:
     verifier = Verifier(replace(config.verify, calibration=""))
     verifier.check_nouns(item.name for group in groups for shown in group for item in shown.row.objects)
     folder = Path(config.out)
-    settings = {"data": data.content_hash(), "verify": judging(config.verify), "seed": config.seed}
+    settings = {
+        "data": data.content_hash(),
+        "verify": judging(config.verify),
+        "weights": weights_of(verifier.models),
+        "seed": config.seed,
+    }
     run = _Run(verifier, Store(folder / "trials", settings), supersample_of(data.path), config)
     with assets_of(copy_in(data.path)):
         trials = [*run.relations(groups), *(trial for name in faults for trial in run.faults(name, groups))]

@@ -14,7 +14,7 @@ from datagen.verify.calibration import Calibration, read_calibration
 from datagen.verify.depth import depth
 from datagen.verify.layout import layout
 from datagen.verify.matching import Evidence, match
-from datagen.verify.models import Models, load_models
+from datagen.verify.models import Models, load_models, weights_of
 from datagen.verify.presence import presence, uniqueness
 from datagen.verify.quality import mark_duplicates, quality
 from datagen.verify.questions import question
@@ -41,7 +41,7 @@ class Verifier:
         models: loaded ones; by default those of the settings are loaded.
 
     Raises:
-        ConfigError: a setting cannot be used, or the calibration is of other settings.
+        ConfigError: a setting cannot be used, or the calibration is of other settings or weights.
         CheckpointError: a model's folder is missing or wrong.
     """
 
@@ -50,6 +50,8 @@ class Verifier:
         self.settings = settings
         self.calibration: Calibration | None = read_calibration(settings) if settings.calibration else None
         self.models = models or load_models(settings)
+        if self.calibration:
+            self.calibration.check_weights(weights_of(self.models))
 
     def check_nouns(self, nouns: Iterable[str]) -> None:
         """Refuse nouns that no detector knows, before any work: pictures of them could never be accepted.

@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen.config import CalibrateConfig, VerifySettings
+from datagen.verify.base import Claim, Intent
 from datagen.verify.calibration import Count, Rates, distrust, judging, label_precision, read_calibration
+from datagen.verify.models import Models, weights_of
 from datagen.verify.summary import summarise
 from datagen.verify.trials import RIGHT, WRONG, Trial
 from datagen.verify.verdicts import failed, passed, skipped
+from datagen.verify.verifier import Verifier
 from spatial.errors import ConfigError
+from spatial.records import ImageObject
 
 
 @given(st.floats(0.05, 0.95), st.floats(0.5, 1.0), st.floats(0.0, 0.3))
@@ -104,7 +109,8 @@ def trials() -> list[Trial]:
 def written(tmp_path: Path, settings: VerifySettings, **others: Any) -> Path:
     config = CalibrateConfig(least_images=1, verify=settings, **others)
     path = tmp_path / "calibration.json"
-    path.write_text(json.dumps(summarise(trials(), config, {"data": "d", "verify": judging(settings), "seed": 0})))
+    facts = {"data": "d", "verify": judging(settings), "weights": {"tiny": "abc"}, "seed": 0}
+    path.write_text(json.dumps(summarise(trials(), config, facts)))
     return path
 
 
@@ -134,6 +140,38 @@ def test_a_calibration_of_another_verifier_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, VerifySettings())
     with pytest.raises(ConfigError, match="was measured with other least_score; run 'vsre calibrate'"):
         read_calibration(VerifySettings(calibration=str(path), least_score=0.1))
+
+
+def test_a_calibration_of_other_weights_is_refused(tmp_path: Path) -> None:
+    class Network:
+        name, vocabulary = "tiny", None
+
+        def __init__(self, seed: int) -> None:
+            torch.manual_seed(seed)
+            self.network = torch.nn.Linear(2, 2)
+
+    one, again, other = (Models([Network(seed)]) for seed in (0, 0, 1))
+    assert weights_of(one) == weights_of(again) != weights_of(other)
+    path = written(tmp_path, VerifySettings())
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "weights": weights_of(one)}))
+    settings = VerifySettings(calibration=str(path))
+    assert Verifier(settings, again).calibration is not None
+    with pytest.raises(ConfigError, match="was measured with other weights of tiny; run 'vsre calibrate' again"):
+        Verifier(settings, other)
+
+
+def test_untrusted_relations_are_refused_by_name(tmp_path: Path) -> None:
+    settings = VerifySettings(calibration=str(written(tmp_path, VerifySettings())))
+    verifier = Verifier(settings, Models([]))
+    box = (0.0, 0.0, 9.0, 9.0)
+    objects = (ImageObject("cup", box), ImageObject("dog", box))
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for relation, status in (("left of", "passed"), ("facing", "failed"), ("near", "failed")):
+        intent = Intent(objects, (Claim(relation, 0, 1),), 32, 32)
+        verdicts = {it.check: it for it in verifier.verify([pixels], [intent])[0]}
+        assert verdicts["trust"].status == status
+    assert verdicts["trust"].detail == "near: was not measured"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"relations": {"on": 3}}'])
