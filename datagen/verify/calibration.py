@@ -153,7 +153,7 @@ def read_calibration(settings: VerifySettings) -> Calibration:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         relations = {name: _rates(row) for name, row in content["relations"].items()}
-        weights = dict(content["weights"])
+        weights = dict(content.get("weights", {}))
         found = Calibration(relations, float(content["most_wrong"]), int(content["least_images"]), weights)
         held = dict(content["verify"])
     except OSError as error:

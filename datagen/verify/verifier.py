@@ -18,7 +18,7 @@ from datagen.verify.models import Models, load_models, weights_of
 from datagen.verify.presence import presence, uniqueness
 from datagen.verify.quality import mark_duplicates, quality
 from datagen.verify.questions import question
-from datagen.verify.relation import relation
+from datagen.verify.relation import Reading, read_claims, relation
 from datagen.verify.verdicts import failed, in_order, passed, skipped
 from spatial.errors import ConfigError
 from spatial.scene import digest
@@ -106,6 +106,10 @@ class Verifier:
                 self._trust(intent),
             ]
         )
+
+    def read(self, evidence: Evidence, intent: Intent) -> list[Reading]:
+        """Return what the relation check alone says of each claim of one picture."""
+        return read_claims(match(intent, evidence))
 
     def _look(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> list[Evidence]:
         found: dict[str, list[list[Detection]]] = {}

@@ -92,18 +92,16 @@ MOVED = (*SEEN, failed("layout", "moved"), failed("relation", "contradicted"))
 def trials() -> list[Trial]:
     good = (*SEEN, passed("layout"), passed("relation"))
     unread = (*SEEN, passed("layout"), skipped("relation", "needs poses"))
-    found = [Trial(RIGHT, str(i), "left of", good) for i in range(9)]
+    found = [Trial(RIGHT, str(i), "left of", good, "passed") for i in range(9)]
     found += [
-        Trial(RIGHT, "9", "left of", MOVED),
-        Trial(RIGHT, "0", "facing", unread),
-        Trial(WRONG, "0", "facing", unread),
+        Trial(RIGHT, "9", "left of", MOVED, "contradicted"),
+        Trial(RIGHT, "0", "beside", good, "passed"),
+        Trial(RIGHT, "10", "facing", unread, "needs poses"),
+        Trial(WRONG, "11", "facing", unread, "needs poses"),
+        Trial("missing", "1", "left of", (failed("presence", "missing"),), "not found"),
+        Trial("missing", "2", "left of", good, "passed"),
     ]
-    found += [Trial(WRONG, str(i), "left of", MOVED) for i in range(10)]
-    return [
-        *found,
-        Trial("missing", "1", "left of", (failed("presence", "missing"),)),
-        Trial("missing", "2", "left of", good),
-    ]
+    return found + [Trial(WRONG, str(i), "left of", MOVED, "contradicted") for i in range(10)]
 
 
 def written(tmp_path: Path, settings: VerifySettings, **others: Any) -> Path:
@@ -121,7 +119,7 @@ def test_the_summary_counts_what_the_trials_say(tmp_path: Path) -> None:
     assert left["right"]["relation_check"] == {"passed": 9, "contradicted": 1} and left["decided"] == 1.0
     assert left["trusted"] and left["precision_at_even_odds"] == 1.0
     assert facing["decided"] == 0.0 and not facing["trusted"] and facing["precision_at_even_odds"] == 0.5
-    assert content["faithful"]["n"] == 10 and content["faithful"]["accepted"] == 9
+    assert content["faithful"]["n"] == 11 and content["faithful"]["accepted"] == 10
     assert content["faithful"]["refused"] == {"layout: moved": 1}
     missing = content["faults"]["missing"]
     assert (missing["n"], missing["rejected"], missing["refused"]) == (2, 1, {"presence: missing": 1})
