@@ -76,7 +76,7 @@ def test_each_fault_is_refused_for_what_it_is(name: str, oracle: Any, verifier: 
     for index, case in enumerate(cases):
         if len(pictures) == 6:
             break
-        faulty = make_faulty(FAULTS[name], case.scene, case.intent.claims[0], np.random.default_rng(index), 1)
+        faulty = make_faulty(FAULTS[name], case.scene, case.claim, np.random.default_rng(index), 1)
         if faulty:
             pictures.append(oracle.learn(faulty.scene, render(faulty.scene, 1), faulty.pixels))
             intents.append(case.intent)
@@ -91,7 +91,7 @@ def test_without_an_intended_place_the_relation_alone_refuses(
 ) -> None:
     found = []
     for index, case in enumerate(cases):
-        claim = case.intent.claims[0]
+        claim = case.claim
         faulty = make_faulty(FAULTS[name], case.scene, claim, np.random.default_rng(index), 1)
         if faulty:
             pixels = oracle.learn(faulty.scene, render(faulty.scene, 1))
@@ -229,7 +229,7 @@ def test_what_needs_poses_is_skipped_where_a_layout_vouches_for_it_and_else_refu
 ) -> None:
     case = case_of("facing")
     oracle.learn(case.scene, case.drawn)
-    claims = tuple(claim for claim in case.intent.claims if claim.relation == "facing")
+    claims = tuple(claim for claim in case.intent.claims if claim.relation == "facing" and claim.truth)
     verdict = judged(verifier, case.drawn.rgb, replace(case.intent, claims=claims))["relation"]
     assert (verdict.status, verdict.reason) == ("skipped", "needs poses")
     anywhere = tuple(replace(item, box_xyxy=NOWHERE, mask_rle="") for item in case.intent.objects)
@@ -238,11 +238,11 @@ def test_what_needs_poses_is_skipped_where_a_layout_vouches_for_it_and_else_refu
 
 
 def test_what_is_refuted_without_poses_is_refused_even_where_it_could_not_be_confirmed(
-    oracle: Any, verifier: Verifier, cases: Any
+    oracle: Any, verifier: Verifier, case_of: Callable[[str], Any]
 ) -> None:
     """Boxes never confirm that two things touch, but things that lie apart do not."""
-    case = next(it for it in cases if "far from" in [claim.relation for claim in it.intent.claims])
-    claim = next(it for it in case.intent.claims if it.relation == "far from")
+    case = case_of("far from")
+    claim = next(it for it in case.intent.claims if it.relation == "far from" and it.truth)
     oracle.learn(case.scene, case.drawn)
     touching = replace(claim, relation="touching")
     verdict = judged(verifier, case.drawn.rgb, replace(case.intent, claims=(touching,)))["relation"]
