@@ -199,11 +199,11 @@ def _licence(facts: Facts, sources: Sequence[Source]) -> str:
     """Return the licence: of the engine's own weights as known, of other ones as the card in their folder states it."""
     own = (facts.default, facts.control.default if facts.control else "")
     others = [source for source in sources if source.name.partition("@")[0] not in own]
-    stated = [f"{_shown(source)}: {_stated_licence(source.path)}" for source in others]
+    stated = [f"{_shown(source)}: {stated_licence(source.path)}" for source in others]
     return "; ".join([facts.licence] * (len(others) < len(sources)) + stated)
 
 
-def _stated_licence(path: Path) -> str:
+def stated_licence(path: Path) -> str:
     """Return the licence that the card of a folder of weights states in its front matter."""
     folder = path if path.is_dir() else path.parent
     try:

@@ -18,8 +18,8 @@ from datagen.control import labels
 from datagen.engines.base import Engine, EngineKind, Order
 from datagen.engines.controlled import geometry
 from datagen.engines.controls import Canvas, depth_control, edge_control, hash_of
-from datagen.engines.loading import options_of, versions
-from datagen.engines.options import device_of, dtype_of, resolved, scheduler_of
+from datagen.engines.loading import options_of, stated_licence, versions
+from datagen.engines.options import device_of, dtype_of, quiet, resolved, scheduler_of
 from datagen.engines.painting import DiffusionEngine, Painted, generators
 from datagen.engines.weights import hashes
 from spatial.errors import ConfigError
@@ -60,7 +60,8 @@ def load(settings: EngineSettings) -> Engine:
     from encoders.painter import GUIDANCE, STEPS, load_painter
 
     folder = shipped_folder(settings.model or NAME)
-    painter = load_painter(folder, dtype_of(settings))
+    with quiet():
+        painter = load_painter(folder, dtype_of(settings))
     settings = resolved(settings, STEPS, GUIDANCE, painter.size)
     painter.to(device_of(settings))
     painter.scheduler = scheduler_of(settings.scheduler, painter.scheduler)
@@ -71,7 +72,7 @@ def load(settings: EngineSettings) -> Engine:
         "weights": {"name": folder.name, "revision": "", "sha256": hashes(folder.glob("*/*.safetensors"), folder)},
         "control_weights": None,
         "loras": [],
-        "licence": LICENCE if folder.name == NAME else "that of your own weights",
+        "licence": LICENCE if folder.name == NAME else f"{folder.name}: {stated_licence(folder)}",
         **options_of(settings, painter.scheduler, controlled=False),
         "control": None if settings.without_control else window,
         "versions": dict(versions()),

@@ -99,7 +99,7 @@ def test_a_prompt_is_its_nouns_with_their_colours(text: str, phrases: list[set[s
 
 
 def test_an_object_that_has_no_known_noun_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no noun in 'a green giraffe'.*cup"):
+    with pytest.raises(ConfigError, match=r"no noun in 'a green giraffe'.*cup"):
         WORDS.object_row("a green giraffe")
     with pytest.raises(ConfigError, match="does not know 'pink'"):
         WORDS.row("cup", "pink")

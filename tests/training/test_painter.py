@@ -189,10 +189,10 @@ def test_the_loss_of_a_perfect_painter_is_nothing() -> None:
 
 def test_data_without_control_maps_is_refused_with_the_command_that_draws_them(tmp_path: Path) -> None:
     config = write_squares(tmp_path)
-    with pytest.raises(ConfigError, match="needs control maps.*'controls'"):
+    with pytest.raises(ConfigError, match=r"needs control maps.*'controls'"):
         train(replace(config, controls=""))
     next((tmp_path / "controls" / "ids").glob("*.png")).unlink()
-    with pytest.raises(RecordError, match="lacks 1 of 16 images.*vsre passes DATA --passes inverse_depth,edges,ids"):
+    with pytest.raises(RecordError, match=r"lacks 1 of 16 images.*vsre passes DATA --passes inverse_depth,edges,ids"):
         train(config)
 
 
@@ -210,5 +210,5 @@ def test_images_of_another_size_and_broken_maps_are_refused(tmp_path: Path) -> N
 
 def test_a_start_that_is_no_painter_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     squares = write_squares(tmp_path)
-    with pytest.raises(CheckpointError, match="no model_index.json"):
+    with pytest.raises(CheckpointError, match=r"no model_index\.json"):
         train(replace(squares, model=config.model))

@@ -151,7 +151,7 @@ def test_provenance_tells_what_made_a_picture(engine: TinyEngine, folder: Path, 
     }
     assert told["engine"] == "tiny-depth" and told["steps"] == 2 and told["guidance"] >= 1
     assert told["scheduler"]["class"] == "DDIMScheduler" and told["scheduler"]["prediction_type"] == "sample"
-    assert {"torch", "diffusers"} <= set(told["versions"]) and told["licence"] == "that of your own weights"
+    assert {"torch", "diffusers"} <= set(told["versions"]) and told["licence"] == "own: not stated"
     (painting,) = engine.paint(group[:1])
     order, passes = group[0], group[0].passes
     assert passes is not None
