@@ -14,7 +14,7 @@ from typing import Any
 from datagen.config import DatagenConfig, ImportVsrConfig
 from datagen.engines.photo_orders import PhotoJob, photo_jobs, photo_order
 from datagen.import_vsr import describe_source
-from datagen.paint.specs import Attempt, Spec, Turn, painted_group_id
+from datagen.paint.specs import Attempt, Spec, Turn, is_readable, painted_group_id
 from datagen.run import shard_groups
 from datagen.verify.base import Intent
 from datagen.verify.boxes import is_known
@@ -66,7 +66,7 @@ class PhotoSource:
             number,
             turn.engine,
             turn.control,
-            tuple(_spec(it.job, group_id, it.intent) for it in asked),
+            tuple(_spec(it.job, group_id, it.intent, bool(self.config.verify.depth)) for it in asked),
             tuple(it.order for it in asked),
         )
 
@@ -126,7 +126,7 @@ def can_repaint(job: PhotoJob, mode: str) -> bool:
     return mode != "box-inpaint" or is_known(job.things[0].box_xyxy)
 
 
-def _spec(job: PhotoJob, group_id: str, intent: Intent) -> Spec:
+def _spec(job: PhotoJob, group_id: str, intent: Intent, with_depth: bool) -> Spec:
     """Return what is asked of one row."""
     row, photo = job.source.row, job.photo
     known = [index for index, thing in enumerate(intent.objects) if is_known(thing.box_xyxy)]
@@ -148,4 +148,5 @@ def _spec(job: PhotoJob, group_id: str, intent: Intent) -> Spec:
             provenance=json.dumps(facts, sort_keys=True),
         ),
         records=(statement(row, photo, group_id, "train", (places[0], places[1])),),
+        readable=is_readable(intent, with_depth),
     )

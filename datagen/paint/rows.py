@@ -98,6 +98,7 @@ def _summary(painted: Painted, spec: Spec) -> dict[str, Any]:
         "spec": spec.name,
         "role": spec.role,
         "relation": spec.relation,
+        "readable": spec.readable,
         "claims": [asdict(claim) for claim in spec.intent.claims],
     }
 

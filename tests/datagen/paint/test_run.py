@@ -87,6 +87,25 @@ def test_a_picture_tells_how_it_came_about(painted: Path) -> None:
         assert render_passes(scene, 1).rgb.shape[:2] == (row.height, row.width)
 
 
+def test_relations_that_need_poses_are_told_apart_before_anything_is_painted(
+    small: DatagenConfig, parts: Parts
+) -> None:
+    config = replace(
+        small, groups=2, groups_per_shard=2, relations=["left of", "right of", "facing", "facing away from"]
+    )
+    for without in (False, True):
+        folder = run_painted(
+            replace(config, out=f"{small.out}-{without}", engine=replace(small.engine, without_control=without)), parts
+        )
+        assert folder
+        rows = [row for part in (folder, folder / REJECTED) for row in DatasetFolder(part).images.values()]
+        told = {
+            json.loads(row.provenance)["painted"]["relation"]: json.loads(row.provenance)["painted"] for row in rows
+        }
+        assert told["left of"]["readable"] and told["right of"]["readable"]
+        assert not told["facing"]["readable"] and not told["facing away from"]["readable"]
+
+
 def test_captions_name_no_colours(painted: Path) -> None:
     colours = {"red", "green", "blue", "yellow", "purple", "orange", "white", "black"}
     words = {word for record in DatasetFolder(painted).records for word in record.caption.lower().split()}
