@@ -63,7 +63,8 @@ class VerifySettings:
         judges: "vqa=DIR" of a vision-language model that is not the one to be tuned; empty asks no questions.
         tuned: folder of the model that the data are to tune, if it is known; no judge may be that model.
         safety: folder or hub name of a classifier that tells what is not fit to be published; "" checks nothing.
-        least_score: of a detection.
+        least_score: of the detection of a thing that was intended.
+        surplus_score: of that of a thing that was not, from which it counts as one too many.
         least_overlap: intersection over union of a detected box with the intended one.
         most_offset: distance of their centres, as a share of the picture's width.
         calibration: file that ``vsre calibrate`` wrote; relations it does not trust are not accepted; "" trusts all.
@@ -75,7 +76,8 @@ class VerifySettings:
     judges: list[str] = field(default_factory=list)
     tuned: str = ""
     safety: str = ""
-    least_score: float = 0.3
+    least_score: float = 0.2
+    surplus_score: float = 0.3
     least_overlap: float = 0.5
     most_offset: float = 0.15
     calibration: str = ""

@@ -22,6 +22,7 @@ from datagen.verify.base import Claim, Pixels
 from datagen.verify.calibration import FILE, judging
 from datagen.verify.faults import FAULTS, make_faulty
 from datagen.verify.intents import claims_of, intent_of
+from datagen.verify.models import weights_of
 from datagen.verify.summary import summarise
 from datagen.verify.trials import RIGHT, WRONG, Store, Trial
 from datagen.verify.verifier import BATCH, Verifier
@@ -37,11 +38,19 @@ GROUPS_PER_PART = 16
 
 @dataclass(frozen=True)
 class Shown:
-    """A render of a group: its row, the one claim of each relation that is true of it, and those that are false."""
+    """A render of a group, and what is stated of it, true and false."""
 
     row: ImageRow
-    true: tuple[Claim, ...]
-    false: tuple[Claim, ...]
+    claims: tuple[Claim, ...]
+
+    @property
+    def true(self) -> list[Claim]:
+        """One true claim of each relation: two about one image would succeed and fail together."""
+        return list({claim.relation: claim for claim in reversed(self.claims) if claim.truth}.values())
+
+    def lacks(self, other: "Shown") -> bool:
+        """Tell whether all that is true of another render is false of this one."""
+        return all(replace(claim, truth=False) in self.claims for claim in other.claims if claim.truth)
 
 
 Group = tuple[Shown, ...]
@@ -64,7 +73,12 @@ def calibrate(config: CalibrateConfig) -> Path:
     verifier = Verifier(replace(config.verify, calibration=""))
     verifier.check_nouns(item.name for group in groups for shown in group for item in shown.row.objects)
     folder = Path(config.out)
-    settings = {"data": data.content_hash(), "verify": judging(config.verify), "seed": config.seed}
+    settings = {
+        "data": data.content_hash(),
+        "verify": judging(config.verify),
+        "weights": weights_of(verifier.models),
+        "seed": config.seed,
+    }
     run = _Run(verifier, Store(folder / "trials", settings), supersample_of(data.path), config)
     with assets_of(copy_in(data.path)):
         trials = [*run.relations(groups), *(trial for name in faults for trial in run.faults(name, groups))]
@@ -101,7 +115,9 @@ def _groups(data: DatasetFolder, config: CalibrateConfig) -> list[Group]:
     for group_id in sorted(by_group, key=lambda name: digest(f"{config.seed}/{name}")):
         if config.images and count >= config.images:
             break
-        group = tuple(_shown(data.images[name], records) for name, records in sorted(by_group[group_id].items()))
+        group = tuple(
+            Shown(data.images[name], claims_of(records)) for name, records in sorted(by_group[group_id].items())
+        )
         if all(shown.row.scene and shown.true for shown in group):
             found.append(group)
             count += len(group)
@@ -111,12 +127,6 @@ def _groups(data: DatasetFolder, config: CalibrateConfig) -> list[Group]:
             " and 'statements: true'"
         )
     return found
-
-
-def _shown(row: ImageRow, records: Sequence[Record]) -> Shown:
-    """Return a render with one claim of each relation: two of one image would succeed and fail together."""
-    true, false = ({claim.relation: claim for claim in reversed(claims_of(records, truth))} for truth in (True, False))
-    return Shown(row, tuple(true.values()), tuple(false.values()))
 
 
 class _Run:
@@ -165,12 +175,14 @@ class _Run:
         seen = self.verifier.look([it.rgb for it in drawn], [nouns] * len(group))
         for shown, evidence in zip(group, seen, strict=True):
             for meant, its_picture in zip(group, drawn, strict=True):
-                same = meant is shown
+                if meant is not shown and not shown.lacks(meant):
+                    continue
+                kind = RIGHT if meant is shown else WRONG
+                intent = intent_of(meant.row, meant.claims, its_picture.depth)
+                verdicts, readings = self.verifier.judge(evidence, intent), self.verifier.read(evidence, intent)
                 for claim in meant.true:
-                    if same or claim in shown.false:
-                        intent = intent_of(meant.row, [claim], its_picture.depth)
-                        verdicts = self.verifier.judge(evidence, intent)
-                        yield Trial(RIGHT if same else WRONG, shown.row.image_id, claim.relation, verdicts)
+                    reading = next(it.outcome for it in readings if it.claim == claim)
+                    yield Trial(kind, shown.row.image_id, claim.relation, verdicts, reading)
 
     def _spoiled(self, name: str, chosen: Sequence[Shown], place: int) -> tuple[list[Trial], int]:
         """Return a batch of trials of a fault, and the place in ``chosen`` to go on from."""
@@ -188,8 +200,10 @@ class _Run:
         seen = self.verifier.look(pictures, [[item.name for item in shown.row.objects] for shown, _, _ in taken])
         trials = []
         for (shown, claim, depth), evidence in zip(taken, seen, strict=True):
-            verdicts = self.verifier.judge(evidence, intent_of(shown.row, shown.true, depth))
-            trials.append(Trial(name, shown.row.image_id, claim.relation, verdicts))
+            intent = intent_of(shown.row, shown.claims, depth)
+            verdicts, readings = self.verifier.judge(evidence, intent), self.verifier.read(evidence, intent)
+            reading = next(it.outcome for it in readings if it.claim == claim)
+            trials.append(Trial(name, shown.row.image_id, claim.relation, verdicts, reading))
         return trials, place
 
 

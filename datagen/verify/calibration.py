@@ -82,16 +82,30 @@ class Calibration:
         relations: rates by relation.
         most_wrong: largest false positive rate of a trusted relation.
         least_images: fewest wrong pictures that it must be measured on.
+        weights: hashes of the weights of the verifier's models, by name.
     """
 
     relations: Mapping[str, Rates]
     most_wrong: float
     least_images: int
+    weights: Mapping[str, str]
 
     def distrust(self, relation: str) -> str:
         """Return why pictures of a relation are not accepted automatically; "" where they are."""
         rates = self.relations.get(relation)
         return distrust(rates, self.most_wrong, self.least_images) if rates else "was not measured"
+
+    def check_weights(self, weights: Mapping[str, str]) -> None:
+        """Refuse models that are not those that were measured.
+
+        Raises:
+            ConfigError: one has other weights.
+        """
+        other = sorted(name for name in weights if self.weights.get(name) != weights[name])
+        if other:
+            raise ConfigError(
+                f"verify.calibration was measured with other weights of {', '.join(other)}; run 'vsre calibrate' again"
+            )
 
 
 def distrust(rates: Rates, most_wrong: float, least_images: int) -> str:
@@ -139,7 +153,8 @@ def read_calibration(settings: VerifySettings) -> Calibration:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         relations = {name: _rates(row) for name, row in content["relations"].items()}
-        found = Calibration(relations, float(content["most_wrong"]), int(content["least_images"]))
+        weights = dict(content.get("weights", {}))
+        found = Calibration(relations, float(content["most_wrong"]), int(content["least_images"]), weights)
         held = dict(content["verify"])
     except OSError as error:
         raise ConfigError(

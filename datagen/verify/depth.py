@@ -30,10 +30,10 @@ from spatial.records import ImageObject, decode_mask
 Depth = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-LEAST_AGREEMENT = 0.5
-"""Agreement of ranks, -1 to 1, below which the estimate contradicts the intended order."""
+LEAST_AGREEMENT = 0.0
+"""Agreement of ranks, -1 to 1, that the estimate of two objects must exceed; at 0 it does not tell them apart."""
 
-CLEARLY, LEAST_STEP = 0.9, 0.05
+CLEARLY, LEAST_STEP = 0.9, 0.1
 """Two objects are clearly one behind the other if their intended depths agree so well with that, and if the medians
 differ by this share of the nearer one."""
 
@@ -129,7 +129,7 @@ def depth(match: Match) -> Verdict:
     for farther, nearer in ordered:
         agreement = rank_agreement(estimated, *(_mask(intent, index) for index in (farther, nearer)))
         least = min(least, agreement)
-        if agreement < LEAST_AGREEMENT:
+        if agreement <= LEAST_AGREEMENT:
             names = f"{intent.objects[farther].name} behind {intent.objects[nearer].name}"
             return failed(check, RANKS, f"{names}: agreement of ranks {agreement:.2f}", agreement)
     if ordered:

@@ -4,6 +4,7 @@ Each table has one line per kind: its name and what loads it. A setting is a kin
 "tiny", "owlv2=DIR".
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,6 +101,25 @@ def load_models(settings: VerifySettings) -> Models:
     depth = made[count] if settings.depth else None
     judges = made[count + bool(settings.depth) :]
     return Models(_named_apart(made[:count]), depth, judges, _safety(settings, device))
+
+
+def weights_of(models: Models) -> dict[str, str]:
+    """Return the hash of each model's weights by its name, which tells two trainings of one model apart."""
+    named: list[Any] = [*models.detectors, *models.judges, *([models.depth] if models.depth else [])]
+    return {model.name: digest for model in named if (digest := _weights_digest(model))}
+
+
+def _weights_digest(model: Any) -> str:
+    """Return the hash of the weights of all networks that a model holds; "" if it holds none."""
+    from torch import nn
+
+    networks = [value for value in vars(model).values() if isinstance(value, nn.Module)]
+    hasher = hashlib.blake2b(digest_size=16)
+    for network in networks:
+        for name, tensor in sorted(network.state_dict().items()):
+            hasher.update(name.encode())
+            hasher.update(tensor.detach().float().cpu().numpy().tobytes())
+    return hasher.hexdigest() if networks else ""
 
 
 def _named_apart(detectors: list[Detector]) -> list[Detector]:

@@ -4,10 +4,14 @@ Every detector must find every intended object, all must agree where it is, and 
 the noun, and nothing of the other nouns that were asked for beside it. A detector that is asked for a thing that is not
 there tends to find something (GroundingDINO does, its issues 84 and 252), so an object also counts as mistaken where
 another noun fits its place with more certainty. Relations are never asked for.
+
+What was intended may be found with less certainty than what was not: a painted cup where a cup was meant to be is
+likely a cup, and a detector finds many unlikely ones elsewhere.
 """
 
 from collections.abc import Iterable
 
+from datagen.config import VerifySettings
 from datagen.verify.base import Detection, Verdict
 from datagen.verify.boxes import SAME_THING, overlap
 from datagen.verify.matching import Match
@@ -41,16 +45,15 @@ def presence(match: Match) -> Verdict:
     return passed(check, score=min((place.score for place in match.places if place), default=None))
 
 
-def uniqueness(match: Match) -> Verdict:
-    """Check that no detector finds a thing more often than it was meant, or one of the other nouns."""
+def uniqueness(match: Match, settings: VerifySettings) -> Verdict:
+    """Check that no detector surely finds a thing more often than it was meant, or one of the other nouns."""
     for name, sight in match.sights.items():
-        if sight.surplus:
-            most = max(sight.surplus, key=lambda it: it.score)
+        most = max(sight.surplus, key=lambda it: it.score, default=None)
+        if most and most.score >= settings.surplus_score:
             return failed("uniqueness", DUPLICATE, f"{most.name}: {name} finds one more {_at(most)}", most.score)
     for name, sight in match.sights.items():
-        extras = sight.extras()
-        if extras:
-            most = max(extras, key=lambda it: it.score)
+        most = max(sight.extras(), key=lambda it: it.score, default=None)
+        if most and most.score >= settings.surplus_score:
             return failed("uniqueness", EXTRA, f"{name} finds {most.name} {_at(most)}", most.score)
     return passed("uniqueness")
 

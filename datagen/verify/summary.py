@@ -33,11 +33,8 @@ def summarise(trials: Sequence[Trial], config: CalibrateConfig, settings: Mappin
 
 
 def _faithful(right: Sequence[Trial]) -> dict[str, Any]:
-    """Count images, of which one is accepted if it is for each of its relations."""
-    images: dict[str, list[Trial]] = defaultdict(list)
-    for trial in right:
-        images[trial.image].append(trial)
-    refused = [next((it.refused for it in own if it.refused), "") for own in images.values()]
+    """Count images; the trials of one have the same verdicts."""
+    refused = list({trial.image: trial.refused for trial in right}.values())
     count = Count(refused.count(""), len(refused))
     return {**count.as_dict(), "goal": FAITHFUL_GOAL, "refused": _counted(refused)}
 
@@ -77,7 +74,7 @@ def _readings(trials: Sequence[Trial]) -> dict[str, int]:
 
 def _decided(trials: Sequence[Trial]) -> float | None:
     """Return the share of claims that the relation check decided, of those whose objects were found."""
-    asked = [trial for trial in trials if trial.reading not in (NOT_FOUND, "")]
+    asked = [trial for trial in trials if trial.reading != NOT_FOUND]
     return round(sum(it.reading in ("passed", CONTRADICTED) for it in asked) / len(asked), 4) if asked else None
 
 

@@ -27,13 +27,15 @@ class Trial:
         kind: ``RIGHT``, ``WRONG`` or a name of ``datagen.verify.faults.FAULTS``.
         image: identifier of the render; of a faulty picture, of the one it was made from.
         relation: that was claimed.
-        verdicts: of the verifier.
+        verdicts: of the verifier, on all that was claimed of the picture.
+        reading: what the relation check alone said of the one claim about ``relation``.
     """
 
     kind: str
     image: str
     relation: str
     verdicts: tuple[Verdict, ...]
+    reading: str
 
     @property
     def accepted(self) -> bool:
@@ -45,12 +47,6 @@ class Trial:
         """Check and reason of the first verdict that failed, "layout: moved"; "" where none did."""
         verdict = refusal(self.verdicts)
         return f"{verdict.check}: {verdict.reason}" if verdict else ""
-
-    @property
-    def reading(self) -> str:
-        """What the relation check alone said: "passed", or its reason."""
-        verdict = next((it for it in self.verdicts if it.check == "relation"), None)
-        return "" if verdict is None else verdict.reason or verdict.status
 
 
 class Store:
@@ -87,17 +83,14 @@ class Store:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            rows = [Trial(r["kind"], r["image"], r["relation"], from_json(r["verdicts"])) for r in content["trials"]]
+            rows = [Trial(**{**row, "verdicts": from_json(row["verdicts"])}) for row in content["trials"]]
             return rows, int(content["next"])
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is damaged ({error}); delete it and run the command again") from error
 
     def write(self, name: str, trials: list[Trial], following: int = 0) -> None:
         """Write a file of trials, and a number to go on from."""
-        rows = [
-            {"kind": it.kind, "image": it.image, "relation": it.relation, "verdicts": to_json(it.verdicts)}
-            for it in trials
-        ]
+        rows = [vars(trial) | {"verdicts": to_json(trial.verdicts)} for trial in trials]
         write_json(self._path(name), {"trials": rows, "next": following})
 
     def _path(self, name: str) -> Path:

@@ -14,11 +14,11 @@ from datagen.verify.calibration import Calibration, read_calibration
 from datagen.verify.depth import depth
 from datagen.verify.layout import layout
 from datagen.verify.matching import Evidence, match
-from datagen.verify.models import Models, load_models
+from datagen.verify.models import Models, load_models, weights_of
 from datagen.verify.presence import presence, uniqueness
 from datagen.verify.quality import mark_duplicates, quality
 from datagen.verify.questions import question
-from datagen.verify.relation import relation
+from datagen.verify.relation import Reading, read_claims, relation
 from datagen.verify.verdicts import failed, in_order, passed, skipped
 from spatial.errors import ConfigError
 from spatial.scene import digest
@@ -41,7 +41,7 @@ class Verifier:
         models: loaded ones; by default those of the settings are loaded.
 
     Raises:
-        ConfigError: a setting cannot be used, or the calibration is of other settings.
+        ConfigError: a setting cannot be used, or the calibration is of other settings or weights.
         CheckpointError: a model's folder is missing or wrong.
     """
 
@@ -50,6 +50,8 @@ class Verifier:
         self.settings = settings
         self.calibration: Calibration | None = read_calibration(settings) if settings.calibration else None
         self.models = models or load_models(settings)
+        if self.calibration:
+            self.calibration.check_weights(weights_of(self.models))
 
     def check_nouns(self, nouns: Iterable[str]) -> None:
         """Refuse nouns that no detector knows, before any work: pictures of them could never be accepted.
@@ -96,7 +98,7 @@ class Verifier:
                 sound,
                 safe,
                 presence(matched),
-                uniqueness(matched),
+                uniqueness(matched, self.settings),
                 layout(matched, self.settings),
                 depth(matched),
                 relation(matched),
@@ -104,6 +106,10 @@ class Verifier:
                 self._trust(intent),
             ]
         )
+
+    def read(self, evidence: Evidence, intent: Intent) -> list[Reading]:
+        """Return what the relation check alone says of each claim of one picture."""
+        return read_claims(match(intent, evidence))
 
     def _look(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> list[Evidence]:
         found: dict[str, list[list[Detection]]] = {}
@@ -149,7 +155,12 @@ def _queries(detector: Detector, wanted: Sequence[str]) -> list[str]:
 
 
 def _check(settings: VerifySettings) -> None:
-    for name in ("least_score", "least_overlap", "most_offset"):
+    for name in ("least_score", "surplus_score", "least_overlap", "most_offset"):
         value = getattr(settings, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"verify.{name} must be in 0..1, not {value}")
+    if settings.surplus_score < settings.least_score:
+        raise ConfigError(
+            f"verify.surplus_score is {settings.surplus_score}, less than verify.least_score {settings.least_score},"
+            " below which nothing is seen; raise it"
+        )

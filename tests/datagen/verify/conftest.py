@@ -12,7 +12,7 @@ from datagen.assets import CORE
 from datagen.config import DatagenConfig, VerifySettings
 from datagen.render import Rendered, render
 from datagen.run import generate
-from datagen.verify.base import Detection, Intent, Pixels
+from datagen.verify.base import Claim, Detection, Intent, Pixels
 from datagen.verify.intents import claims_of, intent_of
 from datagen.verify.models import Models
 from datagen.verify.verifier import Verifier
@@ -117,16 +117,21 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Case:
-    """A render, what it shows, and its pixels."""
+    """A render, what is stated of it, and its pixels."""
 
     scene: Scene
     intent: Intent
     drawn: Rendered
 
+    @property
+    def claim(self) -> Claim:
+        """Something that is true of it."""
+        return next(claim for claim in self.intent.claims if claim.truth)
+
 
 @pytest.fixture(scope="session")
 def cases(groups: Path) -> list[Case]:
-    """Return the renders of ``groups`` with all that is true of them as intention, groups one after the other."""
+    """Return the renders of ``groups`` with all that is stated of them as intention, groups one after the other."""
     data = DatasetFolder(groups)
     found = {}
     for record in data.records:
@@ -142,4 +147,6 @@ def cases(groups: Path) -> list[Case]:
 @pytest.fixture
 def case_of(cases: list[Case]) -> Callable[[str], Case]:
     """Return a function from a relation to the first render that shows it."""
-    return lambda relation: next(it for it in cases if relation in [claim.relation for claim in it.intent.claims])
+    return lambda relation: next(
+        it for it in cases if relation in [claim.relation for claim in it.intent.claims if claim.truth]
+    )

@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen.config import CalibrateConfig, VerifySettings
+from datagen.verify.base import Claim, Intent
 from datagen.verify.calibration import Count, Rates, distrust, judging, label_precision, read_calibration
+from datagen.verify.models import Models, weights_of
 from datagen.verify.summary import summarise
 from datagen.verify.trials import RIGHT, WRONG, Trial
 from datagen.verify.verdicts import failed, passed, skipped
+from datagen.verify.verifier import Verifier
 from spatial.errors import ConfigError
+from spatial.records import ImageObject
 
 
 @given(st.floats(0.05, 0.95), st.floats(0.5, 1.0), st.floats(0.0, 0.3))
@@ -87,24 +92,23 @@ MOVED = (*SEEN, failed("layout", "moved"), failed("relation", "contradicted"))
 def trials() -> list[Trial]:
     good = (*SEEN, passed("layout"), passed("relation"))
     unread = (*SEEN, passed("layout"), skipped("relation", "needs poses"))
-    found = [Trial(RIGHT, str(i), "left of", good) for i in range(9)]
+    found = [Trial(RIGHT, str(i), "left of", good, "passed") for i in range(9)]
     found += [
-        Trial(RIGHT, "9", "left of", MOVED),
-        Trial(RIGHT, "0", "facing", unread),
-        Trial(WRONG, "0", "facing", unread),
+        Trial(RIGHT, "9", "left of", MOVED, "contradicted"),
+        Trial(RIGHT, "0", "beside", good, "passed"),
+        Trial(RIGHT, "10", "facing", unread, "needs poses"),
+        Trial(WRONG, "11", "facing", unread, "needs poses"),
+        Trial("missing", "1", "left of", (failed("presence", "missing"),), "not found"),
+        Trial("missing", "2", "left of", good, "passed"),
     ]
-    found += [Trial(WRONG, str(i), "left of", MOVED) for i in range(10)]
-    return [
-        *found,
-        Trial("missing", "1", "left of", (failed("presence", "missing"),)),
-        Trial("missing", "2", "left of", good),
-    ]
+    return found + [Trial(WRONG, str(i), "left of", MOVED, "contradicted") for i in range(10)]
 
 
 def written(tmp_path: Path, settings: VerifySettings, **others: Any) -> Path:
     config = CalibrateConfig(least_images=1, verify=settings, **others)
     path = tmp_path / "calibration.json"
-    path.write_text(json.dumps(summarise(trials(), config, {"data": "d", "verify": judging(settings), "seed": 0})))
+    facts = {"data": "d", "verify": judging(settings), "weights": {"tiny": "abc"}, "seed": 0}
+    path.write_text(json.dumps(summarise(trials(), config, facts)))
     return path
 
 
@@ -115,7 +119,7 @@ def test_the_summary_counts_what_the_trials_say(tmp_path: Path) -> None:
     assert left["right"]["relation_check"] == {"passed": 9, "contradicted": 1} and left["decided"] == 1.0
     assert left["trusted"] and left["precision_at_even_odds"] == 1.0
     assert facing["decided"] == 0.0 and not facing["trusted"] and facing["precision_at_even_odds"] == 0.5
-    assert content["faithful"]["n"] == 10 and content["faithful"]["accepted"] == 9
+    assert content["faithful"]["n"] == 11 and content["faithful"]["accepted"] == 10
     assert content["faithful"]["refused"] == {"layout: moved": 1}
     missing = content["faults"]["missing"]
     assert (missing["n"], missing["rejected"], missing["refused"]) == (2, 1, {"presence: missing": 1})
@@ -133,7 +137,39 @@ def test_a_verifier_reads_whom_to_trust(tmp_path: Path) -> None:
 def test_a_calibration_of_another_verifier_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, VerifySettings())
     with pytest.raises(ConfigError, match="was measured with other least_score; run 'vsre calibrate'"):
-        read_calibration(VerifySettings(calibration=str(path), least_score=0.5))
+        read_calibration(VerifySettings(calibration=str(path), least_score=0.1))
+
+
+def test_a_calibration_of_other_weights_is_refused(tmp_path: Path) -> None:
+    class Network:
+        name, vocabulary = "tiny", None
+
+        def __init__(self, seed: int) -> None:
+            torch.manual_seed(seed)
+            self.network = torch.nn.Linear(2, 2)
+
+    one, again, other = (Models([Network(seed)]) for seed in (0, 0, 1))
+    assert weights_of(one) == weights_of(again) != weights_of(other)
+    path = written(tmp_path, VerifySettings())
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "weights": weights_of(one)}))
+    settings = VerifySettings(calibration=str(path))
+    assert Verifier(settings, again).calibration is not None
+    with pytest.raises(ConfigError, match="was measured with other weights of tiny; run 'vsre calibrate' again"):
+        Verifier(settings, other)
+
+
+def test_untrusted_relations_are_refused_by_name(tmp_path: Path) -> None:
+    settings = VerifySettings(calibration=str(written(tmp_path, VerifySettings())))
+    verifier = Verifier(settings, Models([]))
+    box = (0.0, 0.0, 9.0, 9.0)
+    objects = (ImageObject("cup", box), ImageObject("dog", box))
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for relation, status in (("left of", "passed"), ("facing", "failed"), ("near", "failed")):
+        intent = Intent(objects, (Claim(relation, 0, 1),), 32, 32)
+        verdicts = {it.check: it for it in verifier.verify([pixels], [intent])[0]}
+        assert verdicts["trust"].status == status
+    assert verdicts["trust"].detail == "near: was not measured"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"relations": {"on": 3}}'])

@@ -76,7 +76,7 @@ def test_each_fault_is_refused_for_what_it_is(name: str, oracle: Any, verifier: 
     for index, case in enumerate(cases):
         if len(pictures) == 6:
             break
-        faulty = make_faulty(FAULTS[name], case.scene, case.intent.claims[0], np.random.default_rng(index), 1)
+        faulty = make_faulty(FAULTS[name], case.scene, case.claim, np.random.default_rng(index), 1)
         if faulty:
             pictures.append(oracle.learn(faulty.scene, render(faulty.scene, 1), faulty.pixels))
             intents.append(case.intent)
@@ -91,7 +91,7 @@ def test_without_an_intended_place_the_relation_alone_refuses(
 ) -> None:
     found = []
     for index, case in enumerate(cases):
-        claim = case.intent.claims[0]
+        claim = case.claim
         faulty = make_faulty(FAULTS[name], case.scene, claim, np.random.default_rng(index), 1)
         if faulty:
             pixels = oracle.learn(faulty.scene, render(faulty.scene, 1))
@@ -164,6 +164,14 @@ def test_what_was_not_intended_is_refused() -> None:
     assert judge(evidence)["uniqueness"].reason == "extra"
 
 
+def test_what_was_not_intended_must_be_surer_than_what_was() -> None:
+    pair = [Detection("cup", CUP, 0.25), Detection("book", BOOK, 0.25)]
+    for score, reason in ((0.25, ""), (0.35, "duplicate")):
+        second = Detection("cup", (40.0, 10.0, 55.0, 25.0), score)
+        verdicts = judge(sketch(PAIR, *pair, second))
+        assert (verdicts["presence"].status, verdicts["uniqueness"].reason) == ("passed", reason)
+
+
 def test_as_many_of_a_noun_as_intended_are_right() -> None:
     cups = replace(PAIR, objects=(*PAIR.objects, ImageObject("cup", (85.0, 30.0, 98.0, 45.0))), claims=())
     found = [Detection("cup", CUP, 0.9), Detection("book", BOOK, 0.8), Detection("cup", (85.0, 30.0, 98.0, 45.0), 0.7)]
@@ -221,7 +229,7 @@ def test_what_needs_poses_is_skipped_where_a_layout_vouches_for_it_and_else_refu
 ) -> None:
     case = case_of("facing")
     oracle.learn(case.scene, case.drawn)
-    claims = tuple(claim for claim in case.intent.claims if claim.relation == "facing")
+    claims = tuple(claim for claim in case.intent.claims if claim.relation == "facing" and claim.truth)
     verdict = judged(verifier, case.drawn.rgb, replace(case.intent, claims=claims))["relation"]
     assert (verdict.status, verdict.reason) == ("skipped", "needs poses")
     anywhere = tuple(replace(item, box_xyxy=NOWHERE, mask_rle="") for item in case.intent.objects)
@@ -230,11 +238,11 @@ def test_what_needs_poses_is_skipped_where_a_layout_vouches_for_it_and_else_refu
 
 
 def test_what_is_refuted_without_poses_is_refused_even_where_it_could_not_be_confirmed(
-    oracle: Any, verifier: Verifier, cases: Any
+    oracle: Any, verifier: Verifier, case_of: Callable[[str], Any]
 ) -> None:
     """Boxes never confirm that two things touch, but things that lie apart do not."""
-    case = next(it for it in cases if "far from" in [claim.relation for claim in it.intent.claims])
-    claim = next(it for it in case.intent.claims if it.relation == "far from")
+    case = case_of("far from")
+    claim = next(it for it in case.intent.claims if it.relation == "far from" and it.truth)
     oracle.learn(case.scene, case.drawn)
     touching = replace(claim, relation="touching")
     verdict = judged(verifier, case.drawn.rgb, replace(case.intent, claims=(touching,)))["relation"]

@@ -317,6 +317,7 @@ def test_the_folder_of_another_model_is_told(published: dict[str, Path]) -> None
         ({"safety": "./nowhere"}, "safety: folder ./nowhere does not exist"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
         ({"least_overlap": 1.5}, "verify.least_overlap must be in 0..1, not 1.5"),
+        ({"least_score": 0.4}, "verify.surplus_score is 0.3, less than verify.least_score 0.4"),
         ({"calibration": "nowhere.json"}, "calibration nowhere.json cannot be read"),
     ],
 )
