@@ -83,8 +83,8 @@ plain renders of this project, {colours} colours and {nouns} nouns, and nothing 
 
 Scores by `scripts/measure_painter.py`: the first {pictures} renders of a dataset whose two named nouns are never
 named together in training (content hash `{tested}`), painted again in {painting_steps} steps, guidance {guidance:g},
-and shown to the shipped detector at score {least}. There: the noun is found anywhere. In place: its box shares half of the
-union with the object's. Coloured: in place, and of the colours of renders of its noun the one asked for is nearest.
+and shown to the shipped detector at score {least}. There: the noun is found anywhere. In place: its box shares half of
+the union with the object's. Coloured: in place, and of the colours of renders of its noun the one asked for is nearest.
 Wilson intervals, 95 %.
 
 | pictures | objects | there, % | in place, % | coloured, % | pictures with all in place, % |
@@ -105,7 +105,7 @@ def ship_painter(checkpoint: Path, name: str, config: str, evaluation: Path, not
     painter = load_painter(checkpoint, torch.float16)
     shutil.rmtree(out, ignore_errors=True)
     painter.save_pretrained(out)
-    for path in out.rglob("config.json"):
+    for path in out.rglob("*.json"):
         written = json.loads(path.read_text())
         written.pop("_name_or_path", None)  # where it lay on this machine
         write_json(path, written)
@@ -241,7 +241,7 @@ def main() -> None:
         "--evaluation",
         type=Path,
         required=True,
-        help="run directory of 'vsre eval', or scores of a detector or painter",
+        help="run directory of 'vsre eval', or a detector's or painter's scores",
     )
     parser.add_argument("--note", default="", help="what else the card must say")
     arguments = parser.parse_args()
