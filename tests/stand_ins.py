@@ -61,6 +61,10 @@ class Reader:
         if settings.safety:
             sign_in(Path(settings.safety))
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        return {"reader": "none"}
+
     def check_nouns(self, nouns: Iterable[str]) -> None:
         assert nouns
 

@@ -140,12 +140,13 @@ def begin(job: Job) -> None:
             temporary.write_text("".join(f"{row.name}: {row.reason}\n" for row in job.failed), encoding="utf-8")
 
 
-def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, Origin]:
+def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]], verifier: Mapping[str, Any]) -> dict[str, Origin]:
     """Return what all pictures of each engine share; weights of one's own may have another licence than the engine's.
 
     Args:
         job: the run.
         provenance: of each engine.
+        verifier: provenance of the verifier.
     """
     licences = {name: str(own.get("licence") or job.parts.kind(name).licence) for name, own in provenance.items()}
-    return {name: Origin(licences[name], own) for name, own in provenance.items()}
+    return {name: Origin(licences[name], own, verifier) for name, own in provenance.items()}

@@ -21,6 +21,10 @@ from spatial.errors import ConfigError, nearest
 class Verifier(Protocol):
     """Judges pictures (``datagen.verify.verifier.Verifier``)."""
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Hashes of the weights of its models, by name."""
+
     def check_nouns(self, nouns: Iterable[str]) -> None:
         """Refuse nouns that it could never find, before any work."""
 

@@ -79,7 +79,7 @@ def test_a_picture_tells_how_it_came_about(painted: Path) -> None:
     for row in DatasetFolder(painted).images.values():
         made = json.loads(row.provenance)
         assert row.source == "copyist" and row.licence == "CC0-1.0 (test)"
-        assert made["engine"] == {"engine": "copyist", "weights": "none"}
+        assert made["engine"] == {"engine": "copyist", "weights": "none"} and made["verifier"] == {"reader": "none"}
         assert {"relation", "counterpart", "contrast", "attempts", "painted", "painting"} <= set(made)
         assert image_id_of(np.asarray(decode_image(row.image, ""))) == row.image_id
         scene = Scene.from_json(row.scene)
