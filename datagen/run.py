@@ -32,8 +32,11 @@ LAYOUT_FIELDS = ("out", "assets", "workers", "rank", "world", "dry_run", "scale"
 """Settings that change who writes what, but not what is written; of ``assets``, the files' digest stands for them."""
 
 PAINTING_FIELDS = ("engine", "verify", "paint")
-PAINTING_LAYOUT = ("batch_size", "device", "offload", "photos")
-"""Settings among them that change who paints what, and the places of photos; what was read there stands beside."""
+PAINTING_LAYOUT = ("device", "offload", "photos")
+"""Settings among them that change who paints what, and the places of photos; what was read there stands beside.
+
+The size of batches is none of them: it changes which kernels run, and with them a picture's last bits.
+"""
 
 
 MOST_DISTRACTORS = 5
