@@ -129,7 +129,7 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
     }
     if config.paint.over == "photos":
         photos = settings["paint"]["photos"]
-        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "leakage")}
+        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "masks", "leakage")}
     path = config.verify.calibration
     if not path:
         return content

@@ -89,7 +89,10 @@ def prepare_painted(config: DatagenConfig, parts: Parts) -> Job:
     content = {**content_settings(config), **photos.description}
     check_claim(Path(config.out), content)
     config = replace(config, groups=len(photos.groups))
-    return Job(config, parts, PhotoSource(config, turns, photos.groups), content, photos.failed)
+    source = PhotoSource(config, turns, photos.groups, parts.load_masks)
+    if config.scale.by == "here" and any(turn.mode == "box-inpaint" for turn in turns):
+        source.masks()  # so that a missing model is told before any work
+    return Job(config, parts, source, content, photos.failed)
 
 
 def without_conflicts(config: DatagenConfig) -> DatagenConfig:
