@@ -263,6 +263,8 @@ class PhotoSettings:
         instances: COCO-format files with the objects' boxes, or folders of ``instances*.json``; engines that repaint a
             box need them.
         splits: "random" and "zeroshot", pooled; a row that both have counts once.
+        masks: folder or hub name of a Segment Anything model; of a box only the thing that it finds in it is repainted.
+            "" repaints the whole box, as VSRE did.
         leakage: what is not repainted, because a target tests it.
     """
 
@@ -270,6 +272,7 @@ class PhotoSettings:
     images: str = "data/vsr"
     instances: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=lambda: ["random", "zeroshot"])
+    masks: str = ""
     leakage: LeakageConfig = field(default_factory=LeakageConfig)
 
 

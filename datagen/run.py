@@ -35,8 +35,11 @@ SMALLEST = 32
 """Side of a picture in pixels below which no object covers enough of them to be told."""
 
 PAINTING_FIELDS = ("engine", "verify", "paint")
-PAINTING_LAYOUT = ("batch_size", "device", "offload", "photos")
-"""Settings among them that change who paints what, and the places of photos; what was read there stands beside."""
+PAINTING_LAYOUT = ("device", "offload", "photos")
+"""Settings among them that change who paints what, and the places of photos; what was read there stands beside.
+
+The size of batches is none of them: it changes which kernels run, and with them a picture's last bits.
+"""
 
 
 MOST_DISTRACTORS = 5
@@ -129,7 +132,7 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
     }
     if config.paint.over == "photos":
         photos = settings["paint"]["photos"]
-        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "leakage")}
+        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "masks", "leakage")}
     path = config.verify.calibration
     if not path:
         return content

@@ -55,7 +55,7 @@ SIZES: dict[str, Any] = {
 }
 """The network of ``tiny-depth``; these blocks attend to places and words at once and have no feed-forward layers."""
 
-STEPS, GUIDANCE = 8, 1.0
+STEPS, GUIDANCE = 6, 1.0
 """Steps of denoising, and how far to go beyond what would be painted without words, if nobody says otherwise."""
 
 
@@ -177,7 +177,7 @@ def load_painter(path: str | Path, dtype: torch.dtype = torch.float32) -> Painte
         painter = PainterPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
         with safe_open(folder / "unet" / WEIGHTS, framework="pt") as file:
             found = set(file.keys())
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{folder} cannot be loaded ({line}); {MEND}") from error
     # diffusers fills what a file lacks with random numbers and goes on.

@@ -4,16 +4,20 @@
         --config configs/train/tiny-base.yaml --evaluation runs/tiny-base-eval
     .venv/bin/python scripts/ship_model.py checkpoints/tiny-verifier tiny-verifier \\
         --config configs/train/tiny-verifier.yaml --evaluation runs/tiny-verifier.json
+    .venv/bin/python scripts/ship_model.py checkpoints/tiny-depth tiny-depth \\
+        --config configs/train/tiny-depth.yaml --evaluation runs/painter.json
 """
 
 import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import binomtest
 
 from encoders.detector import DetectorConfig
 from encoders.detector_load import load_detector_weights
@@ -65,6 +69,82 @@ Still found after it was painted over: {removed:.1f} %; replaced by a smudge of 
 shuffled: {shuffled:.1f} %.
 {note}"""
 
+PAINTER_CARD = """# {name}
+
+A diffusion model of {parameters:,} parameters in float16, made to run the whole pipeline without a download. It paints
+{size} x {size} pixels from inverse depth, edges and a phrase for every object, or from a prompt alone. It knows the
+plain renders of this project, {colours} colours and {nouns} nouns, and nothing of photos: {listed}.
+
+- Made by: `vsre train {config}` (the file names the commands before it), seed {seed}, {steps} steps in {seconds:.0f} s
+  on {processes} process(es), one CPU core, no GPU.
+- Data: renders of this project, content hash {data}. No photo, no third-party data.
+- Versions: {versions}.
+- Licence: Apache-2.0.
+
+Scores by `scripts/measure_painter.py`: the first {pictures} renders of a dataset whose two named nouns are never
+named together in training (content hash `{tested}`), painted again in {painting_steps} steps, guidance {guidance:g},
+and shown to the shipped detector at score {least}. There: the noun is found anywhere. In place: its box shares half of
+the union with the object's. Coloured: in place, and of the colours of renders of its noun the one asked for is nearest.
+Wilson intervals, 95 %.
+
+| pictures | objects | there, % | in place, % | coloured, % | pictures with all in place, % |
+| --- | --- | --- | --- | --- | --- |
+{scores}
+
+{painting_seconds:.2f} s a picture with control, on {cores}.
+{note}"""
+
+PICTURES = {"renders": "the renders", "painted": "painted with control", "uncontrolled": "painted without control"}
+
+
+def ship_painter(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) -> Path:
+    """Write ``vsre/assets/<name>`` of a painter and return it; ``evaluation`` is what measure_painter.py wrote."""
+    from encoders.painter import load_painter  # needs diffusers, which the other models do not
+
+    out = ASSETS / name
+    painter = load_painter(checkpoint, torch.float16)
+    shutil.rmtree(out, ignore_errors=True)
+    painter.save_pretrained(out)
+    for path in out.rglob("*.json"):
+        written = json.loads(path.read_text())
+        written.pop("_name_or_path", None)  # where it lay on this machine
+        write_json(path, written)
+    made, results = json.loads((checkpoint / "training.json").read_text()), json.loads(evaluation.read_text())
+    rows = []
+    for kind, title in PICTURES.items():
+        score = results[kind]
+        parts = [share(score[key], score["objects"]) for key in ("there", "in_place", "coloured")]
+        parts.append(share(score["pictures_in_place"], score["pictures"]))
+        rows.append(f"| {title} | {score['objects']} | {' | '.join(parts)} |")
+    words = painter.words
+    text = PAINTER_CARD.format(
+        name=name,
+        config=config,
+        parameters=sum(parameter.numel() for parameter in painter.unet.parameters()),
+        size=painter.size,
+        nouns=len(words.nouns),
+        listed=", ".join(words.nouns),
+        colours=len(words.colours),
+        pictures=results["painted"]["pictures"],
+        tested=results["data"],
+        least=results["least_score"],
+        painting_steps=results["steps"],
+        guidance=results["guidance"],
+        painting_seconds=results["seconds"],
+        cores=results["cores"],
+        scores="\n".join(rows),
+        **facts(made, note),
+    )
+    (out / "README.md").write_text(text)
+    write_sums(out)
+    return out
+
+
+def share(count: int, total: int) -> str:
+    """Return a percentage with its Wilson interval."""
+    low, high = binomtest(count, total).proportion_ci(0.95, method="wilson")
+    return f"{100 * count / total:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+
 
 def ship_detector(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) -> Path:
     """Write ``vsre/assets/<name>`` of a detector and return it; ``evaluation`` is what measure_verifier.py wrote."""
@@ -113,7 +193,8 @@ def facts(made: dict[str, Any], note: str) -> dict[str, Any]:
 
 def write_sums(out: Path) -> None:
     """Write the checksums of a folder's files, as ``vsre doctor`` reads them."""
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in sorted(out.iterdir())]
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(out).as_posix()}" for path in files]
     (out / CHECKSUMS).write_text("\n".join(sums) + "\n")
 
 
@@ -157,13 +238,26 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--config", required=True, help="the settings file that trained it")
     parser.add_argument(
-        "--evaluation", type=Path, required=True, help="run directory of 'vsre eval', or a detector's scores"
+        "--evaluation",
+        type=Path,
+        required=True,
+        help="run directory of 'vsre eval', or a detector's or painter's scores",
     )
     parser.add_argument("--note", default="", help="what else the card must say")
     arguments = parser.parse_args()
-    detector = DetectorConfig.model_type in (arguments.checkpoint / "config.json").read_text()
-    write = ship_detector if detector else ship
-    print(write(arguments.checkpoint, arguments.name, arguments.config, arguments.evaluation, arguments.note))
+    print(
+        _writer(arguments.checkpoint)(
+            arguments.checkpoint, arguments.name, arguments.config, arguments.evaluation, arguments.note
+        )
+    )
+
+
+def _writer(checkpoint: Path) -> Callable[[Path, str, str, Path, str], Path]:
+    """Return what ships this kind of checkpoint."""
+    if (checkpoint / "model_index.json").is_file():
+        return ship_painter
+    detector = DetectorConfig.model_type in (checkpoint / "config.json").read_text()
+    return ship_detector if detector else ship
 
 
 if __name__ == "__main__":

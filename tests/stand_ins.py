@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datagen.config import DatagenConfig, EngineSettings, PaintSettings, VerifySettings
 from datagen.engines.base import EngineKind, Order, Painting
+from datagen.engines.photo_orders import MaskModel, box_mask
 from datagen.paint.stages import Parts
 from datagen.verify.base import Intent, Pixels, Verdict
 from spatial.errors import CheckpointError
+from spatial.observation import Box
 from spatial.scene import digest
 
 FAULTS = ("", "missing", "contradicted", "unread")
@@ -45,7 +48,8 @@ class Copyist:
         pixels = np.clip(under + rng.integers(-20, 21, under.shape), 0, 255).astype(np.uint8)
         fault = int(rng.choice(4, p=(0.7, 0.1, 0.1, 0.1) if self.control else (0.2, 0.4, 0.4, 0.0)))
         pixels[0, 0] = fault
-        return Painting(pixels, {"prompt": order.prompts.whole, "seed": order.seed})
+        region = int(order.region.sum()) if order.region is not None else 0
+        return Painting(pixels, {"prompt": order.prompts.whole, "seed": order.seed, "region": region})
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -60,6 +64,10 @@ class Reader:
             raise CheckpointError("there is no depth model 'nowhere'; use 'tiny'")
         if settings.safety:
             sign_in(Path(settings.safety))
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        return {"reader": "none"}
 
     def check_nouns(self, nouns: Iterable[str]) -> None:
         assert nouns
@@ -96,6 +104,17 @@ def sign_in(folder: Path) -> None:
     (folder / str(os.getpid())).touch()
 
 
+def load_halves(name: str, device: str) -> MaskModel:
+    """Load what finds an object in the left half of its box."""
+    if name == "nowhere":
+        raise CheckpointError("no weights in nowhere; fetch them")
+
+    def found(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
+        return box_mask((box[0], box[1], (box[0] + box[2]) / 2, box[3]), pixels.shape[1], pixels.shape[0])
+
+    return found
+
+
 GEOMETRY, PHOTO, BOX, WORDS = (
     frozenset(takes) for takes in (("depth", "prompt"), ("reference", "prompt"), ("mask", "prompt"), ("prompt",))
 )
@@ -108,6 +127,7 @@ PARTS = Parts(
         "txt2img": EngineKind(WORDS, "OpenRAIL++-M", load_copyist, seconds=3.0),
     },
     Reader,
+    load_halves,
 )
 
 SMALL = DatagenConfig(

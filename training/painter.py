@@ -27,7 +27,7 @@ from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageRow, decode_image
 from training.config import TrainConfig
 
-NO_MAPS, NO_WORDS = 0.15, 0.08
+NO_MAPS, NO_WORDS = 0.2, 0.06
 """How often a picture is painted without geometry, or without any word."""
 
 NO_COLOUR, NOT_NAMED = 0.1, 0.15

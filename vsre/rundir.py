@@ -26,7 +26,18 @@ from vsre import __version__
 from vsre.roots import PACKAGES, ROOT
 from vsre.settings import to_yaml
 
-RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "peft", "datasets", "numpy", "pillow", "pyarrow", "scipy")
+RECORDED_PACKAGES = (
+    "torch",
+    "transformers",
+    "diffusers",
+    "accelerate",
+    "peft",
+    "datasets",
+    "numpy",
+    "pillow",
+    "pyarrow",
+    "scipy",
+)
 RECORD_FILES = ("config.yaml", "environment.json", "log.txt")
 GIB = 2**30
 

@@ -104,7 +104,8 @@ class _Painter:
         told = [self._told(order, canvas) for order in orders]
         missing = self.settings.batch_size - len(orders)
         filled = [*told, *told[-1:] * missing]
-        seeds = [order.seed for order in (*orders, *[orders[-1]] * missing)]
+        seeds = [order.seed for order in orders]
+        seeds += seeds[-1:] * missing
         pixels = self.pipeline(
             torch.stack([maps for maps, _, _ in filled]),
             torch.stack([prompt for _, prompt, _ in filled]),

@@ -134,7 +134,7 @@ class VerifierAndWriter:
     def __init__(self, shared: Mapping[str, Any]) -> None:
         self.job = job = _job(shared)
         self.verifier = _outcome(lambda _: load_verifier(job.config, job.parts, job.source.nouns), None)
-        self.begun = False
+        self.judge: dict[str, str] | None = None
 
     def __call__(self, table: Any) -> Any:
         """Verify and write the pictures that are the only row of ``table``."""
@@ -145,10 +145,10 @@ class VerifierAndWriter:
     def _verify(self, shard: int, content: tuple[list[Painted], dict[str, Any]]) -> None:
         painted, provenance = content
         verified = verify(painted, self.verifier)
-        if not self.begun:  # only now have all models been found
+        if self.judge is None:  # only now have all models been found
             begin(self.job)
-            self.begun = True
-        write_painted(self.job.folder, shard, verified, origins(self.job, provenance))
+            self.judge = self.verifier.provenance  # takes seconds of a large model
+        write_painted(self.job.folder, shard, verified, origins(self.job, provenance, self.judge))
 
 
 def _job(shared: Mapping[str, Any]) -> Job:

@@ -89,7 +89,10 @@ def prepare_painted(config: DatagenConfig, parts: Parts) -> Job:
     content = {**content_settings(config), **photos.description}
     check_claim(Path(config.out), content)
     config = replace(config, groups=len(photos.groups))
-    return Job(config, parts, PhotoSource(config, turns, photos.groups), content, photos.failed)
+    source = PhotoSource(config, turns, photos.groups, parts.load_masks)
+    if config.scale.by == "here" and any(turn.mode == "box-inpaint" for turn in turns):
+        source.masks()  # so that a missing model is told before any work
+    return Job(config, parts, source, content, photos.failed)
 
 
 def without_conflicts(config: DatagenConfig) -> DatagenConfig:
@@ -140,12 +143,13 @@ def begin(job: Job) -> None:
             temporary.write_text("".join(f"{row.name}: {row.reason}\n" for row in job.failed), encoding="utf-8")
 
 
-def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, Origin]:
+def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]], verifier: Mapping[str, Any]) -> dict[str, Origin]:
     """Return what all pictures of each engine share; weights of one's own may have another licence than the engine's.
 
     Args:
         job: the run.
         provenance: of each engine.
+        verifier: provenance of the verifier.
     """
     licences = {name: str(own.get("licence") or job.parts.kind(name).licence) for name, own in provenance.items()}
-    return {name: Origin(licences[name], own) for name, own in provenance.items()}
+    return {name: Origin(licences[name], own, verifier) for name, own in provenance.items()}

@@ -7,23 +7,34 @@ a false caption from words or a subject without a box, is no member of the attem
 
 import json
 import os
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from datagen.config import DatagenConfig, ImportVsrConfig
-from datagen.engines.photo_orders import PhotoJob, photo_jobs, photo_order
+from datagen.engines.photo_orders import MaskModel, PhotoJob, photo_jobs, photo_order
 from datagen.import_vsr import describe_source
-from datagen.paint.specs import Attempt, Spec, Turn, painted_group_id
+from datagen.paint.specs import Attempt, Spec, Turn, is_readable, painted_group_id
 from datagen.run import shard_groups
 from datagen.verify.base import Intent
 from datagen.verify.boxes import is_known
 from datagen.vsr_rows import select_rows
 from spatial.dataset import FailedRow
-from spatial.records import ImageRow
+from spatial.observation import Box
+from spatial.records import ImageRow, image_id_of
 from spatial.scene import digest
 from spatial.vsr import pair_groups, statement
 from spatial.vsr_photos import LICENCE
+
+LoadMasks = Callable[[str, str], MaskModel]
+
+REMEMBERED = 256
+"""Masks that are kept: a row is repainted several times over, and its photo does not change."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,13 @@ class PhotoSource:
         config: of the run; its ``groups`` is the number of captions there are.
         turns: engines in the order in which they take the seeds of a group.
         groups: identifier and rows of each caption.
+        load_masks: see ``datagen.paint.stages.Parts``.
     """
 
     config: DatagenConfig
     turns: tuple[Turn, ...]
     groups: tuple[tuple[str, tuple[PhotoJob, ...]], ...]
+    load_masks: LoadMasks
 
     @property
     def nouns(self) -> list[str]:
@@ -58,17 +71,44 @@ class PhotoSource:
         ]
         return [attempt for attempt in found if attempt.specs]
 
+    def masks(self) -> MaskModel | None:
+        """Return what finds objects in boxes; it is loaded once in a process, and ``None`` if none is named.
+
+        Raises:
+            CheckpointError: it is missing or another model.
+        """
+        name = self.config.paint.photos.masks
+        return _masks(self.load_masks, name, self.config.engine.device) if name else None
+
     def _attempt(self, group_id: str, jobs: Sequence[PhotoJob], number: int) -> Attempt:
         turn = self.turns[number % len(self.turns)]
-        asked = [photo_order(job, turn.mode, self.config.seed, number) for job in jobs if can_repaint(job, turn.mode)]
+        masks = self.masks() if turn.mode == "box-inpaint" else None
+        able = [job for job in jobs if can_repaint(job, turn.mode)]
+        asked = [photo_order(job, turn.mode, self.config.seed, number, masks) for job in able]
         return Attempt(
             painted_group_id(group_id, turn.engine, number),
             number,
             turn.engine,
             turn.control,
-            tuple(_spec(it.job, group_id, it.intent) for it in asked),
+            tuple(_spec(it.job, group_id, it.intent, bool(self.config.verify.depth)) for it in asked),
             tuple(it.order for it in asked),
         )
+
+
+@lru_cache(maxsize=1)
+def _masks(load: LoadMasks, name: str, device: str) -> MaskModel:
+    model = load(name, device)
+    known: OrderedDict[tuple[str, Box], NDArray[np.bool_]] = OrderedDict()
+
+    def found(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
+        key = (image_id_of(pixels), box)
+        if key not in known:
+            known[key] = model(pixels, box)
+            if len(known) > REMEMBERED:
+                known.popitem(last=False)
+        return known[key]
+
+    return found
 
 
 @dataclass(frozen=True)
@@ -126,7 +166,7 @@ def can_repaint(job: PhotoJob, mode: str) -> bool:
     return mode != "box-inpaint" or is_known(job.things[0].box_xyxy)
 
 
-def _spec(job: PhotoJob, group_id: str, intent: Intent) -> Spec:
+def _spec(job: PhotoJob, group_id: str, intent: Intent, with_depth: bool) -> Spec:
     """Return what is asked of one row."""
     row, photo = job.source.row, job.photo
     known = [index for index, thing in enumerate(intent.objects) if is_known(thing.box_xyxy)]
@@ -148,4 +188,5 @@ def _spec(job: PhotoJob, group_id: str, intent: Intent) -> Spec:
             provenance=json.dumps(facts, sort_keys=True),
         ),
         records=(statement(row, photo, group_id, "train", (places[0], places[1])),),
+        readable=is_readable(intent, with_depth),
     )

@@ -32,10 +32,12 @@ class Origin:
     Attributes:
         licence: of what it paints.
         provenance: see ``datagen.engines.base.Engine.provenance``.
+        verifier: likewise of the verifier that judged them.
     """
 
     licence: str
     provenance: Mapping[str, Any]
+    verifier: Mapping[str, Any]
 
 
 def write_painted(folder: Path, shard: int, verified: Sequence[Verified], origins: Mapping[str, Origin]) -> None:
@@ -75,6 +77,7 @@ def _image(verified: Verified, place: int, origin: Origin) -> ImageRow:
         "painted": _summary(painted, spec),
         "painting": painting.provenance,
         "engine": origin.provenance,
+        "verifier": origin.verifier,
     }
     return replace(
         spec.row,
@@ -98,6 +101,7 @@ def _summary(painted: Painted, spec: Spec) -> dict[str, Any]:
         "spec": spec.name,
         "role": spec.role,
         "relation": spec.relation,
+        "readable": spec.readable,
         "claims": [asdict(claim) for claim in spec.intent.claims],
     }
 

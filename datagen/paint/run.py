@@ -74,7 +74,7 @@ def _here(job: Job, todo: Sequence[int]) -> Iterator[int]:
     engines = load_engines(job.config, job.parts, nouns)
     verifier = load_verifier(job.config, job.parts, nouns)
     begin(job)
-    shared = origins(job, {name: engine.provenance for name, engine in engines.items()})
+    shared = origins(job, {name: engine.provenance for name, engine in engines.items()}, verifier.provenance)
     for shard, attempts in _drawn(job, todo):
         verified = verify(paint(attempts, engines, job.config.engine.batch_size), verifier)
         write_painted(job.folder, shard, verified, shared)

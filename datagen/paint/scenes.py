@@ -10,7 +10,7 @@ from datagen.engines.photo_orders import UNKNOWN_BOX
 from datagen.engines.prompts import scene_prompts, style_of
 from datagen.groups import Group, draw_group
 from datagen.nouns import chosen_nouns
-from datagen.paint.specs import Attempt, Spec, Turn, painted_group_id
+from datagen.paint.specs import Attempt, Spec, Turn, is_readable, painted_group_id
 from datagen.passes import Passes, render_passes
 from datagen.recipe import Recipe
 from datagen.run import shard_groups
@@ -57,10 +57,7 @@ class SceneSource:
         records = list(group_records(group, (rows[0].image_id, rows[1].image_id), self.config.split))
         check_balance(records)
         passes = [render_passes(view.scene, self.config.supersample) for view in group.views]
-        specs = [
-            _spec(group, index, row, known, records)
-            for index, (row, known) in enumerate(zip(rows, passes, strict=True))
-        ]
+        specs = [self._spec(group, view, rows[view], passes[view], records) for view in range(len(rows))]
         return [
             self._attempt(group, specs, passes, number, self.turns[number % len(self.turns)])
             for number in range(self.config.paint.seeds_per_spec)
@@ -84,19 +81,20 @@ class SceneSource:
             tuple(orders),
         )
 
-
-def _spec(group: Group, index: int, row: ImageRow, passes: Passes, records: Sequence[Record]) -> Spec:
-    """Return what is asked of the view at ``index`` of a group."""
-    original, view = index == 0, group.views[index]
-    claims = tuple(Claim(it.relation, it.a, it.b, it.truth == original) for it in group.statements)
-    return Spec(
-        name=row.scene_id,
-        role="original" if original else group.recipe.family.change,
-        relation=group.recipe.relation if original else group.recipe.counterpart,
-        intent=Intent(row.objects, claims, view.scene.width, view.scene.height, passes.depth),
-        row=replace(row, image=b""),
-        records=tuple(record for record in records if record.image_id == row.image_id),
-    )
+    def _spec(self, group: Group, index: int, row: ImageRow, passes: Passes, records: Sequence[Record]) -> Spec:
+        """Return what is asked of the view at ``index`` of a group."""
+        original, view = index == 0, group.views[index]
+        claims = tuple(Claim(it.relation, it.a, it.b, it.truth == original) for it in group.statements)
+        intent = Intent(row.objects, claims, view.scene.width, view.scene.height, passes.depth)
+        return Spec(
+            name=row.scene_id,
+            role="original" if original else group.recipe.family.change,
+            relation=group.recipe.relation if original else group.recipe.counterpart,
+            intent=intent,
+            row=replace(row, image=b""),
+            records=tuple(record for record in records if record.image_id == row.image_id),
+            readable=is_readable(intent, bool(self.config.verify.depth)),
+        )
 
 
 def _true_caption(records: Sequence[Record]) -> str:

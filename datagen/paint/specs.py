@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from datagen.engines.base import Order, Painting
 from datagen.verify.base import Intent, Verdict
+from datagen.verify.relation import intended
+from spatial.predicates import holds_of_all
 from spatial.records import ImageRow, Record
 from spatial.scene import digest
 
@@ -47,6 +49,7 @@ class Spec:
         intent: what the verifier is told.
         row: of the render or photo, without pixels; the painted picture takes over what is still true of it.
         records: about it, still with the identifiers of ``row`` and of the group that was drawn.
+        readable: see ``is_readable``.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Spec:
     intent: Intent
     row: ImageRow
     records: tuple[Record, ...]
+    readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,3 +116,18 @@ class Verified:
 def painted_group_id(group_id: str, engine: str, number: int) -> str:
     """Return the identifier of a group that is painted with an engine and the seed of a number."""
     return digest(f"{group_id}/{engine}/{number}")
+
+
+def is_readable(intent: Intent, with_depth: bool) -> bool:
+    """Tell whether a detector could tell the relation from the intended picture, if it were painted as it is meant.
+
+    It has no poses: that one thing faces another is in no box. Where no place is known, whatever is found must tell.
+
+    Args:
+        intent: with the geometry that the picture is to have.
+        with_depth: whether depth is estimated.
+    """
+    meant = intended(intent, with_depth)
+    if meant is None:
+        return True
+    return any(holds_of_all(it.relation, it.subject, it.object, meant) == it.truth for it in intent.claims)

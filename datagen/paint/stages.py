@@ -12,6 +12,7 @@ from typing import Protocol
 from datagen.config import DatagenConfig, VerifySettings
 from datagen.engines.base import Engine, EngineKind, Order, Painting
 from datagen.engines.photo_orders import MODES
+from datagen.paint.photos import LoadMasks
 from datagen.paint.specs import Attempt, Painted, Turn, Verified
 from datagen.verify.base import Intent, Pixels, Verdict
 from datagen.verify.verdicts import accepted
@@ -20,6 +21,10 @@ from spatial.errors import ConfigError, nearest
 
 class Verifier(Protocol):
     """Judges pictures (``datagen.verify.verifier.Verifier``)."""
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Hashes of the weights of its models, by name."""
 
     def check_nouns(self, nouns: Iterable[str]) -> None:
         """Refuse nouns that it could never find, before any work."""
@@ -35,10 +40,12 @@ class Parts:
     Attributes:
         engines: the registry of engines.
         load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
+        load_masks: makes what finds objects in boxes of photos, from a folder or hub name and a device; likewise.
     """
 
     engines: Mapping[str, EngineKind]
     load_verifier: Callable[[VerifySettings], Verifier]
+    load_masks: LoadMasks
 
     def kind(self, name: str) -> EngineKind:
         """Return the entry of an engine.
@@ -54,10 +61,11 @@ class Parts:
 
 def installed() -> Parts:
     """Return the engines and the verifier that are shipped."""
+    from datagen.engines.masks import load_sam
     from datagen.engines.registry import ENGINES
     from datagen.verify.verifier import Verifier as Shipped
 
-    return Parts(ENGINES, Shipped)
+    return Parts(ENGINES, Shipped, load_sam)
 
 
 def engine_names(config: DatagenConfig) -> list[str]:

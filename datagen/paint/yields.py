@@ -9,8 +9,9 @@ A pure function of the stored rows (``attempted``) and, for the seconds, of the 
   more show the relation.
 - *passed*: all checks; *accepted*: the picture's whole group passed, so that it is in the data.
 
-A picture whose relation no check could read, although all objects were found, is left out of the VISOR columns and
-counted as *unread*. Intervals are Wilson's with pictures taken as independent; those of one spec are not quite.
+A picture whose relation could not be told even if it were painted as it was meant, since that needs poses, is left out
+of the VISOR columns and counted as *unread*; the same specs are left out whatever they are painted with. Intervals are
+Wilson's with pictures taken as independent; those of one spec are not quite.
 """
 
 import json
@@ -45,6 +46,7 @@ class Attempted:
         number: of the seed.
         verdicts: of the checks.
         kept: whether it is in the data.
+        readable: whether checks could tell the relation of the intended picture.
     """
 
     relation: str
@@ -54,6 +56,7 @@ class Attempted:
     number: int
     verdicts: tuple[Verdict, ...]
     kept: bool
+    readable: bool = True
 
     @property
     def found(self) -> bool:
@@ -62,9 +65,11 @@ class Attempted:
 
     @property
     def right(self) -> bool | None:
-        """Whether the relation holds; ``None`` where every object was found and yet no check could tell."""
+        """Whether the relation holds; ``None`` where no check could tell."""
         status = self._status("relation")
-        return None if self.found and status not in ("passed", "failed") else self.found and status == "passed"
+        if not self.readable or (self.found and status not in ("passed", "failed")):
+            return None
+        return self.found and status == "passed"
 
     @property
     def passed(self) -> bool:
@@ -117,7 +122,7 @@ class Yield:
         control: whether it was steered.
         objects, unconditional, conditional: see the module.
         visor: VISOR_1, ...; empty where there were fewer seeds.
-        unread: pictures with every object of which no check could tell the relation.
+        unread: pictures of which no check could tell the relation.
         passed: of all pictures.
         accepted: likewise.
         reasons: why pictures are not in the data, the most frequent first.
@@ -187,10 +192,10 @@ def attempted(provenance: str, verdicts: str, kept: bool) -> Attempted | None:
     try:
         made = json.loads(provenance)["painted"]
         names = (str(made["relation"]), str(made["engine"]), bool(made["control"]), str(made["spec"]))
-        number = int(made["number"])
+        number, readable = int(made["number"]), bool(made["readable"])
     except (ValueError, KeyError, TypeError):
         return None
-    return Attempted(*names, number, from_json(verdicts), kept)
+    return Attempted(*names, number, from_json(verdicts), kept, readable)
 
 
 def yields(rows: Sequence[Attempted], seconds: Mapping[Key, float] | None = None) -> list[Yield]:

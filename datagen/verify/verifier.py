@@ -53,6 +53,11 @@ class Verifier:
         if self.calibration:
             self.calibration.check_weights(weights_of(self.models))
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Hashes of the weights of the models that judge, by name."""
+        return weights_of(self.models)
+
     def check_nouns(self, nouns: Iterable[str]) -> None:
         """Refuse nouns that no detector knows, before any work: pictures of them could never be accepted.
 

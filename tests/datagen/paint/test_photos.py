@@ -15,7 +15,7 @@ from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
 from eval.benchmarks import VSR_ANNOTATIONS
 from spatial.dataset import DatasetFolder
-from spatial.errors import ConfigError, RecordError
+from spatial.errors import CheckpointError, ConfigError, RecordError
 from spatial.exposure import exposure_of
 from spatial.records import ImageRow
 from spatial.vsr import read_rows
@@ -109,6 +109,24 @@ def test_boxes_are_kept_where_the_layout_is(config: DatagenConfig, parts: Parts)
         objects = DatasetFolder(folder).images[record.image_id].objects
         for place, noun in zip((record.subject, record.object), record.concepts, strict=True):
             assert place == -1 or objects[place].name == noun
+
+
+def test_of_a_box_all_is_repainted_or_what_a_mask_finds_in_it(
+    config: DatagenConfig, parts: Parts, tmp_path: Path
+) -> None:
+    regions = []
+    for name in ("", "halves"):
+        masked = replace(config.paint, photos=replace(config.paint.photos, masks=name))
+        folder = run_painted(replace(config, out=str(tmp_path / f"masks-{name}"), paint=masked), parts)
+        assert folder
+        made = [json.loads(row.provenance) for row in images(folder)]
+        boxed = [it for it in made if it["painted"]["engine"] == "box-inpaint"]
+        regions.append({it["painted"]["role"]: it["painting"]["region"] for it in boxed})
+    assert regions == [{"true": 30 * 20, "false": 20 * 20}, {"true": 15 * 20, "false": 10 * 20}]
+    missing = replace(config.paint, photos=replace(config.paint.photos, masks="nowhere"))
+    with pytest.raises(CheckpointError, match="no weights in nowhere"):
+        run_painted(replace(config, paint=missing), parts)
+    assert not Path(config.out).exists()
 
 
 def test_what_was_repainted_is_guarded_and_licensed_as_photos_are(config: DatagenConfig, parts: Parts) -> None:

@@ -79,12 +79,31 @@ def test_a_picture_tells_how_it_came_about(painted: Path) -> None:
     for row in DatasetFolder(painted).images.values():
         made = json.loads(row.provenance)
         assert row.source == "copyist" and row.licence == "CC0-1.0 (test)"
-        assert made["engine"] == {"engine": "copyist", "weights": "none"}
+        assert made["engine"] == {"engine": "copyist", "weights": "none"} and made["verifier"] == {"reader": "none"}
         assert {"relation", "counterpart", "contrast", "attempts", "painted", "painting"} <= set(made)
         assert image_id_of(np.asarray(decode_image(row.image, ""))) == row.image_id
         scene = Scene.from_json(row.scene)
         assert scene.scene_id == row.scene_id == made["painted"]["spec"]
         assert render_passes(scene, 1).rgb.shape[:2] == (row.height, row.width)
+
+
+def test_relations_that_need_poses_are_told_apart_before_anything_is_painted(
+    small: DatagenConfig, parts: Parts
+) -> None:
+    config = replace(
+        small, groups=2, groups_per_shard=2, relations=["left of", "right of", "facing", "facing away from"]
+    )
+    for without in (False, True):
+        folder = run_painted(
+            replace(config, out=f"{small.out}-{without}", engine=replace(small.engine, without_control=without)), parts
+        )
+        assert folder
+        rows = [row for part in (folder, folder / REJECTED) for row in DatasetFolder(part).images.values()]
+        told = {
+            json.loads(row.provenance)["painted"]["relation"]: json.loads(row.provenance)["painted"] for row in rows
+        }
+        assert told["left of"]["readable"] and told["right of"]["readable"]
+        assert not told["facing"]["readable"] and not told["facing away from"]["readable"]
 
 
 def test_captions_name_no_colours(painted: Path) -> None:

@@ -51,6 +51,13 @@ def test_each_column_counts_what_it_says() -> None:
     assert line.objects.ci95 == wilson(6 / 7, 7)
 
 
+def test_what_could_not_be_read_even_if_it_were_right_is_in_no_visor_column() -> None:
+    rows = [replace(row(verdicts), readable=False) for verdicts in (RIGHT, GONE, (PRESENT, UNREAD))] + [row(GONE)]
+    line, _ = yields(rows)
+    assert line.unread == 3 and line.unconditional == Share(0, 1) and line.conditional == Share(0, 0)
+    assert line.objects == Share(2, 4), "objects are counted all the same"
+
+
 def test_visor_n_is_of_the_first_four_pictures_of_specs_that_have_four() -> None:
     answers = {"a": "rrrr", "b": "rrgw", "c": "gggg", "d": "rrr", "e": "ggggrrrr"}
     verdicts = {"r": RIGHT, "w": WRONG, "g": GONE}
