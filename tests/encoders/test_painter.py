@@ -26,17 +26,9 @@ from encoders.painter_inputs import (
 )
 from spatial.errors import CheckpointError, ConfigError
 
-MINI = {
-    "sample_size": 8,
-    "block_out_channels": (8, 16),
-    "layers_per_block": 1,
-    "down_block_types": ("DownBlock2D", "SimpleCrossAttnDownBlock2D"),
-    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
-    "up_block_types": ("SimpleCrossAttnUpBlock2D", "UpBlock2D"),
-    "cross_attention_dim": 8,
-    "attention_head_dim": 8,
-    "norm_num_groups": 4,
-}
+from ..painters import mini
+
+MINI = mini(32)
 WORDS = Words(["cup", "dining table", "table"])
 SIDE = 32
 

@@ -20,19 +20,10 @@ from training.config import TrainConfig
 from training.painter import PASSES, Example, PaintedScenes, PainterCollator, PainterTask
 from training.run import train
 
+from ..painters import mini
 from .test_resume import KILL_AT_STEP_5
 
-MINI = {
-    "sample_size": 8,
-    "block_out_channels": (16, 16),
-    "layers_per_block": 1,
-    "down_block_types": ("DownBlock2D", "SimpleCrossAttnDownBlock2D"),
-    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
-    "up_block_types": ("SimpleCrossAttnUpBlock2D", "UpBlock2D"),
-    "cross_attention_dim": 8,
-    "attention_head_dim": 8,
-    "norm_num_groups": 4,
-}
+MINI = mini(32)
 SIDE = 32
 SHADES = {"red": (210, 30, 30), "blue": (30, 40, 210)}
 WORDS = Words(["cup"])
