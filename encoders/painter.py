@@ -28,7 +28,7 @@ from spatial.vocabulary import COLOURS
 try:
     from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 except ImportError as error:
-    raise ConfigError("the painter needs diffusers; install it: pip install 'vsre[diffusion]'") from error
+    raise ConfigError("the painter needs diffusers; run: scripts/setup.sh") from error
 
 NOUNS = (
     *("dog", "cat", "teddy bear", "chair", "couch", "bench", "dining table", "cup"),

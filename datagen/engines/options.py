@@ -46,7 +46,7 @@ def resolved(
 
 def _check(settings: EngineSettings) -> None:
     if find_spec("diffusers") is None:
-        raise ConfigError(f"engine {settings.name} needs diffusers; run: pip install 'vsre[diffusion]'")
+        raise ConfigError(f"engine {settings.name} needs diffusers; run: scripts/setup.sh")
     for name, known in (("dtype", DTYPES), ("offload", OFFLOADS)):
         value = getattr(settings, name)
         if value not in known:
