@@ -58,7 +58,7 @@ def test_a_single_step_is_enough_where_nothing_is_repainted(
 
 def test_without_diffusers_the_mend_is_named(settings: EngineSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"needs diffusers; run: pip install 'vsre\[diffusion\]'"):
+    with pytest.raises(ConfigError, match=r"needs diffusers; run: scripts/setup\.sh"):
         load_engine(settings)
 
 
