@@ -4,6 +4,7 @@ Nothing heavy is imported before the command line has been understood, so help a
 mistake of the user is one line on standard error and exit code 2; anything else keeps its stack trace.
 """
 
+import os
 import sys
 
 from vsre import __version__
@@ -22,6 +23,9 @@ Settings files are looked up in the working directory, then beside the installed
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 something for the user to mend."""
+    # Threads that spin while they wait starve each other as soon as one more process computes: training was then up to
+    # thirty times slower. OpenMP reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     foreign = foreign_packages()
     if foreign:
         print(f"vsre: {foreign[0]}", file=sys.stderr)

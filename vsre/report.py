@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -91,6 +92,22 @@ def loss_curve(log: Path) -> list[tuple[int, float]]:
     return [(entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
 
 
+def passes_over_data(log: Path) -> float | None:
+    """Return how often a training run saw each of its pictures; ``None`` where its log does not say."""
+    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line] if log.is_file() else []
+    return max((float(entry["epoch"]) for entry in entries if "epoch" in entry), default=None)
+
+
+def _tuning(config: ReportConfig) -> dict[str, tuple[dict[str, Any], float]]:
+    """Return what ``training.json`` says of each run that has ended, and how often it saw its pictures."""
+    found = {}
+    for name, folder in config.training.items():
+        path, passes = Path(folder) / "training.json", passes_over_data(Path(folder) / "log.jsonl")
+        if path.is_file() and passes is not None:
+            found[name] = (json.loads(path.read_text("utf-8")), passes)
+    return found
+
+
 def _painted_summary(painting: Painting | None) -> dict[str, dict[str, int]]:
     """Return what ``summary.json`` says of painting; nothing where nothing was painted."""
     return {"diffusion": {"attempts": painting.attempts, "accepted": painting.accepted}} if painting else {}
@@ -110,6 +127,7 @@ def _render(config: ReportConfig, evaluations: Sequence[Evaluation], painting: P
             overview={name: scores for e in evaluations for name, scores in overview(e).items()},
             controls={e.name: e.controls for e in evaluations if e.controls},
             relation_chart=Markup(relation_chart(relations)) if any(relations.values()) else "",
+            tuning=_tuning(config),
             training_chart=Markup(training_chart(curves)) if curves else "",
             models=[e.name for e in evaluations],
             examples=_examples(config, evaluations) if config.data else [],

@@ -1,5 +1,6 @@
 """The command line answers at once, and says in one line what is wrong and what was probably meant."""
 
+import os
 import subprocess
 import sys
 import time
@@ -79,6 +80,16 @@ def test_every_shipped_settings_file_is_accepted(path: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit) as end:
         main([COMMAND_OF_FOLDER[path.parent.name], str(path), "--print_config"])
     assert end.value.code == 0
+
+
+def test_threads_do_not_spin_while_they_wait_unless_the_user_wants_them_to() -> None:
+    code = "import os; from vsre.cli import main; main(['--help']); print(os.environ['OMP_WAIT_POLICY'])"
+    for given, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        unset = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        ended = subprocess.run(
+            [sys.executable, "-c", code], env=unset | given, capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.splitlines()[-1] == policy
 
 
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,17 @@ def test_the_page_holds_everything_itself(config: ReportConfig) -> None:
     assert 'name="viewport"' in page
 
 
+@pytest.mark.parametrize(("passes", "enough"), [(0.14, False), (3.04, True)])
+def test_the_page_says_when_the_time_was_over_too_early(config: ReportConfig, passes: float, enough: bool) -> None:
+    run = Path(config.training["expert"])
+    (run / "training.json").write_text(json.dumps({"steps": 42, "seconds": 300.4}))
+    with (run / "log.jsonl").open("a") as log:
+        log.write(json.dumps({"step": 42, "loss": 0.9, "epoch": passes}) + "\n")
+    page = write_report(config).read_text()
+    assert f"42 steps in 300 s; each picture was seen {passes:.1f} times" in page
+    assert ("before all pictures had been seen once" in page) is not enough
+
+
 def test_the_page_shows_captions_as_text_and_where_numbers_come_from(config: ReportConfig) -> None:
     page = write_report(config).read_text()
     assert "The &lt;red&gt; cup" in page and "<red>" not in page
