@@ -119,6 +119,11 @@ def finished_shards(folder: Path) -> set[int]:
     return found[0] & found[1]
 
 
+def is_finished(folder: Path, index: int) -> bool:
+    """Tell whether a shard is complete in a dataset folder, without looking at the others."""
+    return all(shard_path(folder, part, index).is_file() for part in ("images", "records"))
+
+
 class DatasetFolder:
     """A dataset folder opened for reading.
 
