@@ -109,7 +109,8 @@ def _pictures(pool: Pool, count: int, supersample: int) -> list[Shown]:
     for verdict, number in ((ACCEPTED, count - count // 2), (REJECTED, count // 2)):
         relations = {key: group.relations for key, group in pool.painted.items() if group.verdict == verdict}
         for key in draw(relations, 0, number, 0):
-            rows = [pool.images[name] for name in pool.painted[key].names]
+            group = pool.painted[key]
+            rows = [group.images[name] for name in group.names]
             # Of a rejected group, the picture that failed.
             shown.append(_shown(min(rows, key=lambda row: _reason(row) == ""), verdict == ACCEPTED, supersample))
     return shown
