@@ -16,7 +16,7 @@ from datagen.verify.layout import layout
 from datagen.verify.matching import Evidence, match
 from datagen.verify.models import Models, load_models, weights_of
 from datagen.verify.presence import presence, uniqueness
-from datagen.verify.quality import mark_duplicates, quality
+from datagen.verify.quality import quality
 from datagen.verify.questions import question
 from datagen.verify.relation import Reading, read_claims, relation
 from datagen.verify.verdicts import failed, in_order, passed, skipped
@@ -75,12 +75,12 @@ class Verifier:
     def verify(self, pictures: Sequence[Pixels], intents: Sequence[Intent]) -> list[tuple[Verdict, ...]]:
         """Return the verdicts on each picture, in the order of ``datagen.verify.verdicts.CHECKS``.
 
-        Duplicates are looked for among the pictures of this call, all else does not depend on the others.
+        None depends on the other pictures; duplicates are looked for when it is known which groups are right as a whole
+        (``datagen.verify.quality.mark_duplicates``).
         """
         nouns = [tuple(item.name for item in intent.objects) for intent in intents]
         looked = self.look(pictures, nouns)
-        judged = [self.judge(evidence, intent) for evidence, intent in zip(looked, intents, strict=True)]
-        return mark_duplicates(pictures, judged)
+        return [self.judge(evidence, intent) for evidence, intent in zip(looked, intents, strict=True)]
 
     def look(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> list[Evidence]:
         """Return what the models see in each picture, asked for nouns that it may show and for some that it may not."""
@@ -90,7 +90,7 @@ class Verifier:
         return evidence
 
     def judge(self, evidence: Evidence, intent: Intent) -> tuple[Verdict, ...]:
-        """Return the verdicts on one picture, but for duplicates."""
+        """Return the verdicts on one picture."""
         sound = quality(evidence.pixels, intent.width, intent.height)
         if evidence.pixels.shape[:2] != (intent.height, intent.width):
             return (sound,)  # nothing that follows could be compared

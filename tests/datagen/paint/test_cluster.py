@@ -34,11 +34,11 @@ def ray() -> Iterator[Any]:
 def rows_of(folder: Path) -> list[tuple[str, str]]:
     """Return image and record identifiers of all rows of a folder and of what it rejected, repeated as they are."""
     found = []
-    for part in (folder, folder / "rejected"):
+    for kind, part in (("accepted", folder), ("rejected", folder / "rejected")):
         data = DatasetFolder(part)
         for shard in sorted(finished_shards(part)):
             for table, name in (("images", "image_id"), ("records", "record_id")):
-                found += [(part.name, value) for value in data.read_column(shard, table, name)]
+                found += [(kind, value) for value in data.read_column(shard, table, name)]
     return sorted(found)
 
 
@@ -57,7 +57,7 @@ def test_two_workers_accept_what_one_accepts(ray: Any, small: DatagenConfig, par
         out = str(tmp_path / f"by-{workers}")
         made.append(run_painted(replace(small, out=out, groups_per_shard=1, scale=scale), parts))
     one, two = (rows_of(folder) for folder in made if folder)
-    assert one == two and any(part != "rejected" for part, _ in one)
+    assert one == two and any(kind == "accepted" for kind, _ in one)
 
 
 def test_workers_that_are_killed_at_random_lose_and_repeat_nothing(
@@ -66,27 +66,27 @@ def test_workers_that_are_killed_at_random_lose_and_repeat_nothing(
     desks = {name: tmp_path / "desks" / name for name in ("painters", "verifiers")}
     for desk in desks.values():
         desk.mkdir(parents=True)
+    config = replace(small, groups_per_shard=1)
+    undisturbed = run_painted(replace(config, out=str(tmp_path / "undisturbed")), parts)
+    # Pauses, and desks where workers sign in, change no picture.
     slow = replace(
-        small,
-        groups_per_shard=1,
-        engine=replace(small.engine, model=str(desks["painters"]), steps=150),
-        verify=replace(small.verify, safety=str(desks["verifiers"])),
+        config,
+        engine=replace(config.engine, model=str(desks["painters"]), steps=500),
+        verify=replace(config.verify, safety=str(desks["verifiers"]), tuned="0.5"),
+        scale=ScaleSettings(by="ray", painters=2, verifiers=2),
     )
-    undisturbed = run_painted(replace(slow, out=str(tmp_path / "undisturbed")), parts)
-    for desk in desks.values():
-        (desk / str(os.getpid())).unlink()  # this process painted and verified without Ray
     killed: dict[str, list[int]] = {name: [] for name in desks}
     done = threading.Event()
     killer = threading.Thread(target=kill_some, args=(desks, killed, done))
     killer.start()
     try:
-        made = run_painted(replace(slow, scale=ScaleSettings(by="ray", painters=2, verifiers=2)), parts)
+        made = run_painted(slow, parts)
     finally:
         done.set()
         killer.join()
     for name, desk in desks.items():
-        assert len(killed[name]) == KILLED, f"{name} were killed while they worked"
-        assert len(list(desk.iterdir())) >= 2 + 1, f"{name} were started again"
+        assert len(killed[name]) == KILLED, f"{name} were killed"
+        assert len(list(desk.iterdir())) > 2, f"{name} were started again"
     assert undisturbed and made and hashes(made) == hashes(undisturbed)
     assert rows_of(made) == rows_of(undisturbed)
 
@@ -96,24 +96,25 @@ def hashes(folder: Path) -> list[str]:
     return [DatasetFolder(part).content_hash() for part in (folder, folder / "rejected")]
 
 
-KILLED = 3
+KILLED = 2
 """Workers of either kind that are killed."""
 
 
 def kill_some(desks: dict[str, Path], killed: dict[str, list[int]], done: threading.Event) -> None:
-    """Kill workers that signed in, at random moments, painters and verifiers in random order."""
+    """Kill workers that signed in, painters and verifiers, at random moments."""
     choice = random.Random(0)
-    order = [name for name in desks for _ in range(KILLED)]
-    choice.shuffle(order)
-    while order and not done.wait(choice.uniform(0.2, 1.2)):
-        name = order[0]
-        alive = [int(path.name) for path in desks[name].iterdir() if int(path.name) not in killed[name]]
+    while not done.wait(choice.uniform(0.2, 1.5)):
+        alive = [
+            (name, int(path.name))
+            for name, desk in desks.items()
+            for path in desk.iterdir()
+            if len(killed[name]) < KILLED and int(path.name) not in killed[name]
+        ]
         if alive:
-            victim = choice.choice(alive)
+            name, victim = choice.choice(alive)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
-            killed[name].append(victim)
-            order.pop(0)
+                killed[name].append(victim)
 
 
 def test_relative_paths_are_those_of_where_the_run_was_started(
