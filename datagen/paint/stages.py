@@ -42,11 +42,13 @@ class Parts:
         engines: the registry of engines.
         load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
         load_masks: makes what finds objects in boxes of photos, from a folder or hub name and a device; likewise.
+        judges: names the folders and hub names that the verifier would load, by what they are.
     """
 
     engines: Mapping[str, EngineKind]
     load_verifier: Callable[[VerifySettings], Verifier]
     load_masks: LoadMasks
+    judges: Callable[[VerifySettings], Mapping[str, str]] = lambda _: {}
 
     def kind(self, name: str) -> EngineKind:
         """Return the entry of an engine.
@@ -64,9 +66,10 @@ def installed() -> Parts:
     """Return the engines and the verifier that are shipped."""
     from datagen.engines.masks import load_sam
     from datagen.engines.registry import ENGINES
+    from datagen.verify.models import places_of
     from datagen.verify.verifier import Verifier as Shipped
 
-    return Parts(ENGINES, Shipped, load_sam)
+    return Parts(ENGINES, Shipped, load_sam, places_of)
 
 
 def engine_names(config: DatagenConfig) -> list[str]:
