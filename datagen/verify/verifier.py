@@ -19,7 +19,7 @@ from datagen.verify.presence import presence, uniqueness
 from datagen.verify.quality import quality
 from datagen.verify.questions import question
 from datagen.verify.relation import Reading, read_claims, relation
-from datagen.verify.verdicts import failed, in_order, passed, skipped
+from datagen.verify.verdicts import failed, in_order, passed, refusal, skipped
 from spatial.errors import ConfigError
 from spatial.scene import digest
 from spatial.vocabulary import NOUNS
@@ -95,22 +95,20 @@ class Verifier:
         if evidence.pixels.shape[:2] != (intent.height, intent.width):
             return (sound,)  # nothing that follows could be compared
         matched = match(intent, evidence)
-        safe = (
-            self.models.safety.verdicts([evidence.pixels])[0] if self.models.safety else skipped("safety", "no model")
-        )
-        return in_order(
-            [
-                sound,
-                safe,
-                presence(matched),
-                uniqueness(matched, self.settings),
-                layout(matched, self.settings),
-                depth(matched),
-                relation(matched),
-                question(evidence.pixels, intent, self.models.judges),
-                self._trust(intent),
-            ]
-        )
+        found = [
+            sound,
+            evidence.safety or skipped("safety", "no model"),
+            presence(matched),
+            uniqueness(matched, self.settings),
+            layout(matched, self.settings),
+            depth(matched),
+            relation(matched),
+            self._trust(intent),
+        ]
+        # A judge is slower than all else together, and nothing that it says saves a picture.
+        if self.models.judges and refusal(found):
+            return in_order([*found, skipped("question", "refused already")])
+        return in_order([*found, question(evidence.pixels, intent, self.models.judges)])
 
     def read(self, evidence: Evidence, intent: Intent) -> list[Reading]:
         """Return what the relation check alone says of each claim of one picture."""
@@ -123,12 +121,14 @@ class Verifier:
             queries = asked[detector.name] = [_queries(detector, wanted) for wanted in nouns]
             found[detector.name] = [self._sure(seen) for seen in detector.detect(pictures, queries)]
         depths = self.models.depth.depth(pictures) if self.models.depth else [None] * len(pictures)
+        safe = self.models.safety.verdicts(pictures) if self.models.safety else [None] * len(pictures)
         return [
             Evidence(
                 pixels,
                 {name: seen[index] for name, seen in found.items()},
                 {name: frozenset(queries[index]) for name, queries in asked.items()},
                 depths[index],
+                safe[index],
             )
             for index, pixels in enumerate(pictures)
         ]
