@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from datagen.markdown import Cells, table
-from datagen.paint.corrected import calibration_of, with_precision
-from datagen.paint.yield_run import painted_rows
-from datagen.paint.yields import Yield, yields
+from datagen.paint.yield_run import corrected_yields
+from datagen.paint.yields import Yield
 from spatial.dataset import DatasetFolder
 from spatial.errors import RecordError
 from spatial.exposure import SPLITS, Exposure, exposure_of
@@ -47,12 +46,7 @@ def read_checks(data: DatasetFolder, content_hash: str) -> Checks:
     Raises:
         RecordError: the audit's file or a shard is damaged.
     """
-    return Checks(read_audit(data.path, content_hash), exposure_of(data), painted_yields(data))
-
-
-def painted_yields(data: DatasetFolder) -> list[Yield]:
-    """Return the lines of the yield table, with label precision where the folder keeps a calibration."""
-    return with_precision(yields(list(painted_rows(data.path))), calibration_of(data.path))
+    return Checks(read_audit(data.path, content_hash), exposure_of(data), corrected_yields({"": data.path}))
 
 
 def read_audit(folder: Path, content_hash: str) -> dict[str, Any]:

@@ -119,6 +119,11 @@ def finished_shards(folder: Path) -> set[int]:
     return found[0] & found[1]
 
 
+def is_finished(folder: Path, index: int) -> bool:
+    """Tell whether a shard is complete in a dataset folder, without looking at the others."""
+    return all(shard_path(folder, part, index).is_file() for part in ("images", "records"))
+
+
 class DatasetFolder:
     """A dataset folder opened for reading.
 
@@ -205,7 +210,11 @@ class FolderImages(Mapping[str, ImageRow]):
         self._row = {image_id: row for row, image_id in enumerate(self._table.column("image_id").to_pylist())}
 
     def __getitem__(self, image_id: str) -> ImageRow:
-        return image_of(self._table.slice(self._row[image_id], 1).to_pylist()[0])
+        return self.at(self._row[image_id])
+
+    def at(self, row: int) -> ImageRow:
+        """Return the image of a row, counted over all shards; equal images have rows of their own."""
+        return image_of(self._table.slice(row, 1).to_pylist()[0])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._row)

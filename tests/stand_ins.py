@@ -25,7 +25,7 @@ FAULTS = ("", "missing", "contradicted", "unread")
 
 @dataclass
 class Copyist:
-    """Copies the render or photo, with noise of the seed, and spoils some pictures.
+    """Copies the render or photo, with noise and spots of the seed, and spoils some pictures.
 
     Attributes:
         control: makes it careful.
@@ -45,7 +45,10 @@ class Copyist:
         under = order.passes.rgb if order.passes is not None else order.photo
         assert under is not None
         rng = np.random.Generator(np.random.Philox(key=int(digest(f"{order.key}/{order.seed}"), 16)))
-        pixels = np.clip(under + rng.integers(-20, 21, under.shape), 0, 255).astype(np.uint8)
+        spots = np.random.Generator(np.random.Philox(key=order.seed)).integers(-60, 61, (8, 8, 1))
+        height, width, _ = under.shape
+        coarse = spots[np.arange(height) * 8 // height][:, np.arange(width) * 8 // width]
+        pixels = np.clip(under + coarse + rng.integers(-20, 21, under.shape), 0, 255).astype(np.uint8)
         fault = int(rng.choice(4, p=(0.7, 0.1, 0.1, 0.1) if self.control else (0.2, 0.4, 0.4, 0.0)))
         pixels[0, 0] = fault
         region = int(order.region.sum()) if order.region is not None else 0
@@ -57,13 +60,14 @@ class Copyist:
 
 
 class Reader:
-    """Reads the fault from the first pixel."""
+    """Reads the fault from the first pixel; ``tuned`` says how many seconds that takes it."""
 
     def __init__(self, settings: VerifySettings) -> None:
         if settings.depth == "nowhere":
             raise CheckpointError("there is no depth model 'nowhere'; use 'tiny'")
         if settings.safety:
             sign_in(Path(settings.safety))
+        self.pause = float(settings.tuned or 0)
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -73,6 +77,7 @@ class Reader:
         assert nouns
 
     def verify(self, pictures: Sequence[Pixels], intents: Sequence[Intent]) -> list[tuple[Verdict, ...]]:
+        time.sleep(self.pause * len(pictures))
         return [verdicts_on(FAULTS[int(picture[0, 0, 0])]) for picture, _ in zip(pictures, intents, strict=True)]
 
 

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from datagen.assets.folder import assets_of, copy_in
 from datagen.control_run import supersample_of
-from datagen.paint.corrected import calibration_of, with_precision
 from datagen.paint.rows import REJECTED
 from datagen.paint.yield_run import count_yield
 from datagen.paint.yield_show import by_engine, chart, head_of, row_of, seconds_text
@@ -84,7 +83,7 @@ def read_painting(folder: Path, examples: int) -> Painting:
     Raises:
         RecordError: the folder cannot be read, or nothing in it was painted.
     """
-    lines = with_precision(count_yield([folder]), calibration_of(folder))
+    lines = count_yield([folder])
     totals = [line for line in lines if line.relation == ALL]
     data = DatasetFolder(folder)
     with assets_of(copy_in(folder)):
@@ -110,7 +109,8 @@ def _pictures(pool: Pool, count: int, supersample: int) -> list[Shown]:
     for verdict, number in ((ACCEPTED, count - count // 2), (REJECTED, count // 2)):
         relations = {key: group.relations for key, group in pool.painted.items() if group.verdict == verdict}
         for key in draw(relations, 0, number, 0):
-            rows = [pool.images[name] for name in pool.painted[key].names]
+            group = pool.painted[key]
+            rows = [group.images[name] for name in group.names]
             # Of a rejected group, the picture that failed.
             shown.append(_shown(min(rows, key=lambda row: _reason(row) == ""), verdict == ACCEPTED, supersample))
     return shown

@@ -92,6 +92,7 @@ class EngineKind:
         licence: of its weights and of what they paint, as its publisher states it.
         load: makes it; raises ConfigError or CheckpointError, before any work, where weights are missing or wrong.
         default_model: folder or hub name of the weights if the settings name none.
+        default_control: likewise of the control network; "" where it has none.
         seconds: planning estimate of one picture on one H100 at the default size and steps; not measured.
     """
 
@@ -100,3 +101,4 @@ class EngineKind:
     load: Callable[[EngineSettings], Engine]
     default_model: str = ""
     seconds: float = 0.0
+    default_control: str = ""

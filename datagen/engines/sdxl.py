@@ -105,4 +105,5 @@ KIND = EngineKind(
     load=load,
     default_model=BASE,
     seconds=3.0,
+    default_control=UNION,
 )

@@ -95,4 +95,5 @@ KIND = EngineKind(
     load=load,
     default_model=TURBO,
     seconds=1.5,
+    default_control=UNION,
 )

@@ -6,17 +6,21 @@ and never in part. The folder must be seen by all machines, as for ranks that sh
 """
 
 import logging
+import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from datagen.assets.folder import add_assets_of
-from datagen.config import ScaleSettings
+from datagen.config import DatagenConfig, ScaleSettings
+from datagen.engines.base import Engine
 from datagen.paint.job import Job, begin, origins
 from datagen.paint.rows import write_painted
 from datagen.paint.specs import Attempt, Painted
-from datagen.paint.stages import load_engines, load_verifier, paint, verify
+from datagen.paint.stages import Verifier, load_engines, load_verifier, paint, verify
 from spatial.errors import ConfigError, UserError
 from spatial.machine import usable_cores
 
@@ -28,12 +32,14 @@ def run_on_ray(job: Job, todo: Sequence[int]) -> Iterator[int]:
     """Make shards; yields each when it is written.
 
     Raises:
-        ConfigError: Ray is not installed or its cluster cannot be reached, or a setting cannot be used by an engine.
+        ConfigError: Ray is not installed, its cluster cannot be reached or is too small, a setting cannot be used by an
+            engine, or a worker does not see the folders that settings name.
         CheckpointError: a worker does not find its models.
     """
     ray = _ray()
     own = _connect(ray, job.config.scale)
     try:
+        _check_room(ray, job.config.scale)
         for row in _flow(ray, job, todo).iter_rows():
             mistake = pickle.loads(row["payload"])
             if mistake:
@@ -71,12 +77,38 @@ def _connect(ray: Any, scale: ScaleSettings) -> bool:
     return True
 
 
+def _check_room(ray: Any, scale: ScaleSettings) -> None:
+    """Refuse what the cluster could never do, for which Ray would wait without end.
+
+    Raises:
+        ConfigError: it has too few processors or GPUs, or they do not lie together as workers need them.
+    """
+    pools = {
+        "painters": (scale.painters, scale.gpus_per_painter),
+        "verifiers": (scale.verifiers, scale.gpus_per_verifier),
+    }
+    gpus = [float(node["Resources"].get("GPU", 0.0)) for node in ray.nodes() if node["Alive"]]
+    has = {"CPU": float(ray.cluster_resources().get("CPU", 0.0)), "GPU": sum(gpus)}
+    wants = {"CPU": scale.painters + scale.verifiers + 1.0, "GPU": sum(count * each for count, each in pools.values())}
+    mend = "start more machines with 'ray start', or lower scale.painters, scale.verifiers and the GPUs of each"
+    for name, what in (("CPU", "processors (one for each worker and one that draws)"), ("GPU", "GPUs")):
+        if wants[name] > has[name] + 1e-6:
+            raise ConfigError(f"the Ray cluster has {has[name]:g} of the {wants[name]:g} {what} that it needs; {mend}")
+    for name, (count, each) in pools.items():
+        room = count if not each else sum(int(gpu // each) if each >= 1 else int(gpu) * int(1 / each) for gpu in gpus)
+        if room < count:
+            raise ConfigError(
+                f"the Ray cluster has room for {room} {name} of {each:g} GPUs, not for {count}, since each must have "
+                f"them on one machine, and a share on one GPU; {mend}"
+            )
+
+
 def _flow(ray: Any, job: Job, todo: Sequence[int]) -> Any:
     """Return the dataset of finished shards, which does the work as it is read."""
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # A reference that is an argument itself, and not in one, would not survive that its worker is started again.
-    scale, shared = job.config.scale, {"job": ray.put(job)}
+    scale, shared = job.config.scale, {"job": ray.put(job), "relative": relative_places(job.config)}
     pool = ray.data.ActorPoolStrategy
     shards = ray.data.from_items([{"shard": shard} for shard in todo], override_num_blocks=len(todo))
     every = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
@@ -105,6 +137,7 @@ def _draw(table: Any, shared: Mapping[str, Any]) -> Any:
     job = _job(shared)
 
     def drawn(_: Any) -> list[Attempt]:
+        go_home(shared, job.home)
         _stock(job.config.assets)
         return job.source.attempts(_shard(table))
 
@@ -115,13 +148,17 @@ class Painter:
     """A worker that paints shards."""
 
     def __init__(self, shared: Mapping[str, Any]) -> None:
-        self.job = _job(shared)
-        self.engines = _outcome(lambda _: load_engines(self.job.config, self.job.parts, self.job.source.nouns), None)
+        self.shared, self.job = shared, _job(shared)
+        self.engines = _outcome(self._load, None)
 
     def __call__(self, table: Any) -> Any:
         """Paint the attempts that are the only row of ``table``."""
         attempts = self.engines if isinstance(self.engines, UserError) else _payload(table)
         return _row(_shard(table), _outcome(self._paint, attempts, self.job.config.scale.retries))
+
+    def _load(self, _: Any) -> dict[str, Engine]:
+        go_home(self.shared, self.job.home)
+        return load_engines(self.job.config, self.job.parts, self.job.source.nouns)
 
     def _paint(self, attempts: Sequence[Attempt]) -> tuple[list[Painted], dict[str, Any]]:
         painted = paint(attempts, self.engines, self.job.config.engine.batch_size)
@@ -132,8 +169,8 @@ class VerifierAndWriter:
     """A worker that verifies shards and writes them."""
 
     def __init__(self, shared: Mapping[str, Any]) -> None:
-        self.job = job = _job(shared)
-        self.verifier = _outcome(lambda _: load_verifier(job.config, job.parts, job.source.nouns), None)
+        self.shared, self.job = shared, _job(shared)
+        self.verifier = _outcome(self._load, None)
         self.judge: dict[str, str] | None = None
 
     def __call__(self, table: Any) -> Any:
@@ -141,6 +178,10 @@ class VerifierAndWriter:
         content = self.verifier if isinstance(self.verifier, UserError) else _payload(table)
         work = partial(self._verify, _shard(table))
         return _row(_shard(table), _outcome(work, content, self.job.config.scale.retries))
+
+    def _load(self, _: Any) -> Verifier:
+        go_home(self.shared, self.job.home)
+        return load_verifier(self.job.config, self.job.parts, self.job.source.nouns)
 
     def _verify(self, shard: int, content: tuple[list[Painted], dict[str, Any]]) -> None:
         painted, provenance = content
@@ -156,6 +197,33 @@ def _job(shared: Mapping[str, Any]) -> Job:
 
     job: Job = ray.get(shared["job"])
     return job
+
+
+def go_home(shared: Mapping[str, Any], home: Path) -> None:
+    """Have this worker understand relative paths as the machine does where the run was started.
+
+    Raises:
+        ConfigError: settings name such paths, and this machine does not see that folder.
+    """
+    try:
+        os.chdir(home)
+    except OSError as error:
+        if shared["relative"]:
+            raise ConfigError(
+                f"{socket.gethostname()} of the Ray cluster has no {home}, where {shared['relative'][0]!r} lies; "
+                "start the run in a folder that all machines share, or name whole paths"
+            ) from error
+
+
+def relative_places(config: DatagenConfig) -> list[str]:
+    """Return the settings that are relative paths: names that are here, and not on the hub alone."""
+    engine, verify, photos = config.engine, config.verify, config.paint.photos
+    judging = [name.partition("=")[2] for name in (*verify.detectors, verify.depth, *verify.judges)]
+    named = [config.assets, engine.model, engine.control, *engine.loras, *judging, verify.safety, verify.calibration]
+    if config.paint.over == "photos":
+        named += [photos.annotations, photos.images, *photos.instances, photos.masks, *photos.leakage.files]
+    places = {name: Path(name).expanduser() for name in named if name}
+    return [name for name, place in places.items() if not place.is_absolute() and place.exists()]
 
 
 def _outcome(work: Callable[[Any], Any], given: Any, retries: int = 0) -> Any:

@@ -1,7 +1,7 @@
 """A painted run before it starts: settings that make sense, and what there is to paint."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ class Job:
         source: what is to be painted.
         content: what the dataset folder says of itself.
         failed: rows that cannot be repainted.
+        home: where the run was started, from which relative paths in settings go out.
     """
 
     config: DatagenConfig
@@ -50,6 +51,7 @@ class Job:
     source: Source
     content: dict[str, Any]
     failed: Sequence[FailedRow] = ()
+    home: Path = field(default_factory=Path.cwd)
 
     @property
     def folder(self) -> Path:
@@ -81,6 +83,8 @@ def prepare_painted(config: DatagenConfig, parts: Parts) -> Job:
     check_settings(config)
     check_painted(config)
     turns = turns_of(config, parts)
+    if config.scale.by == "ray":
+        config = replace(config, out=str(Path(config.out).absolute()))  # workers were started somewhere else
     if config.paint.over == "scenes":
         config = without_conflicts(config)
         prepare(config)
@@ -119,6 +123,10 @@ def check_painted(config: DatagenConfig) -> None:
     ):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, not {value}")
+    for name in ("gpus_per_painter", "gpus_per_verifier"):
+        share = getattr(config.scale, name)
+        if share < 0 or (share > 1 and share % 1):
+            raise ConfigError(f"scale.{name} must be 0, a share of one GPU, or a whole number, not {share}")
     if config.dense or not config.statements:
         raise ConfigError(
             "only statements are made of painted pictures, since no check looks at colours; "

@@ -8,26 +8,28 @@ which nobody measured, and the plan says so. The annotations of photos are enoug
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from datagen.config import DatagenConfig
+from datagen.claim import check_claim
+from datagen.config import DatagenConfig, ImportVsrConfig
 from datagen.disk import disk_line
+from datagen.import_vsr import describe_source
 from datagen.paint.job import check_painted, without_conflicts
+from datagen.paint.missing import missing_photos, missing_weights
 from datagen.paint.photos import import_settings
 from datagen.paint.rows import REJECTED
 from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt, Turn
 from datagen.paint.stages import Parts, load_engines, load_verifier, paint, turns_of, verify
 from datagen.paint.yield_run import read_times
-from datagen.run import check_settings, prepare, shard_count, shard_size
-from datagen.vsr_rows import SourceRow, select_rows
-from spatial.coco import instances_files
+from datagen.run import check_settings, content_settings, prepare, shard_count, shard_size
+from datagen.vsr_rows import Selection, SourceRow, select_rows
 from spatial.dataset import finished_shards
 from spatial.errors import RecordError, UserError
-from spatial.shipped import shipped_folder
-from spatial.vsr import fetch_hint, find_photo, pair_groups
+from spatial.vsr import pair_groups
 from spatial.vsr_photos import LICENCE
 
 IMAGES_PER_SCENES_GROUP = 2
@@ -110,7 +112,9 @@ def plan(config: DatagenConfig, parts: Parts) -> Plan:
 
 def _plan_photos(config: DatagenConfig, parts: Parts, turns: Sequence[Turn]) -> Plan:
     asked = import_settings(config)
-    rows = select_rows(asked).rows
+    selection = select_rows(asked)
+    _check_claim(config, asked, selection)
+    rows = selection.rows
     groups: dict[str, list[SourceRow]] = {}
     for source, group_id in zip(rows, pair_groups([source.row for source in rows], "vsr/train"), strict=True):
         groups.setdefault(group_id, []).append(source)
@@ -128,55 +132,16 @@ def _plan_photos(config: DatagenConfig, parts: Parts, turns: Sequence[Turn]) -> 
     return Plan(config, pictures, _left(config), costs, 0.0, size, len(members), missing)
 
 
-def missing_photos(config: DatagenConfig, rows: Sequence[SourceRow], turns: Sequence[Turn]) -> list[str]:
-    """Return what of photos and boxes is not here, with the mend."""
-    images = Path(config.paint.photos.images)
-    names = {source.row.photo: source for source in rows}
-    absent = [name for name, it in names.items() if find_photo(images, it.row, it.split, "train") is None]
-    found = []
-    if absent:
-        hint = fetch_hint(config.paint.photos.splits, "train", images)
-        found.append(
-            f"{len(absent):,} of {len(names):,} photos, such as {absent[0]}, are not in {images}; {hint}"
-            "set paint.photos.images to the folder of COCO's train2017 and val2017"
-        )
-    boxed = [turn.engine for turn in turns if turn.mode == "box-inpaint"]
-    if boxed and not config.paint.photos.instances:
-        found.append(
-            f"boxes, which {', '.join(boxed)} repaints; set paint.photos.instances to COCO's instances_train2017.json "
-            "and instances_val2017.json (images.cocodataset.org/annotations)"
-        )
-    for path in config.paint.photos.instances:
-        try:
-            instances_files(Path(path))
-        except RecordError as error:
-            found.append(str(error))
-    return found
+def _check_claim(config: DatagenConfig, asked: ImportVsrConfig, selection: Selection) -> None:
+    """Refuse a folder with other data; which photos can be read is not asked.
 
-
-def missing_weights(config: DatagenConfig, parts: Parts) -> list[str]:
-    """Return the engines whose weights are neither on this disk nor in the hub's cache, with the mend."""
-    found = []
-    for turn in turns_of(config, parts):
-        name = config.engine.model or parts.kind(turn.engine).default_model
-        if name and not is_here(name):
-            found.append(f"weights of {turn.engine}: run 'hf download {name}' where there is a network")
-    return found
-
-
-def is_here(name: str) -> bool:
-    """Tell whether weights are a folder or file here, or in the hub's cache; nothing is fetched."""
-    if Path(name).expanduser().exists() or shipped_folder(name).is_dir():
-        return True
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    repository = "/".join(name.partition("@")[0].split("/")[:2])
-    try:
-        files = (try_to_load_from_cache(repository, file) for file in ("model_index.json", "config.json"))
-        return any(isinstance(file, str) for file in files)
-    except HFValidationError:
-        return False
+    Raises:
+        ConfigError: it holds other data.
+    """
+    content = content_settings(config)
+    with suppress(RecordError):  # of boxes that are not here, which the plan lists as missing
+        content |= describe_source(asked, selection)
+    check_claim(Path(config.out), content)
 
 
 def _estimated(config: DatagenConfig, parts: Parts) -> dict[str, Cost]:

@@ -4,6 +4,7 @@ The unit of work is a shard of groups, as for renders: written whole or not at a
 are drawn ahead in other processes while this one paints and verifies.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -21,7 +22,11 @@ from datagen.paint.specs import Attempt
 from datagen.paint.stages import Parts, installed, load_engines, load_verifier, paint, verify
 from datagen.paint.yield_run import write_yield
 from datagen.run import shard_size, worker_count
-from spatial.dataset import finished_shards
+from spatial.dataset import finished_shards, is_finished
+from spatial.errors import ConfigError
+
+PATIENCE = 60.0
+"""Seconds after which a file that another machine wrote to a shared folder is seen here for sure."""
 
 
 def run_painted(config: DatagenConfig, parts: Parts | None = None) -> Path | None:
@@ -35,7 +40,7 @@ def run_painted(config: DatagenConfig, parts: Parts | None = None) -> Path | Non
         The dataset folder.
 
     Raises:
-        ConfigError: a setting cannot be used, or the folder holds another configuration's data.
+        ConfigError: a setting cannot be used, the folder holds another configuration's data, or is not shared by all.
         CheckpointError: a model is missing or wrong; no work has been done.
         RecordError: photos or their annotations cannot be read.
     """
@@ -58,6 +63,7 @@ def _run(job: Job) -> Path:
         done = job.groups_in(mine) - job.groups_in(todo)
         with tqdm(total=job.groups_in(mine), desc="paint", unit="group", initial=done) as bar:
             for shard in made:
+                _check_written(folder, shard)
                 bar.update(shard_size(job.config, shard))
     if job.failed:
         print(f"{len(job.failed)} rows cannot be repainted, see {folder / FAILED}")
@@ -66,6 +72,22 @@ def _run(job: Job) -> Path:
         write_yield([folder])
         write_card(folder)
     return folder
+
+
+def _check_written(folder: Path, shard: int) -> None:
+    """Refuse to go on where a shard was made but is not in the folder.
+
+    Raises:
+        ConfigError: it was written to a folder of the same name on another machine.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not is_finished(folder, shard):
+        if time.monotonic() >= deadline:
+            raise ConfigError(
+                f"shard {shard} was written, but not to the {folder} of this machine; name a folder as --out that all "
+                "machines of the cluster share"
+            )
+        time.sleep(0.2)
 
 
 def _here(job: Job, todo: Sequence[int]) -> Iterator[int]:

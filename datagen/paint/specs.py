@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from datagen.engines.base import Order, Painting
 from datagen.verify.base import Intent, Verdict
+from datagen.verify.quality import Bounds
 from datagen.verify.relation import intended
 from spatial.predicates import holds_of_all
 from spatial.records import ImageRow, Record
@@ -84,11 +85,19 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Painted:
-    """An attempt with its pictures, and the seconds that each took to paint."""
+    """An attempt with its pictures.
+
+    Attributes:
+        attempt: without its orders.
+        paintings: the pictures.
+        seconds: that each took to paint.
+        regions: the part of each that was painted; ``None`` for all of it.
+    """
 
     attempt: Attempt
     paintings: tuple[Painting, ...]
     seconds: tuple[float, ...]
+    regions: tuple[Bounds | None, ...]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The two stages between drawing and writing: paint attempts, and verify what was painted.
 
 The same functions run in this process and in the workers of a cluster. A call is given a whole shard, so that what
-looks at several pictures at once, such as the check for duplicates, sees the same ones whoever runs it.
+looks at several pictures at once, which is the check for duplicates, sees the same ones whoever runs it.
 """
 
 import time
@@ -15,6 +15,7 @@ from datagen.engines.photo_orders import MODES
 from datagen.paint.photos import LoadMasks
 from datagen.paint.specs import Attempt, Painted, Turn, Verified
 from datagen.verify.base import Intent, Pixels, Verdict
+from datagen.verify.quality import Entry, bounds_of, mark_duplicates
 from datagen.verify.verdicts import accepted
 from spatial.errors import ConfigError, nearest
 
@@ -30,7 +31,7 @@ class Verifier(Protocol):
         """Refuse nouns that it could never find, before any work."""
 
     def verify(self, pictures: Sequence[Pixels], intents: Sequence[Intent]) -> list[tuple[Verdict, ...]]:
-        """Return the verdicts on each picture."""
+        """Return the verdicts on each picture, which do not depend on the others."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Parts:
         engines: the registry of engines.
         load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
         load_masks: makes what finds objects in boxes of photos, from a folder or hub name and a device; likewise.
+        judges: names the folders and hub names that the verifier would load, by what they are.
     """
 
     engines: Mapping[str, EngineKind]
     load_verifier: Callable[[VerifySettings], Verifier]
     load_masks: LoadMasks
+    judges: Callable[[VerifySettings], Mapping[str, str]] = lambda _: {}
 
     def kind(self, name: str) -> EngineKind:
         """Return the entry of an engine.
@@ -63,9 +66,10 @@ def installed() -> Parts:
     """Return the engines and the verifier that are shipped."""
     from datagen.engines.masks import load_sam
     from datagen.engines.registry import ENGINES
+    from datagen.verify.models import places_of
     from datagen.verify.verifier import Verifier as Shipped
 
-    return Parts(ENGINES, Shipped, load_sam)
+    return Parts(ENGINES, Shipped, load_sam, places_of)
 
 
 def engine_names(config: DatagenConfig) -> list[str]:
@@ -154,7 +158,8 @@ def paint(attempts: Sequence[Attempt], engines: Mapping[str, Engine], batch_size
     for attempt in attempts:
         own = [next(waiting[attempt.engine]) for _ in attempt.orders]
         bare = replace(attempt, orders=())
-        painted.append(Painted(bare, tuple(it for it, _ in own), tuple(seconds for _, seconds in own)))
+        regions = tuple(None if it.region is None else bounds_of(it.region) for it in attempt.orders)
+        painted.append(Painted(bare, tuple(it for it, _ in own), tuple(seconds for _, seconds in own), regions))
     return painted
 
 
@@ -166,11 +171,20 @@ def _timed(engine: Engine, orders: Sequence[Order]) -> list[tuple[Painting, floa
 
 
 def verify(painted: Sequence[Painted], verifier: Verifier) -> list[Verified]:
-    """Judge every picture; a group is accepted if all of its pictures are."""
+    """Judge every picture, and look for duplicates among groups that are right; accepted is a group of which all are.
+
+    Duplicates are looked for among the pictures that are handed over together, which are those of a shard.
+    """
     pictures = [painting.pixels for it in painted for painting in it.paintings]
     intents = [spec.intent for it in painted for spec in it.attempt.specs]
     started = time.perf_counter()
-    found = iter(verifier.verify(pictures, intents) if pictures else [])
+    judged = iter(verifier.verify(pictures, intents) if pictures else [])
+    entries = [
+        Entry(painting.pixels, next(judged), group, region)
+        for group, it in enumerate(painted)
+        for painting, region in zip(it.paintings, it.regions, strict=True)
+    ]
+    found = iter(mark_duplicates(entries))
     seconds = (time.perf_counter() - started) / max(1, len(pictures))
     verified = []
     for it in painted:

@@ -5,17 +5,17 @@ The dataset folder gets ``yield.json`` and ``yield.png``; nothing is painted or 
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datagen.config import YieldConfig
-from datagen.paint.corrected import calibration_of, with_precision
+from datagen.paint.corrected import calibrations_of, with_precision
 from datagen.paint.rows import REJECTED, TIMES
 from datagen.paint.yield_show import console, draw, tables
 from datagen.paint.yields import ALL, Attempted, Key, Yield, attempted, yields
 from spatial.dataset import DatasetFolder, finished_shards
-from spatial.errors import RecordError
+from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
 
 YIELD = "yield.json"
@@ -29,7 +29,7 @@ def show_yield(config: YieldConfig) -> Path:
         The path of ``yield.json``.
 
     Raises:
-        ConfigError: the calibration is of another verifier.
+        ConfigError: a folder is named twice, or the calibration is of another verifier.
         RecordError: a folder cannot be read, or nothing in it was painted.
     """
     return write_yield([Path(config.dataset), *map(Path, config.beside)], config.calibration)
@@ -40,13 +40,13 @@ def write_yield(folders: Sequence[Path], calibration: str = "") -> Path:
 
     Args:
         folders: dataset folders.
-        calibration: file of the verifier; "" takes that of the first folder, if it keeps one.
+        calibration: file of the verifier; "" takes those that the folders keep.
 
     Raises:
-        ConfigError: the calibration is of another verifier.
+        ConfigError: a folder is named twice, or the calibration is of another verifier.
         RecordError: a folder cannot be read, or nothing in it was painted.
     """
-    lines = with_precision(count_yield(folders), calibration_of(folders[0], calibration))
+    lines = count_yield(folders, calibration)
     console().print(*tables(lines))
     out = folders[0]
     write_json(out / YIELD, as_json(lines, folders))
@@ -54,21 +54,57 @@ def write_yield(folders: Sequence[Path], calibration: str = "") -> Path:
     return out / YIELD
 
 
-def count_yield(folders: Sequence[Path]) -> list[Yield]:
-    """Return the lines of the table.
+def count_yield(folders: Sequence[Path], calibration: str = "") -> list[Yield]:
+    """Return the lines of the table; of several folders each has lines of its own.
 
     Raises:
+        ConfigError: a folder is named twice, or the calibration is of another verifier.
         RecordError: a folder cannot be read, or nothing in it was painted.
     """
-    rows = [row for folder in folders for row in painted_rows(folder)]
-    if not rows:
+    runs = named_runs(folders)
+    lines = corrected_yields(runs, calibration)
+    if not lines:
         named = ", ".join(map(str, folders))
         raise RecordError(f"no image of {named} was painted; name a folder of 'vsre datagen' with engine.name set")
-    return yields(rows, _seconds(folders))
+    return lines
 
 
-def painted_rows(folder: Path) -> Iterator[Attempted]:
+def corrected_yields(runs: Mapping[str, Path], calibration: str = "") -> list[Yield]:
+    """Return the lines of the table of folders by the names of their runs; none where nothing was painted.
+
+    Raises:
+        ConfigError: the calibration is of another verifier.
+        RecordError: a folder cannot be read.
+    """
+    rows = [row for run, folder in runs.items() for row in painted_rows(folder, run)]
+    if not rows:
+        return []
+    seconds = {key: value for run, folder in runs.items() for key, value in _seconds(folder, run).items()}
+    return with_precision(yields(rows, seconds), calibrations_of(runs, calibration))
+
+
+def named_runs(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return folders by what tells them apart in a table: the last parts of their paths; "" of a single one.
+
+    Raises:
+        ConfigError: a folder is named twice.
+    """
+    parts = [folder.resolve().parts for folder in folders]
+    twice = next((folder for folder, own in zip(folders, parts, strict=True) if parts.count(own) > 1), None)
+    if twice:
+        raise ConfigError(f"{twice} is named twice, and its pictures would be counted twice; leave one away")
+    if len(folders) == 1:
+        return {"": folders[0]}
+    length = next(n for n in range(1, max(map(len, parts)) + 1) if len({own[-n:] for own in parts}) == len(parts))
+    return {"/".join(own[-length:]): folder for folder, own in zip(folders, parts, strict=True)}
+
+
+def painted_rows(folder: Path, run: str = "") -> Iterator[Attempted]:
     """Yield all pictures that were painted for a dataset folder, accepted and rejected; none where none was.
+
+    Args:
+        folder: of the dataset.
+        run: see ``Attempted``.
 
     Raises:
         RecordError: a shard is damaged.
@@ -81,21 +117,20 @@ def painted_rows(folder: Path) -> Iterator[Attempted]:
         for shard in sorted(finished_shards(part) & finished_shards(folder)):
             columns = (data.read_column(shard, "images", name) for name in ("provenance", "verdicts"))
             for provenance, verdicts in zip(*columns, strict=True):
-                row = attempted(provenance, verdicts, kept)
+                row = attempted(provenance, verdicts, kept, run)
                 if row:
                     yield row
 
 
-def _seconds(folders: Sequence[Path]) -> dict[Key, float]:
-    """Return the seconds by relation, engine and control; shards whose times are lost make all of them unknown."""
+def _seconds(folder: Path, run: str) -> dict[Key, float]:
+    """Return the seconds of a run by relation, engine and control; a shard whose times are lost makes all unknown."""
     found: Counter[Key] = Counter()
-    for folder in folders:
-        for shard in finished_shards(folder):
-            entries = read_times(folder, shard)
-            if entries is None:
-                return {}
-            for entry in entries:
-                found[entry["relation"], entry["engine"], entry["control"]] += entry["paint"] + entry["verify"]
+    for shard in finished_shards(folder):
+        entries = read_times(folder, shard)
+        if entries is None:
+            return {}
+        for entry in entries:
+            found[run, entry["relation"], entry["engine"], entry["control"]] += entry["paint"] + entry["verify"]
     return dict(found)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from datagen.markdown import Cells, table
-from datagen.paint.yields import ALL, Share, Yield
+from datagen.paint.yields import ALL, Share, Visor, Yield
 from spatial.files import atomic
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def tables(lines: Sequence[Yield]) -> list[Table]:
 
 
 def by_engine(lines: Sequence[Yield]) -> dict[str, list[Yield]]:
-    """Return the lines of each engine, under its name, or "NAME, prompt alone" without control."""
+    """Return the lines of each engine under its name: "RUN: NAME" of one of several runs."""
     found: dict[str, list[Yield]] = {}
     for line in lines:
         found.setdefault(engine_label(line), []).append(line)
@@ -52,27 +52,35 @@ def by_engine(lines: Sequence[Yield]) -> dict[str, list[Yield]]:
 
 
 def engine_label(line: Yield) -> str:
-    """Return how an engine is called."""
-    return line.engine if line.control else f"{line.engine}, prompt alone"
+    """Return how an engine is called: with the folder of its run if there are several, and whether it was steered."""
+    name = f"{line.run}: {line.engine}" if line.run else line.engine
+    return name if line.control else f"{name}, prompt alone"
 
 
 def cells(line: Yield) -> list[str]:
     """Return the columns of a line as ``HEADS`` names them, without seconds."""
-    visor = " / ".join(percent(share.value) for share in line.visor) or "-"
     return [
         line.relation,
         f"{line.attempts:,}",
         *(with_interval(share) for share in (line.objects, line.unconditional, line.conditional)),
-        visor,
+        visor_text(line.visor),
         f"{line.unread:,}",
         with_interval(line.passed),
         with_interval(line.accepted),
     ]
 
 
+def visor_text(found: Visor) -> str:
+    """Return "75.0 / 50.0 / 25.0 / 0.0 of 4", with the specs that are left out because a picture was not read."""
+    if not found.shares:
+        return f"- ({found.unread:,} unread)" if found.unread else "-"
+    unread = f", {found.unread:,} unread" if found.unread else ""
+    return f"{' / '.join(percent(share.value) for share in found.shares)} (of {found.shares[0].total:,}{unread})"
+
+
 def head_of(lines: Sequence[Yield]) -> tuple[str, ...]:
-    """Return the columns of lines, without seconds; label precision only where it is known of one."""
-    return (*HEADS, *(["right labels"] if any(line.precision for line in lines) else []))
+    """Return the columns of lines, without seconds; corrected precision only where it is known of one."""
+    return (*HEADS, *(["right of passed"] if any(line.precision for line in lines) else []))
 
 
 def row_of(line: Yield, head: Sequence[str]) -> list[str]:
@@ -81,7 +89,7 @@ def row_of(line: Yield, head: Sequence[str]) -> list[str]:
 
 
 def precision_text(line: Yield) -> str:
-    """Return the corrected share of right labels with its interval, or "-"."""
+    """Return the corrected share of right pictures among those that passed with its interval, or "-"."""
     if line.precision is None:
         return "-"
     low, high = line.precision.interval

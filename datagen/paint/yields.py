@@ -6,7 +6,7 @@ A pure function of the stored rows (``attempted``) and, for the seconds, of the 
 - *VISOR unconditional*: the relation holds among what was found, of all pictures; *conditional*: of those in which
   every object was found (Gokhale et al., arXiv 2212.10015).
 - *VISOR_n*: of the specs that were painted at least ``SEEDS`` times, those of whose first ``SEEDS`` pictures ``n`` or
-  more show the relation.
+  more show the relation. A spec with an unread picture among these is left out, and such specs are counted.
 - *passed*: all checks; *accepted*: the picture's whole group passed, so that it is in the data.
 
 A picture whose relation could not be told even if it were painted as it was meant, since that needs poses, is left out
@@ -47,6 +47,7 @@ class Attempted:
         verdicts: of the checks.
         kept: whether it is in the data.
         readable: whether checks could tell the relation of the intended picture.
+        run: names the dataset folder where several stand in one table, else "".
     """
 
     relation: str
@@ -57,6 +58,7 @@ class Attempted:
     verdicts: tuple[Verdict, ...]
     kept: bool
     readable: bool = True
+    run: str = ""
 
     @property
     def found(self) -> bool:
@@ -75,6 +77,11 @@ class Attempted:
     def passed(self) -> bool:
         """Whether it passed all checks."""
         return accepted(self.verdicts)
+
+    @property
+    def judged_right(self) -> bool:
+        """Whether it passed all checks of what it shows, which is all but whether there is another one like it."""
+        return accepted(verdict for verdict in self.verdicts if verdict.check != "duplicate")
 
     @property
     def reason(self) -> str:
@@ -113,6 +120,24 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Visor:
+    """VISOR_1, ... of specs that were painted ``SEEDS`` times.
+
+    Attributes:
+        shares: one for each n; empty where no spec is counted.
+        unread: specs that are left out, since of one of their first pictures no check could tell the relation.
+    """
+
+    shares: tuple[Share, ...] = ()
+    unread: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as ``yield.json`` has it."""
+        shares = {f"visor_{n}": share.as_json() for n, share in enumerate(self.shares, 1)}
+        return {**shares, "visor_specs_unread": self.unread}
+
+
+@dataclass(frozen=True)
 class Yield:
     """A line of the table.
 
@@ -120,25 +145,29 @@ class Yield:
         relation: or ``ALL``.
         engine: that painted.
         control: whether it was steered.
+        run: names the dataset folder where several stand in one table, else "".
         objects, unconditional, conditional: see the module.
-        visor: VISOR_1, ...; empty where there were fewer seeds.
+        visor: VISOR_1, ...
         unread: pictures of which no check could tell the relation.
+        judged_right: pictures that passed all checks but, maybe, that for duplicates.
         passed: of all pictures.
         accepted: likewise.
         reasons: why pictures are not in the data, the most frequent first.
         seconds: of painting and verifying for each accepted picture; ``None`` where there is none or no time is known.
-        precision: share of right labels among pictures that passed, corrected for the verifier's own errors; ``None``
-            where those are not known (``datagen.paint.corrected``).
+        precision: share of right pictures among those that passed, corrected for the verifier's own errors; ``None``
+            where those are not known (``datagen.paint.corrected``). Of whole groups, which are accepted, it is not.
     """
 
     relation: str
     engine: str
     control: bool
+    run: str
     objects: Share
     unconditional: Share
     conditional: Share
-    visor: tuple[Share, ...]
+    visor: Visor
     unread: int
+    judged_right: int
     passed: Share
     accepted: Share
     reasons: Mapping[str, int]
@@ -156,11 +185,12 @@ class Yield:
             "relation": self.relation,
             "engine": self.engine,
             "control": self.control,
+            "run": self.run,
             "attempts": self.attempts,
             "objects": self.objects.as_json(),
             "visor_unconditional": self.unconditional.as_json(),
             "visor_conditional": self.conditional.as_json(),
-            **{f"visor_{n}": share.as_json() for n, share in enumerate(self.visor, 1)},
+            **self.visor.as_json(),
             "unread": self.unread,
             "passed": self.passed.as_json(),
             "accepted": self.accepted.as_json(),
@@ -171,20 +201,21 @@ class Yield:
 
 
 def _precision_json(found: Precision) -> dict[str, Any]:
-    return {"share": round(found.share, 4), "ci95": [round(bound, 4) for bound in found.interval]}
+    return {"of": "passed", "share": round(found.share, 4), "ci95": [round(bound, 4) for bound in found.interval]}
 
 
-Key = tuple[str, str, bool]
-"""Relation, engine, control."""
+Key = tuple[str, str, str, bool]
+"""Run, relation, engine, control."""
 
 
-def attempted(provenance: str, verdicts: str, kept: bool) -> Attempted | None:
+def attempted(provenance: str, verdicts: str, kept: bool, run: str = "") -> Attempted | None:
     """Return a stored picture as the table counts it; ``None`` for one that no engine painted.
 
     Args:
         provenance: as ``ImageRow`` has it.
         verdicts: likewise.
         kept: whether it is in the data.
+        run: see ``Attempted``.
 
     Raises:
         RecordError: the verdicts cannot be read.
@@ -195,22 +226,23 @@ def attempted(provenance: str, verdicts: str, kept: bool) -> Attempted | None:
         number, readable = int(made["number"]), bool(made["readable"])
     except (ValueError, KeyError, TypeError):
         return None
-    return Attempted(*names, number, from_json(verdicts), kept, readable)
+    return Attempted(*names, number, from_json(verdicts), kept, readable, run)
 
 
 def yields(rows: Sequence[Attempted], seconds: Mapping[Key, float] | None = None) -> list[Yield]:
-    """Return the lines of the table: every relation of an engine, and then all of them together.
+    """Return the lines of the table: every relation of an engine in a run, and then all of them together.
 
     Args:
         rows: all pictures that were painted.
-        seconds: of painting and verifying, by relation, engine and control.
+        seconds: of painting and verifying, by run, relation, engine and control.
     """
-    by_engine: dict[tuple[str, bool], dict[str, list[Attempted]]] = defaultdict(lambda: defaultdict(list))
+    runs = list(dict.fromkeys(row.run for row in rows))
+    by_engine: dict[tuple[int, str, bool], dict[str, list[Attempted]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        by_engine[row.engine, row.control][row.relation].append(row)
+        by_engine[runs.index(row.run), row.engine, not row.control][row.relation].append(row)
     lines = []
-    for (engine, control), relations in sorted(by_engine.items(), key=lambda item: (item[0][0], not item[0][1])):
-        known = {name: (seconds or {}).get((name, engine, control)) for name in relations}
+    for (run, engine, without), relations in sorted(by_engine.items()):
+        known = {name: (seconds or {}).get((runs[run], name, engine, not without)) for name in relations}
         lines += [_line(name, relations[name], known[name]) for name in sorted(relations)]
         together = [row for name in sorted(relations) for row in relations[name]]
         spent = [value for value in known.values() if value is not None]
@@ -227,11 +259,13 @@ def _line(relation: str, rows: Sequence[Attempted], seconds: float | None) -> Yi
         relation=relation,
         engine=rows[0].engine,
         control=rows[0].control,
+        run=rows[0].run,
         objects=_share(row.found for row in rows),
         unconditional=_share(bool(row.right) for row in read),
         conditional=_share(bool(row.right) for row in found),
-        visor=visor(read),
+        visor=visor(rows),
         unread=len(rows) - len(read),
+        judged_right=sum(row.judged_right for row in rows),
         passed=_share(row.passed for row in rows),
         accepted=Share(kept, len(rows)),
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
@@ -239,14 +273,15 @@ def _line(relation: str, rows: Sequence[Attempted], seconds: float | None) -> Yi
     )
 
 
-def visor(rows: Iterable[Attempted]) -> tuple[Share, ...]:
-    """Return VISOR_1 to VISOR_4; nothing where no spec was painted ``SEEDS`` times."""
-    by_spec: dict[str, dict[int, bool]] = defaultdict(dict)
+def visor(rows: Iterable[Attempted]) -> Visor:
+    """Return VISOR_1 to VISOR_4 of the specs that were painted ``SEEDS`` times."""
+    by_spec: dict[str, dict[int, bool | None]] = defaultdict(dict)
     for row in rows:
-        by_spec[row.spec][row.number] = bool(row.right)
+        by_spec[row.spec][row.number] = row.right
     first = [[found[number] for number in sorted(found)[:SEEDS]] for found in by_spec.values() if len(found) >= SEEDS]
-    counts = [sum(right) for right in first]
-    return tuple(Share(sum(count >= n for count in counts), len(counts)) for n in range(1, SEEDS + 1)) if counts else ()
+    read = [sum(map(bool, answers)) for answers in first if None not in answers]
+    shares = (Share(sum(count >= n for count in read), len(read)) for n in range(1, SEEDS + 1))
+    return Visor(tuple(shares) if read else (), len(first) - len(read))
 
 
 def _share(answers: Iterable[bool]) -> Share:

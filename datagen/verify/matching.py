@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from datagen.verify.base import Detection, Intent, Pixels
+from datagen.verify.base import Detection, Intent, Pixels, Verdict
 from datagen.verify.boxes import cover, is_known, mean_box, offset, overlap
 
 SAME_PLACE = 0.5
@@ -30,12 +30,14 @@ class Evidence:
         found: by detector, what it found, one per thing and noun.
         asked: by detector, the nouns that it was asked for; a noun that it does not know is not asked for.
         depth: (H, W), larger is farther, in a unit of its own; ``None`` where no model estimates it.
+        safety: whether it is fit to be published; ``None`` where no model says so.
     """
 
     pixels: Pixels
     found: Mapping[str, Sequence[Detection]]
     asked: Mapping[str, frozenset[str]]
     depth: NDArray[np.float32] | None = None
+    safety: Verdict | None = None
 
 
 @dataclass(frozen=True)

@@ -18,28 +18,37 @@ Load = Callable[[str, Any, VerifySettings], Any]
 """From a place ("" for the kind's own), a device and the settings to a model."""
 
 
+OWN_PLACES = {
+    "tiny": "tiny-verifier",
+    "owlv2": "google/owlv2-base-patch16-ensemble",
+    "grounding-dino": "IDEA-Research/grounding-dino-base",
+    "depth-anything": "depth-anything/Depth-Anything-V2-Small-hf",
+}
+"""Where the models of a kind are if a setting names no place."""
+
+
 def _tiny(place: str, device: Any, settings: VerifySettings) -> Any:
     from datagen.verify.tiny import load_detector
 
-    return load_detector(place or "tiny-verifier", str(device))
+    return load_detector(place or OWN_PLACES["tiny"], str(device))
 
 
 def _owlv2(place: str, device: Any, settings: VerifySettings) -> Detector:
     from datagen.verify.published import Owlv2Detector
 
-    return Owlv2Detector(place or "google/owlv2-base-patch16-ensemble", device, settings.least_score)
+    return Owlv2Detector(place or OWN_PLACES["owlv2"], device, settings.least_score)
 
 
 def _grounding_dino(place: str, device: Any, settings: VerifySettings) -> Detector:
     from datagen.verify.published import GroundingDinoDetector
 
-    return GroundingDinoDetector(place or "IDEA-Research/grounding-dino-base", device, settings.least_score)
+    return GroundingDinoDetector(place or OWN_PLACES["grounding-dino"], device, settings.least_score)
 
 
 def _depth_anything(place: str, device: Any, settings: VerifySettings) -> DepthModel:
     from datagen.verify.published import DepthAnything
 
-    return DepthAnything(place or "depth-anything/Depth-Anything-V2-Small-hf", device)
+    return DepthAnything(place or OWN_PLACES["depth-anything"], device)
 
 
 def _vqa(place: str, device: Any, settings: VerifySettings) -> Judge:
@@ -101,6 +110,14 @@ def load_models(settings: VerifySettings) -> Models:
     depth = made[count] if settings.depth else None
     judges = made[count + bool(settings.depth) :]
     return Models(_named_apart(made[:count]), depth, judges, _safety(settings, device))
+
+
+def places_of(settings: VerifySettings) -> dict[str, str]:
+    """Return the folders and hub names of all models of the settings, by what asks for them."""
+    named = [*settings.detectors, *([settings.depth] if settings.depth else []), *settings.judges]
+    parts = [name.partition("=") for name in named]
+    found = {f"verifier {kind}": place or OWN_PLACES.get(kind, "") for kind, _, place in parts}
+    return {what: place for what, place in {**found, "safety checker": settings.safety}.items() if place}
 
 
 def weights_of(models: Models) -> dict[str, str]:

@@ -9,8 +9,10 @@ Shapes: H, W picture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
@@ -31,6 +33,9 @@ NEAR_BITS = 8
 """Perceptual hashes that differ in at most this many of 256 bits are of one look.
 
 A JPEG copy of a render differs in up to 6, the two pictures of one group in at least 16, others in at least 68."""
+
+Bounds = tuple[int, int, int, int]
+"""A rectangle of pixels: left, top, and the first ones beyond right and bottom."""
 
 BLANK, SATURATED, SIZE = "blank", "over-saturated", "size"
 SAME_PIXELS, LOOKS_THE_SAME = "same pixels", "looks the same"
@@ -71,40 +76,89 @@ def fingerprint(pixels: Pixels) -> Print:
     return Print(image_id_of(pixels), f"{int(''.join('1' if bit else '0' for bit in bits), 2):064x}")
 
 
-def mark_duplicates(
-    pictures: Sequence[Pixels], judged: Sequence[tuple[Verdict, ...]], near: int = NEAR_BITS
-) -> list[tuple[Verdict, ...]]:
-    """Return the verdicts of pictures with one more: whether an accepted picture before it is the same, or looks so.
+def bounds_of(mask: NDArray[np.bool_]) -> Bounds:
+    """Return the smallest rectangle around the true part of a mask (H, W), which must not be empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
-    The first of several is kept, so hand them over in an order that does not depend on who made them: by group.
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture among those that are compared.
+
+    Attributes:
+        pixels: (H, W, 3).
+        verdicts: of the other checks.
+        group: that lives only if all of its pictures are right; its pictures stand together.
+        region: the part of it that was painted; ``None`` for all of it.
+    """
+
+    pixels: Pixels
+    verdicts: tuple[Verdict, ...]
+    group: int
+    region: Bounds | None = None
+
+
+def mark_duplicates(entries: Sequence[Entry], near: int = NEAR_BITS) -> list[tuple[Verdict, ...]]:
+    """Return the verdicts of pictures with one more: whether a picture that is kept before it is the same, or looks so.
+
+    Kept are the pictures of groups that are right as a whole; what is left out anyhow keeps no other one out. The first
+    of several is kept, so hand them over in an order that does not depend on who made them: by group.
 
     Args:
-        pictures: all that are compared with each other, such as those of a shard.
-        judged: what the other checks said of each.
+        entries: all that are compared with each other, such as those of a shard.
         near: bits in which two perceptual hashes of one look may differ; -1 compares pixels alone.
     """
-    kept: list[tuple[int, Print]] = []
-    marked = []
-    for index, (pixels, verdicts) in enumerate(zip(pictures, judged, strict=True)):
-        if not accepted(verdicts):
-            marked.append(in_order([*verdicts, skipped("duplicate", "refused already")]))
+    kept: list[_Known] = []
+    marked: list[tuple[Verdict, ...]] = []
+    for _, numbered in groupby(enumerate(entries), key=lambda item: item[1].group):
+        members = list(numbered)
+        if not all(accepted(entry.verdicts) for _, entry in members):
+            marked += [
+                in_order([*it.verdicts, skipped("duplicate", "its group is refused already")]) for _, it in members
+            ]
             continue
-        mine = fingerprint(pixels)
-        verdict = _compared(mine, kept, near)
-        if verdict.status == "passed":
-            kept.append((index, mine))
-        marked.append(in_order([*verdicts, verdict]))
+        own: list[_Known] = []
+        verdicts = []
+        for index, entry in members:
+            mine = _Known(index, entry, fingerprint(entry.pixels))
+            verdicts.append(_compared(mine, [*kept, *own], near))
+            own.append(mine)
+        if all(verdict.status == "passed" for verdict in verdicts):
+            kept += own
+        marked += [in_order([*it.verdicts, verdict]) for (_, it), verdict in zip(members, verdicts, strict=True)]
     return marked
 
 
-def _compared(mine: Print, kept: Sequence[tuple[int, Print]], near: int) -> Verdict:
-    for index, other in kept:
-        bits = mine.distance(other)
-        if mine.pixels == other.pixels:
-            return failed("duplicate", SAME_PIXELS, f"as picture {index}")
-        if bits <= near:
-            return failed("duplicate", LOOKS_THE_SAME, f"as picture {index}", bits)
+@dataclass(frozen=True)
+class _Known:
+    index: int
+    entry: Entry
+    print: Print
+
+
+def _compared(mine: _Known, kept: Sequence[_Known], near: int) -> Verdict:
+    for other in kept:
+        if mine.print.pixels == other.print.pixels:
+            return failed("duplicate", SAME_PIXELS, f"as picture {other.index}")
+        bits = mine.print.distance(other.print)
+        if bits <= near and _alike_where_painted(mine.entry, other.entry, near):
+            return failed("duplicate", LOOKS_THE_SAME, f"as picture {other.index}", bits)
     return passed("duplicate")
+
+
+def _alike_where_painted(one: Entry, other: Entry, near: int) -> bool:
+    """Tell whether two pictures of one look also look the same where either was painted, if that is known of it.
+
+    A photo of which only a small part is repainted looks the same whatever is painted there.
+    """
+    if one.pixels.shape != other.pixels.shape:
+        return True
+    for left, top, right, bottom in {it.region for it in (one, other) if it.region is not None}:
+        parts = [np.ascontiguousarray(it.pixels[top:bottom, left:right]) for it in (one, other)]
+        if fingerprint(parts[0]).distance(fingerprint(parts[1])) > near:
+            return False
+    return True
 
 
 def _grey(pixels: Pixels) -> np.ndarray:

@@ -41,14 +41,14 @@ class SafetyChecker:
     @torch.inference_mode()
     def verdicts(self, pictures: Sequence[Pixels]) -> list[Verdict]:
         """Return whether each picture is fit."""
-        found = []
-        for pixels in pictures:
-            inputs = self.processor(images=Image.fromarray(pixels), return_tensors="pt").to(self.network.device)
-            shares = self.network(**inputs).logits[0].float().softmax(-1)
-            unsafe = float(shares[self.unsafe].sum())
-            found.append(
-                failed(NAME, UNSAFE, f"probability {unsafe:.2f}", unsafe)
-                if unsafe > MOST_UNSAFE
-                else passed(NAME, score=unsafe)
-            )
-        return found
+        if not pictures:
+            return []
+        images = [Image.fromarray(pixels) for pixels in pictures]
+        inputs = self.processor(images=images, return_tensors="pt").to(self.network.device)
+        shares = self.network(**inputs).logits.float().softmax(-1)
+        return [
+            failed(NAME, UNSAFE, f"probability {unsafe:.2f}", unsafe)
+            if unsafe > MOST_UNSAFE
+            else passed(NAME, score=unsafe)
+            for unsafe in shares[:, self.unsafe].sum(-1).tolist()
+        ]

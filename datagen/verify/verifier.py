@@ -16,10 +16,10 @@ from datagen.verify.layout import layout
 from datagen.verify.matching import Evidence, match
 from datagen.verify.models import Models, load_models, weights_of
 from datagen.verify.presence import presence, uniqueness
-from datagen.verify.quality import mark_duplicates, quality
+from datagen.verify.quality import quality
 from datagen.verify.questions import question
 from datagen.verify.relation import Reading, read_claims, relation
-from datagen.verify.verdicts import failed, in_order, passed, skipped
+from datagen.verify.verdicts import failed, in_order, passed, refusal, skipped
 from spatial.errors import ConfigError
 from spatial.scene import digest
 from spatial.vocabulary import NOUNS
@@ -75,12 +75,12 @@ class Verifier:
     def verify(self, pictures: Sequence[Pixels], intents: Sequence[Intent]) -> list[tuple[Verdict, ...]]:
         """Return the verdicts on each picture, in the order of ``datagen.verify.verdicts.CHECKS``.
 
-        Duplicates are looked for among the pictures of this call, all else does not depend on the others.
+        None depends on the other pictures; duplicates are looked for when it is known which groups are right as a whole
+        (``datagen.verify.quality.mark_duplicates``).
         """
         nouns = [tuple(item.name for item in intent.objects) for intent in intents]
         looked = self.look(pictures, nouns)
-        judged = [self.judge(evidence, intent) for evidence, intent in zip(looked, intents, strict=True)]
-        return mark_duplicates(pictures, judged)
+        return [self.judge(evidence, intent) for evidence, intent in zip(looked, intents, strict=True)]
 
     def look(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> list[Evidence]:
         """Return what the models see in each picture, asked for nouns that it may show and for some that it may not."""
@@ -90,27 +90,25 @@ class Verifier:
         return evidence
 
     def judge(self, evidence: Evidence, intent: Intent) -> tuple[Verdict, ...]:
-        """Return the verdicts on one picture, but for duplicates."""
+        """Return the verdicts on one picture."""
         sound = quality(evidence.pixels, intent.width, intent.height)
         if evidence.pixels.shape[:2] != (intent.height, intent.width):
             return (sound,)  # nothing that follows could be compared
         matched = match(intent, evidence)
-        safe = (
-            self.models.safety.verdicts([evidence.pixels])[0] if self.models.safety else skipped("safety", "no model")
-        )
-        return in_order(
-            [
-                sound,
-                safe,
-                presence(matched),
-                uniqueness(matched, self.settings),
-                layout(matched, self.settings),
-                depth(matched),
-                relation(matched),
-                question(evidence.pixels, intent, self.models.judges),
-                self._trust(intent),
-            ]
-        )
+        found = [
+            sound,
+            evidence.safety or skipped("safety", "no model"),
+            presence(matched),
+            uniqueness(matched, self.settings),
+            layout(matched, self.settings),
+            depth(matched),
+            relation(matched),
+            self._trust(intent),
+        ]
+        # A judge is slower than all else together, and nothing that it says saves a picture.
+        if self.models.judges and refusal(found):
+            return in_order([*found, skipped("question", "refused already")])
+        return in_order([*found, question(evidence.pixels, intent, self.models.judges)])
 
     def read(self, evidence: Evidence, intent: Intent) -> list[Reading]:
         """Return what the relation check alone says of each claim of one picture."""
@@ -123,12 +121,14 @@ class Verifier:
             queries = asked[detector.name] = [_queries(detector, wanted) for wanted in nouns]
             found[detector.name] = [self._sure(seen) for seen in detector.detect(pictures, queries)]
         depths = self.models.depth.depth(pictures) if self.models.depth else [None] * len(pictures)
+        safe = self.models.safety.verdicts(pictures) if self.models.safety else [None] * len(pictures)
         return [
             Evidence(
                 pixels,
                 {name: seen[index] for name, seen in found.items()},
                 {name: frozenset(queries[index]) for name, queries in asked.items()},
                 depths[index],
+                safe[index],
             )
             for index, pixels in enumerate(pictures)
         ]

@@ -71,3 +71,39 @@ def test_verdicts_that_cannot_be_read_are_named(painted: Path, tmp_path: Path) -
     write_shard(folder, 0, rows, data.read_records(0))
     with pytest.raises(RecordError, match=r"verdicts .* cannot be read"):
         write_gallery(GalleryConfig(str(folder), str(tmp_path / "page")))
+
+
+def test_what_was_rejected_of_a_shard_that_is_not_finished_is_not_shown(painted: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(painted, tmp_path / "copy"))
+    (folder / "records" / "shard-00001.parquet").unlink()
+    again = {
+        json.loads(text)["painted"]["group"] for text in DatasetFolder(painted).read_column(1, "images", "provenance")
+    }
+    left = DatasetFolder(folder / REJECTED).read_column(1, "images", "provenance")
+    again |= {json.loads(text)["painted"]["group"] for text in left}
+    pool = pool_of(DatasetFolder(folder))
+    assert left and set(pool.painted) == set(pool_of(DatasetFolder(painted)).painted) - again
+    assert {record.group_id for record in pool.records} <= set(pool.painted)
+    assert len(articles(write_gallery(GalleryConfig(str(folder), per_relation=0, passes=False)))) == 24 - len(again)
+    for shard in (0, 2, 3):
+        (folder / REJECTED / "records" / f"shard-{shard:05d}.parquet").unlink()
+    assert {group.verdict for group in pool_of(DatasetFolder(folder)).painted.values()} == {ACCEPTED}
+
+
+def test_pictures_with_the_same_pixels_keep_their_own_verdicts(painted: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(painted, tmp_path / "copy"))
+    taken = DatasetFolder(folder).read_images(0)[0]
+    data = DatasetFolder(folder / REJECTED)
+    first, second, *others = data.read_images(0)
+    verdicts = '{"duplicate":{"status":"failed","reason":"same pixels"},"presence":{"status":"passed"}}'
+    twins = [replace(it, image_id=taken.image_id, image=taken.image, verdicts=verdicts) for it in (first, second)]
+    groups = [json.loads(it.provenance)["painted"]["group"] for it in (first, second)]
+    missing = '{"presence":{"status":"failed","reason":"missing"}}'
+    twins[1] = replace(twins[1], verdicts=missing, provenance=twins[1].provenance.replace(groups[1], "f" * 32))
+    write_shard(folder / REJECTED, 0, [*twins, *others], [])
+    shown = articles(write_gallery(GalleryConfig(str(folder), per_relation=0, passes=False)))
+    assert "✗ duplicate" in shown[groups[0]][1] and shown[groups[0]][0]["reason"] == ["duplicate: same pixels"]
+    assert "✗ presence" in shown["f" * 32][1] and "✗ duplicate" not in shown["f" * 32][1]
+    accepted = json.loads(taken.provenance)["painted"]["group"]
+    assert shown[accepted][0]["verdict"] == [ACCEPTED]
+    assert "✗ presence" not in shown[accepted][1] and "✗ duplicate" not in shown[accepted][1]

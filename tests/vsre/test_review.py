@@ -132,7 +132,13 @@ def test_the_verifiers_own_expectation_stands_beside(
     page: Path, painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rates = {"right": {"accepted": 95, "n": 100}, "wrong": {"accepted": 1, "n": 100}}
-    content = {"relations": {"above": rates}, "most_wrong": 0.05, "least_images": 30, "verify": judging(SMALL.verify)}
+    content = {
+        "relations": {"above": rates},
+        "most_wrong": 0.05,
+        "least_images": 30,
+        "verify": judging(SMALL.verify),
+        "weights": {"reader": "none"},
+    }
     (tmp_path / "calibration.json").write_text(json.dumps(content))
     saved = answer_all(page, painted, tmp_path / "answers.json")
     config = ReviewConfig(

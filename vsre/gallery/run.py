@@ -75,7 +75,7 @@ def _sample(key: str, records: Sequence[Record], pool: Pool) -> SampleGroup:
     painted = pool.painted.get(key)
     if painted is None:
         return sample_group(key, records, pool.images)
-    return show_verdicts(sample_group(key, records, pool.images, painted.names), painted)
+    return show_verdicts(sample_group(key, records, painted.images, painted.names), painted)
 
 
 @contextmanager

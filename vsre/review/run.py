@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.paint.corrected import calibration_of, with_precision
-from datagen.paint.yield_run import painted_rows
-from datagen.paint.yields import Yield, yields
+from datagen.paint.yield_run import corrected_yields
+from datagen.paint.yields import Yield
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError
 from spatial.files import atomic, write_json
@@ -110,10 +109,7 @@ def _read(config: ReviewConfig, data: DatasetFolder, known: Mapping[str, Item], 
 
 def _verifier_says(config: ReviewConfig, data: DatasetFolder) -> dict[str, Yield]:
     """Return the yields of relations whose label precision is known, of the engine that painted most."""
-    calibration = calibration_of(data.path, config.calibration)
-    if calibration is None:
-        return {}
-    lines = with_precision(yields(list(painted_rows(data.path))), calibration)
+    lines = corrected_yields({"": data.path}, config.calibration)
     found: dict[str, Yield] = {}
     for line in sorted(lines, key=lambda line: line.attempts):
         if line.precision is not None:

@@ -1,15 +1,19 @@
 """A calibration goes with the data that it was trusted for, and says what the accepted labels are worth."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from datagen.config import DatagenConfig, YieldConfig
+from datagen.paint.corrected import calibration_of, calibrations_of, with_precision
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
 from datagen.paint.yield_run import show_yield
+from datagen.paint.yields import Attempted, yields
+from datagen.verify.base import Verdict
 from datagen.verify.calibration import Count, Rates, judging, label_precision
 from spatial.errors import ConfigError
 
@@ -22,6 +26,7 @@ def calibration(small: DatagenConfig, tmp_path: Path) -> Path:
         "most_wrong": 0.05,
         "least_images": 30,
         "verify": judging(small.verify),
+        "weights": {"reader": "none"},
     }
     path = tmp_path / "measured" / "calibration.json"
     path.parent.mkdir()
@@ -43,10 +48,11 @@ def test_it_is_kept_with_the_data_and_shown_in_table_and_card(
     line = lines_of(folder / "yield.json")["left of"]
     rates = Rates(Count(90, 100), Count(2, 100))
     expected = label_precision(line["passed"]["count"], line["attempts"], rates)
+    assert line["label_precision"]["of"] == "passed"
     assert expected and line["label_precision"]["share"] == pytest.approx(expected.share, abs=1e-4)
     assert lines_of(folder / "yield.json")["right of"]["label_precision"] is None
     card = (folder / "README.md").read_text()
-    assert "| right labels |" in card and "DATASET/calibration.json" in card
+    assert "| right of passed |" in card and "DATASET/calibration.json" in card
     assert run_painted(config, parts) == folder
 
 
@@ -74,6 +80,61 @@ def test_one_that_was_measured_later_serves_too_unless_of_another_verifier(
         calibration.write_text(calibration.read_text().replace('"least_overlap": 0.5', '"least_overlap": 0.6'))
         with pytest.raises(ConfigError, match="measured with other least_overlap"):
             show_yield(YieldConfig(str(painted), calibration=str(calibration)))
+        calibration.write_text(calibration.read_text().replace("0.6", "0.5").replace('"none"', '"other"'))
+        with pytest.raises(ConfigError, match="measured with other weights of reader"):
+            show_yield(YieldConfig(str(painted), calibration=str(calibration)))
     finally:
         show_yield(YieldConfig(str(painted)))
     assert (painted / "yield.json").read_text() == before
+
+
+def rows_with(found: str, run: str = "", control: bool = True) -> list[Attempted]:
+    """Return pictures of "left of": "p" passed, "d" as well but there is one like it, "f" failed."""
+    seen = Verdict("presence", "passed"), Verdict("relation", "passed")
+    verdicts = {
+        "p": (Verdict("duplicate", "passed"), *seen),
+        "d": (Verdict("duplicate", "failed", "same pixels"), *seen),
+        "f": (seen[0], Verdict("relation", "failed", "contradicted")),
+    }
+    return [
+        Attempted("left of", "engine", control, str(number), 0, verdicts[letter], letter == "p", run=run)
+        for number, letter in enumerate(found)
+    ]
+
+
+def test_what_was_painted_from_words_alone_is_judged_otherwise_than_renders(painted: Path, calibration: Path) -> None:
+    known = calibrations_of({"": painted}, str(calibration))
+    steered, _, words, _ = with_precision(yields(rows_with("ppf") + rows_with("ppf", control=False)), known)
+    assert steered.precision is not None and words.precision is None
+
+
+def test_a_second_picture_of_one_look_was_judged_right_too(painted: Path, calibration: Path) -> None:
+    known = calibrations_of({"": painted}, str(calibration))
+    line, _ = with_precision(yields(rows_with("ppdf")), known)
+    assert line.passed.count == 2 and line.judged_right == 3
+    assert line.precision == label_precision(3, 4, Rates(Count(90, 100), Count(2, 100)))
+
+
+def test_runs_over_photos_are_judged_otherwise_than_renders(painted: Path, calibration: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(painted, tmp_path / "photos"))
+    shutil.copy(calibration, folder / "calibration.json")
+    assert calibration_of(folder) is not None
+    description = json.loads((folder / "dataset.json").read_text())
+    description["paint"]["over"] = "photos"
+    (folder / "dataset.json").write_text(json.dumps(description))
+    assert calibration_of(folder) is None and calibration_of(folder, str(calibration)) is None
+
+
+def test_a_run_beside_that_was_judged_otherwise_has_no_corrected_column(
+    painted: Path, calibration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(painted, tmp_path / "stricter"))
+    description = json.loads((folder / "dataset.json").read_text())
+    description["verify"]["least_overlap"] = 0.9
+    (folder / "dataset.json").write_text(json.dumps(description))
+    known = calibrations_of({"a": painted, "b": folder}, str(calibration))
+    assert set(known) == {"a"} and "stricter was judged otherwise" in capsys.readouterr().out
+    first, _, second, _ = with_precision(yields(rows_with("pf", "a") + rows_with("pf", "b")), known)
+    assert first.precision is not None and second.precision is None
+    with pytest.raises(ConfigError, match="measured with other least_overlap"):
+        calibrations_of({"b": folder, "a": painted}, str(calibration))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSettings
+from datagen.config import DatagenConfig, EngineSettings, LeakageConfig, PaintSettings, PhotoSettings
+from datagen.paint.plan import plan
 from datagen.paint.rows import REJECTED
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
@@ -161,6 +162,21 @@ def test_photos_that_come_later_are_other_data(config: DatagenConfig, parts: Par
     hidden.rename(photo)
     with pytest.raises(ConfigError, match="made with other rows"):
         run_painted(config, parts)
+
+
+def test_a_plan_refuses_the_folder_of_other_rows_or_settings(
+    config: DatagenConfig, parts: Parts, tmp_path: Path
+) -> None:
+    few = replace(config, paint=replace(config.paint, seeds_per_spec=3))
+    run_painted(few, parts)
+    assert plan(few, parts).left == 0
+    with pytest.raises(ConfigError, match="made with other seed"):
+        plan(replace(few, seed=1), parts)
+    strict = replace(few.paint.photos, leakage=LeakageConfig("both"))
+    with pytest.raises(ConfigError, match=r"made with other guard, leakage, paint"):
+        plan(replace(few, paint=replace(few.paint, photos=strict)), parts)
+    (tmp_path / "instances.json").unlink()
+    assert any("instances.json" in line for line in plan(few, parts).missing)
 
 
 @pytest.mark.slow

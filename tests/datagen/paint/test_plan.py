@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSettings
+from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSettings, VerifySettings
+from datagen.engines.registry import ENGINES
+from datagen.paint.missing import missing_weights
 from datagen.paint.plan import describe, plan
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
+from datagen.verify.models import places_of
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
 
@@ -59,6 +62,43 @@ def test_weights_that_are_not_here_are_named(small: DatagenConfig, parts: Parts,
     assert not plan(here, replace(parts, engines=engines)).missing
 
 
+def test_all_that_is_named_and_not_here_is_told(
+    small: DatagenConfig, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache" / "models--owner--cached" / "snapshots" / "1"
+    cache.mkdir(parents=True)
+    (cache / "lora.safetensors").touch()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "here.safetensors").touch()
+    kind = replace(parts.engines["copyist"], default_control="nobody/control")
+    known = replace(parts, engines={**parts.engines, "copyist": kind}, judges=places_of)
+    loras = ["nobody/fast/few-steps.safetensors", "owner/cached", str(tmp_path / "here.safetensors")]
+    config = replace(
+        small,
+        engine=replace(small.engine, loras=loras),
+        verify=VerifySettings(["owlv2=./gone", "grounding-dino"], "depth-anything=nobody/depth", safety="nobody/safe"),
+    )
+    assert plan(config, known).missing == [
+        "control network of copyist: run 'hf download nobody/control' where there is a network",
+        "LoRA of copyist: run 'hf download nobody/fast few-steps.safetensors' where there is a network",
+        "weights of verifier owlv2: ./gone does not exist; correct the path",
+        "weights of verifier grounding-dino: "
+        "run 'hf download IDEA-Research/grounding-dino-base' where there is a network",
+        "weights of verifier depth-anything: run 'hf download nobody/depth' where there is a network",
+        "weights of safety checker: run 'hf download nobody/safe' where there is a network",
+    ]
+    without = replace(config, engine=replace(config.engine, without_control=True, loras=[]), verify=VerifySettings())
+    monkeypatch.setattr("spatial.shipped.ASSETS", tmp_path)
+    [line] = missing_weights(without, known)
+    assert line.startswith("weights of verifier tiny: tiny-verifier is no folder and does not come with the code")
+    (tmp_path / "tiny-verifier").mkdir()
+    assert not missing_weights(without, known)
+
+
+def test_engines_that_are_shipped_say_which_control_network_they_need() -> None:
+    assert {name for name, kind in ENGINES.items() if kind.default_control} == {"sdxl-controlnet", "z-image"}
+
+
 def test_photos_are_planned_from_their_annotations_alone(small: DatagenConfig, parts: Parts, tmp_path: Path) -> None:
     captions = [("1.jpg", "The cat is on the bed.", 1), ("2.jpg", "The cat is on the bed.", 0), ("3.jpg", "A", 1)]
     lines = [
@@ -75,6 +115,8 @@ def test_photos_are_planned_from_their_annotations_alone(small: DatagenConfig, p
     text = describe(found, parts)
     assert "2 of 2 photos, such as 1.jpg, are not in" in text and "instances_train2017.json" in text
     assert "COCO photo under its Flickr author's licence" in text
+    masked = replace(config, paint=replace(paint, photos=replace(photos, masks="nobody/sam")))
+    assert any("paint.photos.masks: run 'hf download nobody/sam'" in line for line in plan(masked, parts).missing)
 
 
 def test_a_dry_run_refuses_what_the_run_would_refuse_and_writes_nothing(

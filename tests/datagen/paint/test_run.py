@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datagen.config import DatagenConfig, EngineSettings, PaintSettings, ScaleSettings
+from datagen.engines.base import Order, Painting
 from datagen.paint.rows import REJECTED
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
@@ -24,6 +26,7 @@ from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import CheckpointError, ConfigError
 from spatial.records import ImageRow, decode_image, image_id_of
 from spatial.scene import Scene
+from tests.stand_ins import Copyist
 
 
 def hashes(folder: Path) -> tuple[str, str]:
@@ -172,6 +175,31 @@ def test_engines_take_turns_over_the_seeds(small: DatagenConfig, parts: Parts) -
             numbers[row.source].add(json.loads(row.provenance)["painted"]["number"])
             assert row.licence == {"copyist": "CC0-1.0 (test)", "second": "MIT"}[row.source]
     assert numbers == {"copyist": {0, 2}, "second": {1}}
+
+
+@dataclass
+class Stubborn(Copyist):
+    """Paints the same picture whatever the seed."""
+
+    def paint(self, orders: Sequence[Order]) -> list[Painting]:
+        return super().paint([replace(order, seed=0) for order in orders])
+
+
+def test_what_was_painted_before_is_left_out_unless_it_is_not_in_the_data(small: DatagenConfig, parts: Parts) -> None:
+    kind = replace(parts.engines["copyist"], load=lambda _: Stubborn(control=True))
+    folder = run_painted(small, replace(parts, engines={"copyist": kind}))
+    assert folder
+    told = defaultdict(set)
+    for part in (folder, folder / REJECTED):
+        for row in (row for shard in finished_shards(part) for row in DatasetFolder(part).read_images(shard)):
+            made = json.loads(row.provenance)["painted"]
+            [why] = [it.reason for it in from_json(row.verdicts) if it.check == "duplicate"]
+            told[made["spec"]].add((made["number"], part == folder, why))
+    refused = "its group is refused already"
+    assert len(told) == 24 and set(map(frozenset, told.values())) == {
+        frozenset({(0, True, ""), (1, False, "same pixels")}),
+        frozenset({(0, False, refused), (1, False, refused)}),
+    }
 
 
 def test_a_run_of_which_nothing_is_accepted_ends_well(small: DatagenConfig, parts: Parts) -> None:

@@ -14,11 +14,11 @@ from datagen.card import write_card
 from datagen.config import DatagenConfig, YieldConfig
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
-from datagen.paint.yield_run import painted_rows, show_yield
-from datagen.paint.yield_show import card_lines, tables
-from datagen.paint.yields import ALL, PARTNER, Attempted, Share, attempted, yields
+from datagen.paint.yield_run import count_yield, named_runs, painted_rows, show_yield
+from datagen.paint.yield_show import card_lines, cells, tables, visor_text
+from datagen.paint.yields import ALL, PARTNER, Attempted, Share, Visor, attempted, yields
 from datagen.verify.base import Verdict
-from spatial.errors import RecordError
+from spatial.errors import ConfigError, RecordError
 from spatial.proportion import wilson
 
 PRESENT, ABSENT = Verdict("presence", "passed"), Verdict("presence", "failed", "missing")
@@ -39,7 +39,7 @@ def row(
 def test_each_column_counts_what_it_says() -> None:
     rows = [row(RIGHT, True), row(RIGHT, True), row(RIGHT), row((PRESENT, MOVED, HOLDS)), row(WRONG), row(GONE)]
     rows += [row((PRESENT, UNREAD), True)]
-    line, total = yields(rows, {("on", "engine", True): 12.0})
+    line, total = yields(rows, {("", "on", "engine", True): 12.0})
     assert (line.relation, total.relation) == ("on", ALL)
     assert line.attempts == 7
     assert line.objects == Share(6, 7)
@@ -67,12 +67,28 @@ def test_visor_n_is_of_the_first_four_pictures_of_specs_that_have_four() -> None
         for number, letter in enumerate(letters)
     ]
     line, _ = yields(list(reversed(rows)))
-    assert line.visor == (Share(2, 4), Share(2, 4), Share(1, 4), Share(1, 4))
-    assert yields(rows[:3])[0].visor == ()
+    assert line.visor == Visor((Share(2, 4), Share(2, 4), Share(1, 4), Share(1, 4)))
+    assert yields(rows[:3])[0].visor == Visor()
+
+
+def test_specs_that_visor_n_leaves_out_are_counted() -> None:
+    answers = {"a": "rrrr", "b": "rurr", "c": "rurrr", "d": "rrrru", "e": "uuu"}
+    verdicts = {"r": RIGHT, "u": (PRESENT, UNREAD)}
+    rows = [
+        row(verdicts[letter], spec=spec, number=number)
+        for spec, letters in answers.items()
+        for number, letter in enumerate(letters)
+    ]
+    line, _ = yields(rows)
+    assert line.visor == Visor((Share(2, 2),) * 4, unread=2), "the first four count, not the first four that were read"
+    assert "100.0 / 100.0 / 100.0 / 100.0 (of 2, 2 unread)" in cells(line)
+    assert line.as_json()["visor_4"]["of"] == line.as_json()["visor_specs_unread"] == 2
+    [nothing] = {visor_text(it.visor) for it in yields([it for it in rows if it.spec == "b"])}
+    assert nothing == "- (1 unread)"
 
 
 def test_with_nothing_found_or_accepted_nothing_is_divided_by_nothing() -> None:
-    line, total = yields([row(GONE), row(GONE)], {("on", "engine", True): 3.0})
+    line, total = yields([row(GONE), row(GONE)], {("", "on", "engine", True): 3.0})
     assert line.conditional == Share(0, 0) and line.conditional.value is None and line.conditional.ci95 is None
     assert line.seconds is None and total.accepted.ci95 == wilson(0.0, 2)
     assert yields([]) == [] and card_lines([]) == []
@@ -117,7 +133,7 @@ def test_lines_add_up_and_do_not_depend_on_the_order_of_rows(rows: list[Attempte
         assert line.accepted.count <= line.passed.count <= line.objects.count
         assert line.conditional.count == line.unconditional.count <= line.objects.count
         assert line.unconditional.total + line.unread == line.attempts
-        assert list(line.visor) == sorted(line.visor, key=lambda share: -share.count)
+        assert list(line.visor.shares) == sorted(line.visor.shares, key=lambda share: -share.count)
     if len({(it.spec, it.number, it.relation) for it in kept}) == len(kept):
         random.shuffle(kept)  # type: ignore[attr-defined]
         assert yields(kept) == lines
@@ -154,6 +170,30 @@ def test_runs_with_and_without_control_stand_in_one_table(
     totals = {line["control"]: line for line in content["rows"] if line["relation"] == ALL}
     assert totals[True]["attempts"] == totals[False]["attempts"] == 48
     assert totals[True]["accepted"]["share"] > totals[False]["accepted"]["share"] + 0.3
+
+
+def test_runs_of_one_engine_in_one_table_stay_apart(painted: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(painted, tmp_path / "other" / painted.name))
+    for path in (other / "times").iterdir():
+        path.unlink()
+    alone = count_yield([painted])
+    lines = count_yield([painted, other])
+    first, second = lines[: len(alone)], lines[len(alone) :]
+    assert {line.run for line in first} == {f"{painted.parent.name}/{painted.name}"}
+    assert {line.run for line in second} == {f"other/{painted.name}"}
+    assert [replace(line, run="") for line in first] == alone, "the seconds of one run do not depend on the other's"
+    assert [replace(line, run="") for line in second] == [replace(line, seconds=None) for line in alone]
+    assert [str(table.title).split(": what")[0] for table in tables(lines)[::2]] == [
+        f"{painted.parent.name}/{painted.name}: copyist",
+        f"other/{painted.name}: copyist",
+    ]
+
+
+def test_a_folder_that_is_named_twice_is_not_counted_twice(painted: Path) -> None:
+    assert named_runs([Path("a/b")]) == {"": Path("a/b")}
+    assert list(named_runs([Path("x/b"), Path("y/b"), Path("c")])) == ["x/b", "y/b", f"{Path.cwd().name}/c"]
+    with pytest.raises(ConfigError, match="is named twice"):
+        show_yield(YieldConfig(str(painted), [f"{painted}/../{painted.name}"]))
 
 
 def test_the_card_shows_yields_and_not_what_depends_on_the_machine(painted: Path, tmp_path: Path) -> None:
