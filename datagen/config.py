@@ -265,6 +265,9 @@ class PhotoSettings:
         splits: "random" and "zeroshot", pooled; a row that both have counts once.
         masks: folder or hub name of a Segment Anything model; of a box only the thing that it finds in it is repainted.
             "" repaints the whole box, as VSRE did.
+        one_sided: also take a caption that an engine paints as true alone, or as false alone: one that VSR shows with
+            one photo, and all of an engine that paints from words. The caption, or the look of the engine, then tells
+            the answer.
         leakage: what is not repainted, because a target tests it.
     """
 
@@ -273,6 +276,7 @@ class PhotoSettings:
     instances: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=lambda: ["random", "zeroshot"])
     masks: str = ""
+    one_sided: bool = False
     leakage: LeakageConfig = field(default_factory=LeakageConfig)
 
 
@@ -285,12 +289,14 @@ class PaintSettings:
             ``groups`` is then the largest number of captions.
         seeds_per_spec: pictures of each scene or row, each with a seed of its own; a group shares its seeds.
         engines: further engines that take turns with ``engine.name`` over the seeds, with the settings of ``engine``.
+        models: folders or hub names of the weights by engine, where there are several; without, each has its own.
         photos: what is repainted.
     """
 
     over: str = "scenes"
     seeds_per_spec: int = 1
     engines: list[str] = field(default_factory=list)
+    models: dict[str, str] = field(default_factory=dict)
     photos: PhotoSettings = field(default_factory=PhotoSettings)
 
 

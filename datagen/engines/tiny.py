@@ -53,9 +53,6 @@ def load(settings: EngineSettings) -> Engine:
         ConfigError: a setting cannot be used.
         CheckpointError: weights are missing, incomplete or of another model.
     """
-    for name in ("loras", "control"):
-        if getattr(settings, name):
-            raise ConfigError(f"{NAME} has no {name}; leave engine.{name} empty, or name another engine")
     resolved(settings, 1, 1.0, 128)
     from encoders.painter import GUIDANCE, STEPS, load_painter
 
@@ -89,6 +86,7 @@ KIND = EngineKind(
     load=load,
     default_model=NAME,
     seconds=0.01,
+    settings=frozenset({"control_start", "control_end", "without_control"}),
 )
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from datagen.config import DatagenConfig
 from datagen.disk import disk_line
 from datagen.paint.job import check_painted, without_conflicts
-from datagen.paint.photos import import_settings
+from datagen.paint.photos import has_both_sides, import_settings
 from datagen.paint.rows import REJECTED
 from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt, Turn
-from datagen.paint.stages import Parts, load_engines, load_verifier, paint, turns_of, verify
+from datagen.paint.stages import Parts, engine_settings, load_engines, load_verifier, paint, turns_of, verify
 from datagen.paint.yield_run import read_times
 from datagen.run import check_settings, prepare, shard_count, shard_size
 from datagen.vsr_rows import SourceRow, select_rows
@@ -114,6 +114,10 @@ def _plan_photos(config: DatagenConfig, parts: Parts, turns: Sequence[Turn]) -> 
     groups: dict[str, list[SourceRow]] = {}
     for source, group_id in zip(rows, pair_groups([source.row for source in rows], "vsr/train"), strict=True):
         groups.setdefault(group_id, []).append(source)
+    if not config.paint.photos.one_sided:
+        groups = {group_id: own for group_id, own in groups.items() if has_both_sides(own)}
+    if not groups:
+        raise RecordError("no caption is true of one photo and false of another; set paint.photos.one_sided true")
     kept = dict(islice(groups.items(), config.groups))
     members = [source for own in kept.values() for source in own]
     true = sum(source.row.truth for source in members)
@@ -158,7 +162,7 @@ def missing_weights(config: DatagenConfig, parts: Parts) -> list[str]:
     """Return the engines whose weights are neither on this disk nor in the hub's cache, with the mend."""
     found = []
     for turn in turns_of(config, parts):
-        name = config.engine.model or parts.kind(turn.engine).default_model
+        name = engine_settings(config, turn.engine).model or parts.kind(turn.engine).default_model
         if name and not is_here(name):
             found.append(f"weights of {turn.engine}: run 'hf download {name}' where there is a network")
     return found

@@ -165,8 +165,11 @@ def test_another_scheduler_of_diffusers_can_walk(settings: EngineSettings, group
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"loras": ["some"]}, "has no loras; leave engine.loras empty"),
-        ({"control": "some"}, "has no control"),
+        ({"loras": ["some"]}, "engine.loras does nothing with tiny-depth; leave it away"),
+        ({"control": "some"}, "engine.control does nothing with tiny-depth"),
+        ({"control_strength": 0.5}, "engine.control_strength does nothing with tiny-depth"),
+        ({"per_object": True}, "engine.per_object does nothing with tiny-depth"),
+        ({"offload": "model"}, "engine.offload does nothing with tiny-depth"),
         ({"scheduler": "FlowMatchEulerDiscreteScheduler"}, "does not fit"),
         ({"scheduler": "PNDMScheduler"}, "does not fit tiny-depth"),
         ({"scheduler": "DDIMSchedular"}, "did you mean 'DDIMScheduler'"),
