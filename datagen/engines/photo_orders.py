@@ -112,7 +112,7 @@ def photo_order(
         job: see ``photo_jobs``.
         mode: of ``MODES``.
         seed: of the run.
-        group_id: names the group; with ``seed``, ``mode`` and ``copy`` it decides the style and seed of all its pictures.
+        group_id: names the group; with ``seed``, ``mode`` and ``copy`` it decides style and seed of all its pictures.
         copy: number of the repainting, where a row is repainted several times.
         masks: finds the object in a box; without it the whole box is repainted.
 

@@ -72,7 +72,7 @@ def test_each_engine_refuses_what_it_does_not_take(name: str) -> None:
 
 
 def test_strength_is_of_repainting() -> None:
-    with pytest.raises(ConfigError, match="sdxl-controlnet repaints single objects alone; set engine.per_object true"):
+    with pytest.raises(ConfigError, match=r"sdxl-controlnet repaints single objects alone; set engine.per_object true"):
         load_engine(EngineSettings("sdxl-controlnet", strength=0.5))
 
 
@@ -84,7 +84,7 @@ def test_what_has_no_control_cannot_paint_without_it(tmp_path: Path, name: str, 
     if over == "scenes":
         config = replace(config, paint=PaintSettings())
     for dry_run in (False, True):
-        with pytest.raises(ConfigError, match=f"engine.without_control does nothing with {name}; leave it away"):
+        with pytest.raises(ConfigError, match=rf"engine.without_control does nothing with {name}; leave it away"):
             run_painted(replace(config, dry_run=dry_run), PARTS)
     assert not Path(config.out).exists()
 
@@ -94,12 +94,12 @@ def test_engines_that_take_turns_share_what_one_of_them_takes_but_not_what_all_m
     config = photos(tmp_path, EngineSettings("txt2img", strength=0.3), engines=["img2img"], photos=one_sided)
     assert [turn.mode for turn in turns_of(config, parts)] == ["txt2img", "img2img"]
     scenes = DatagenConfig(engine=EngineSettings("z-image", loras=["x"]), paint=PaintSettings(engines=["tiny-depth"]))
-    with pytest.raises(ConfigError, match="engine.loras does nothing with tiny-depth"):
+    with pytest.raises(ConfigError, match=r"engine.loras does nothing with tiny-depth"):
         turns_of(scenes, parts)
     mixed = DatagenConfig(
         engine=EngineSettings("z-image", without_control=True), paint=PaintSettings(engines=["img2img"])
     )
-    with pytest.raises(ConfigError, match="engine.without_control does nothing with img2img"):
+    with pytest.raises(ConfigError, match=r"engine.without_control does nothing with img2img"):
         turns_of(mixed, parts)
 
 
@@ -125,7 +125,7 @@ def test_settings_of_photos_are_refused_over_scenes_and_masks_without_boxes(tmp_
         with pytest.raises(ConfigError, match=r"paint.photos.\w+: does nothing with paint.over 'scenes'"):
             turns_of(replace(config, paint=PaintSettings(photos=changed)), PARTS)
     masked = photos(tmp_path, EngineSettings("img2img"), photos=PhotoSettings(masks="sam"))
-    with pytest.raises(ConfigError, match="paint.photos.masks does nothing with img2img; leave it away"):
+    with pytest.raises(ConfigError, match=r"paint.photos.masks does nothing with img2img; leave it away"):
         turns_of(masked, PARTS)
     assert turns_of(replace(masked, paint=replace(masked.paint, engines=["box-inpaint"])), PARTS)
 
@@ -177,7 +177,7 @@ def test_weights_of_several_engines_at_once_or_of_none_are_refused(
 def test_a_control_network_is_of_one_engine_and_models_are_of_several() -> None:
     parts: Parts = installed()
     two = DatagenConfig(engine=EngineSettings("z-image", control="x"), paint=PaintSettings(engines=["sdxl-controlnet"]))
-    with pytest.raises(ConfigError, match="engine.control cannot be that of z-image and sdxl-controlnet at once"):
+    with pytest.raises(ConfigError, match=r"engine.control cannot be that of z-image and sdxl-controlnet at once"):
         turns_of(two, parts)
     one = DatagenConfig(engine=EngineSettings("z-image"), paint=PaintSettings(models={"z-image": "x"}))
     with pytest.raises(ConfigError, match=r"name its weights by engine\.model"):
