@@ -49,7 +49,8 @@ def find_pipeline(name: str, revision: str = "", variant: str | None = None) -> 
     def fetch(repository: str, _: str, at: str | None) -> str:
         from diffusers import DiffusionPipeline
 
-        get = partial(DiffusionPipeline.download, repository, revision=at, use_safetensors=True)
+        safe = {"use_safetensors": True, "trust_remote_code": False}
+        get = partial(DiffusionPipeline.download, repository, revision=at, **safe)
         try:
             return str(get(variant=variant))
         except ValueError:  # the hub has no file of the variant
