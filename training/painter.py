@@ -39,8 +39,6 @@ OBJECT_WEIGHT = 3.0
 LEAST_NOISE = 0.25
 """Share of noise below which the weight of a picture does not grow further."""
 
-OBJECTS = ("images", "objects")
-
 PASSES = ("inverse_depth", "edges", "ids")
 
 
@@ -115,9 +113,8 @@ def check_words(folders: Sequence[DatasetFolder], words: Words) -> None:
     Raises:
         RecordError: it does not.
     """
-    rows = (
-        objects for each in folders for k in finished_shards(each.path) for objects in each.read_column(k, *OBJECTS)
-    )
+    shards = ((each, shard) for each in folders for shard in finished_shards(each.path))
+    rows = (objects for each, shard in shards for objects in each.read_column(shard, "images", "objects"))
     shown = [item for objects in rows for item in objects]
     for key, known in (("name", words.nouns), ("colour", ("", *words.colours))):
         unknown = sorted({item[key] for item in shown} - set(known))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
+from inspect import isclass
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,9 @@ def load_part(part: Part, dtype: Any) -> Any:
     """
     import importlib
 
-    known = getattr(importlib.import_module(part.library), part.class_name, None)
-    if not isinstance(known, type):
+    found = getattr(importlib.import_module(part.library), part.class_name, None)
+    known: Any = found if isclass(found) else None
+    if known is None:
         raise CheckpointError(f"{part.folder}: {part.library} has no class {part.class_name}; update {part.library}")
     try:
         if not part.files:
