@@ -18,6 +18,7 @@ from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, check_claim, clai
 from datagen.claims import FRAMES
 from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
+from datagen.idle import check_unpainted
 from datagen.looks import LOOKS
 from datagen.recipe import Recipe
 from datagen.schedule import recipes_of, shares, turns
@@ -132,7 +133,7 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
     }
     if config.paint.over == "photos":
         photos = settings["paint"]["photos"]
-        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "masks", "leakage")}
+        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "masks", "one_sided", "leakage")}
     path = config.verify.calibration
     if not path:
         return content
@@ -177,6 +178,7 @@ def check_settings(config: DatagenConfig) -> None:
         raise ConfigError(f"workers must be 0 (every core) or more, not {config.workers}")
     if not config.relations:
         raise ConfigError("relations is empty; name some, or 'all'")
+    check_unpainted(config)
     if not config.statements and not config.dense:
         raise ConfigError("both statements and dense are off, so no record would be written; turn one on")
 

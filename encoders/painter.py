@@ -174,7 +174,9 @@ def load_painter(path: str | Path, dtype: torch.dtype = torch.float32) -> Painte
     if known != PainterPipeline.__name__:
         raise CheckpointError(f"{folder} holds a {known}, not a {PainterPipeline.__name__}; {MEND}")
     try:
-        painter = PainterPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        painter = PainterPipeline.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
         with safe_open(folder / "unet" / WEIGHTS, framework="pt") as file:
             found = set(file.keys())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

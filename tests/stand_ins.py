@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.config import DatagenConfig, EngineSettings, PaintSettings, VerifySettings
-from datagen.engines.base import EngineKind, Order, Painting
+from datagen.engines.base import CONTROLLED, LOADED, EngineKind, Order, Painting
 from datagen.engines.photo_orders import MaskModel, box_mask
 from datagen.paint.stages import Parts
 from datagen.verify.base import Intent, Pixels, Verdict
@@ -125,11 +125,11 @@ GEOMETRY, PHOTO, BOX, WORDS = (
 )
 PARTS = Parts(
     {
-        "copyist": EngineKind(GEOMETRY, "CC0-1.0 (test)", load_copyist, seconds=2.0),
-        "second": EngineKind(GEOMETRY, "MIT", load_copyist, seconds=1.0),
-        "img2img": EngineKind(PHOTO, "OpenRAIL++-M", load_copyist, seconds=3.0),
-        "box-inpaint": EngineKind(BOX, "OpenRAIL++-M", load_copyist, seconds=3.0),
-        "txt2img": EngineKind(WORDS, "OpenRAIL++-M", load_copyist, seconds=3.0),
+        "copyist": EngineKind(GEOMETRY, "CC0-1.0 (test)", load_copyist, seconds=2.0, settings=LOADED | CONTROLLED),
+        "second": EngineKind(GEOMETRY, "MIT", load_copyist, seconds=1.0, settings=LOADED | CONTROLLED),
+        "img2img": EngineKind(PHOTO, "OpenRAIL++-M", load_copyist, seconds=3.0, photo="img2img"),
+        "box-inpaint": EngineKind(BOX, "OpenRAIL++-M", load_copyist, seconds=3.0, photo="box-inpaint"),
+        "txt2img": EngineKind(WORDS, "OpenRAIL++-M", load_copyist, seconds=3.0, photo="txt2img"),
     },
     Reader,
     load_halves,

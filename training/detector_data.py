@@ -159,7 +159,7 @@ class Sights(Dataset[Sight]):
         seed: of all draws, which depend on it, the epoch and the position alone; so a resumed run sees the same.
 
     Raises:
-        RecordError: there is no picture with an object, or one of another size.
+        RecordError: there is no picture with an object, one of a noun that is not known, or one of another size.
     """
 
     def __init__(
@@ -176,6 +176,12 @@ class Sights(Dataset[Sight]):
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
         self._kept: dict[int, Sight] = {}
         names = {image_id: shown for folder in folders for image_id, shown in folder.object_names().items()}
+        unknown = sorted(set().union(*names.values()) - set(nouns))
+        if unknown:
+            raise RecordError(
+                f"the data shows {', '.join(unknown[:5])}{' ...' if unknown[5:] else ''}, which the detector does not "
+                f"know; render data of its nouns only: {', '.join(nouns)}"
+            )
         by_noun = [[i for i, image_id in enumerate(self._ids) if noun in names[image_id]] for noun in nouns]
         self._with_noun = [(index, np.array(places)) for index, places in enumerate(by_noun) if places]
         if not self._with_noun:

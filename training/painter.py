@@ -22,7 +22,7 @@ from transformers import set_seed
 
 from encoders.painter import PainterPipeline, build_painter, load_painter, predict
 from encoders.painter_inputs import PATCH, Geometry, Words, control_maps, prompt_rows, to_grid, without_words
-from spatial.dataset import RecordSet
+from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageRow, decode_image
 from training.config import TrainConfig
@@ -52,20 +52,23 @@ class Example:
 
 
 class PaintedScenes(Dataset[Example]):
-    """The images of record sets, with the control maps that ``vsre passes`` drew of them.
+    """The images of dataset folders, with the control maps that ``vsre passes`` drew of them.
 
     Args:
-        sets: of the data.
+        folders: pooled; a picture that several hold counts once.
         folder: what ``vsre passes`` wrote.
+        words: that the painter knows.
         size: width and height that images must have, in pixels.
         seed: of what is left out; it is drawn anew in every epoch.
 
     Raises:
-        RecordError: an image has no control maps, or another size.
+        RecordError: an image has no control maps, another size, or an object whose noun or colour the painter does not
+            know.
     """
 
-    def __init__(self, sets: Sequence[RecordSet], folder: Path, size: int, seed: int = 0) -> None:
-        self._source = {image_id: item.images for item in sets for image_id in item.images}
+    def __init__(self, folders: Sequence[DatasetFolder], folder: Path, words: Words, size: int, seed: int = 0) -> None:
+        check_words(folders, words)
+        self._source = {image_id: item.images for item in folders for image_id in item.images}
         self._ids, self._folder, self._size = sorted(self._source), folder, size
         self._seed, self._epoch = seed, 0
         for name in PASSES:
@@ -102,6 +105,24 @@ class PaintedScenes(Dataset[Example]):
         if pixels.shape != (self._size, self._size):
             raise RecordError(f"{path} is {pixels.shape[1]}x{pixels.shape[0]}; the painter needs {self._size} pixels")
         return pixels
+
+
+def check_words(folders: Sequence[DatasetFolder], words: Words) -> None:
+    """Check that a painter knows every noun and colour of the data; no picture is decoded.
+
+    Raises:
+        RecordError: it does not.
+    """
+    shards = ((each, shard) for each in folders for shard in finished_shards(each.path))
+    rows = (objects for each, shard in shards for objects in each.read_column(shard, "images", "objects"))
+    shown = [item for objects in rows for item in objects]
+    for key, known in (("name", words.nouns), ("colour", ("", *words.colours))):
+        unknown = sorted({item[key] for item in shown} - set(known))
+        if unknown:
+            raise RecordError(
+                f"the data has things of {key} {', '.join(unknown[:5])}{' ...' if unknown[5:] else ''}, which the "
+                f"painter does not know; render data of its own alone: {', '.join(filter(None, known))}"
+            )
 
 
 class PainterCollator:
@@ -167,7 +188,9 @@ class PainterTask(nn.Module):
         return {"loss": (per_picture / (1 - kept).clamp(min=LEAST_NOISE).flatten()).mean()}
 
 
-def painter_parts(config: TrainConfig, sets: Sequence[RecordSet]) -> tuple[PainterTask, PaintedScenes, PainterCollator]:
+def painter_parts(
+    config: TrainConfig, folders: Sequence[DatasetFolder]
+) -> tuple[PainterTask, PaintedScenes, PainterCollator]:
     """Return what is trained, on what, and how a batch is made of it.
 
     Raises:
@@ -179,5 +202,5 @@ def painter_parts(config: TrainConfig, sets: Sequence[RecordSet]) -> tuple[Paint
         raise ConfigError("stage 'painter' needs control maps; name the folder that 'vsre passes' wrote in 'controls'")
     painter = load_painter(config.model) if config.model else build_painter(seed=config.seed)
     set_seed(config.seed)
-    scenes = PaintedScenes(sets, Path(config.controls), painter.size, config.seed)
+    scenes = PaintedScenes(folders, Path(config.controls), painter.words, painter.size, config.seed)
     return PainterTask(painter), scenes, PainterCollator(painter.words)

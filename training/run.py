@@ -68,12 +68,12 @@ def train(config: TrainConfig) -> Path:
     if config.stage == "detector":
         detector, sights, targets = detector_parts(config, folders)
         return fit(config, job, arguments, detector, sights, targets, callbacks=[EpochDraws(sights)])
-    sets = [folder.record_set() for folder in folders]
     if config.stage == "painter":
         from training.painter import painter_parts
 
-        painter, scenes, painted = painter_parts(config, sets)
+        painter, scenes, painted = painter_parts(config, folders)
         return fit(config, job, arguments, painter, scenes, painted, callbacks=[EpochDraws(scenes)])
+    sets = [folder.record_set() for folder in folders]
     if config.stage == "towers":
         images = DenseImages(sets)
         model, processor = load_trainable(config, arguments)

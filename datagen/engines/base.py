@@ -17,6 +17,16 @@ CONTROLS = ("depth", "edge", "mask", "reference", "prompt")
 """What an engine can be steered by. "mask": it repaints a region and leaves the rest. "reference": it starts from a
 picture, a render or a photo. Every engine takes a prompt."""
 
+COMMON = frozenset({"name", "model", "scheduler", "steps", "guidance", "size", "batch_size", "dtype", "device"})
+"""Settings that every engine takes."""
+
+LOADED = frozenset({"revision", "loras", "offload"})
+"""Further ones that ``datagen.engines.loading.load_kit`` takes."""
+
+CONTROLLED = frozenset({"control", "control_strength", "control_start", "control_end", "without_control"})
+"""Further ones of engines with a control network. ``without_control`` leaves the others without a meaning, and lets
+them stand, so that a run can be compared with the same without control."""
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -94,6 +104,8 @@ class EngineKind:
         default_model: folder or hub name of the weights if the settings name none.
         default_control: likewise of the control network; "" where it has none.
         seconds: planning estimate of one picture on one H100 at the default size and steps; not measured.
+        settings: of ``EngineSettings`` that it takes beside ``COMMON``; all others are refused.
+        photo: of ``datagen.engines.photo_orders.MODES``: how it repaints a photo; "" if it cannot.
     """
 
     takes: frozenset[str]
@@ -102,3 +114,5 @@ class EngineKind:
     default_model: str = ""
     seconds: float = 0.0
     default_control: str = ""
+    settings: frozenset[str] = LOADED
+    photo: str = ""

@@ -43,13 +43,14 @@ def find_pipeline(name: str, revision: str = "", variant: str | None = None) -> 
         variant: such as "fp16"; where the hub has it, it is fetched instead of full precision.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: it is neither, or a folder of which a revision is asked.
     """
 
     def fetch(repository: str, _: str, at: str | None) -> str:
         from diffusers import DiffusionPipeline
 
-        get = partial(DiffusionPipeline.download, repository, revision=at, use_safetensors=True)
+        safe = {"use_safetensors": True, "trust_remote_code": False}
+        get = partial(DiffusionPipeline.download, repository, revision=at, **safe)
         try:
             return str(get(variant=variant))
         except ValueError:  # the hub has no file of the variant
@@ -109,6 +110,8 @@ def _find(name: str, revision: str, fetch: Callable[[str, str, str | None], str]
 
     path = Path(name).expanduser()
     if path.exists():
+        if revision:
+            raise CheckpointError(f"weights {name} are a folder, which has no revision {revision}; leave revision away")
         return Source(name, path, _revision_of(path))
     match = HUB_NAME.fullmatch(name)
     if match is None or name.startswith(("/", ".", "~")):

@@ -16,6 +16,8 @@ from spatial.observation import Box
 
 SAM = "facebook/sam-vit-base"
 
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
 MEND = f"fetch it: hf download {SAM} --local-dir DIR, then name DIR"
 
 
@@ -60,5 +62,5 @@ def load_sam(name: str = SAM, device: str = "auto") -> SamMasks:
     variant, files = weight_files(source.path, MEND, half=False)
     with quiet():
         model = load_part(Part("sam", "transformers", "SamModel", source.path, files, variant), None)
-        processor = SamProcessor(SamImageProcessorPil.from_pretrained(source.path, local_files_only=True))
+        processor = SamProcessor(SamImageProcessorPil.from_pretrained(source.path, **LOCAL))
     return SamMasks(model.to(device_of(EngineSettings(device=device))).eval(), processor)

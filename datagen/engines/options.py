@@ -203,7 +203,8 @@ def merge_loras(files: Sequence[Path], class_name: str, parts: Mapping[str, Any]
     names = [f"lora{index}" for index in range(len(files))]
     for name, file in zip(names, files, strict=True):
         try:
-            pipeline.load_lora_weights(file.parent, weight_name=file.name, adapter_name=name, local_files_only=True)
+            own = {"weight_name": file.name, "use_safetensors": True, "local_files_only": True}
+            pipeline.load_lora_weights(file.parent, adapter_name=name, **own)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
             line = re.sub(r"\s+", " ", str(error))[:160]
             raise CheckpointError(f"{file} is no LoRA of a {class_name} ({line}); leave it out of loras") from error

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from datagen.config import EngineSettings
-from datagen.engines.base import Engine, EngineKind, Order
+from datagen.engines.base import LOADED, Engine, EngineKind, Order
 from datagen.engines.controls import Canvas, Picture, grown, hash_of, mask_image, reference, resized
 from datagen.engines.loading import Facts, load_kit
 from datagen.engines.painting import DiffusionEngine, Painted, generators, words
@@ -35,6 +35,7 @@ class Way:
         channels: of the UNets that will do.
         takes: of ``datagen.engines.base.CONTROLS``.
         given: from a batch to the pipeline's further arguments.
+        settings: see ``EngineKind``.
     """
 
     pipeline: str
@@ -42,6 +43,7 @@ class Way:
     channels: tuple[int, ...]
     takes: frozenset[str]
     given: Callable[[Sequence[Order], Canvas, EngineSettings], Arguments]
+    settings: frozenset[str] = LOADED | {"strength"}
 
 
 def _from_picture(orders: Sequence[Order], canvas: Canvas, settings: EngineSettings) -> Arguments:
@@ -72,7 +74,7 @@ def _mask(order: Order, canvas: Canvas) -> Picture:
 
 WAYS: Mapping[str, Way] = {
     "img2img": Way("StableDiffusionXLImg2ImgPipeline", BASE, (4,), frozenset({"reference", "prompt"}), _from_picture),
-    "txt2img": Way("StableDiffusionXLPipeline", BASE, (4,), frozenset({"prompt"}), _from_text),
+    "txt2img": Way("StableDiffusionXLPipeline", BASE, (4,), frozenset({"prompt"}), _from_text, LOADED),
     "box-inpaint": Way(
         "StableDiffusionXLInpaintPipeline", INPAINTING, (4, 9), frozenset({"mask", "reference", "prompt"}), _in_region
     ),
@@ -118,6 +120,14 @@ def load(settings: EngineSettings, name: str) -> Engine:
 
 
 KINDS = {
-    name: EngineKind(way.takes, facts_of(way).licence, partial(load, name=name), way.default, seconds=2.5)
+    name: EngineKind(
+        way.takes,
+        facts_of(way).licence,
+        partial(load, name=name),
+        way.default,
+        seconds=2.5,
+        settings=way.settings,
+        photo=name,
+    )
     for name, way in WAYS.items()
 }

@@ -103,21 +103,24 @@ def photo_jobs(config: ImportVsrConfig, mode: str) -> tuple[list[PhotoJob], list
     return jobs, failed
 
 
-def photo_order(job: PhotoJob, mode: str, seed: int, copy: int = 0, masks: MaskModel | None = None) -> PhotoOrder:
+def photo_order(
+    job: PhotoJob, mode: str, seed: int, group_id: str, copy: int = 0, masks: MaskModel | None = None
+) -> PhotoOrder:
     """Return the order of a row.
 
     Args:
         job: see ``photo_jobs``.
         mode: of ``MODES``.
         seed: of the run.
+        group_id: names the group; with ``seed``, ``mode`` and ``copy`` it decides style and seed of all its pictures.
         copy: number of the repainting, where a row is repainted several times.
         masks: finds the object in a box; without it the whole box is repainted.
 
     Raises:
         RecordError: the photo can no longer be read.
     """
-    row, name = job.source.row, f"{job.photo.image_id}/{job.source.row.caption}"
-    style = style_of(Backdrop(), seed, name, copy)
+    row = job.source.row
+    style = style_of(Backdrop(), seed, group_id, copy)
     if mode != "txt2img":
         style = style.partition(", ")[0]  # the photo has its own place and light
     region = _region(job, masks) if mode == "box-inpaint" else None
@@ -127,7 +130,7 @@ def photo_order(job: PhotoJob, mode: str, seed: int, copy: int = 0, masks: MaskM
     else:
         whole = whole_prompt(phrases, style, row.caption if row.truth else "")
     prompts = Prompts(whole, phrases, NEGATIVE, style)
-    order = Order(row.photo, seed_of(seed, mode, name, copy), prompts, photo=_pixels(job.photo), region=region)
+    order = Order(row.photo, seed_of(seed, mode, group_id, copy), prompts, photo=_pixels(job.photo), region=region)
     return PhotoOrder(order, _intent(job, kept=mode != "txt2img"), job)
 
 

@@ -70,7 +70,7 @@ def scene_prompts(scene: Scene, style: str, caption: str = "") -> Prompts:
 
 
 def whole_prompt(phrases: Sequence[str], style: str, caption: str = "") -> str:
-    """Return "Photo of a red cup and a blue bowl. The red cup is left of the blue bowl. City park, soft light."."""
+    """Return "Photo of a red cup and a blue bowl. The cup is left of the bowl. City park, soft light."."""
     medium, _, rest = style.partition(", ")
     parts = [f"{medium} of {listed(phrases)}", caption.strip().removesuffix("."), rest]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)

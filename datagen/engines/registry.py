@@ -3,6 +3,7 @@
 from datagen.config import EngineSettings
 from datagen.engines import parity, sdxl, tiny, zimage
 from datagen.engines.base import Engine, EngineKind
+from datagen.idle import check_engines
 from spatial.errors import ConfigError, nearest
 
 ENGINES: dict[str, EngineKind] = {
@@ -31,4 +32,6 @@ def load_engine(settings: EngineSettings) -> Engine:
         ConfigError: there is no such engine, or a setting cannot be used.
         CheckpointError: its weights are missing, incomplete or of another engine.
     """
-    return engine_kind(settings.name).load(settings)
+    kind = engine_kind(settings.name)
+    check_engines(settings, {settings.name: kind})
+    return kind.load(settings)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datagen.config import EngineSettings
-from datagen.engines.base import Engine, EngineKind
+from datagen.engines.base import CONTROLLED, LOADED, Engine, EngineKind
 from datagen.engines.controlled import Controlled, Controls, engine_of
 from datagen.engines.loading import Control, Facts, Kit, load_kit
 from datagen.engines.weights import Need
@@ -106,4 +106,5 @@ KIND = EngineKind(
     default_model=BASE,
     seconds=3.0,
     default_control=UNION,
+    settings=LOADED | CONTROLLED | {"per_object", "strength"},
 )

@@ -1,9 +1,10 @@
 """The painter that comes with the code: a diffusion model of a few million weights that knows the plain world.
 
 It is given inverse depth, edges, and every object's own phrase painted into its mask; without control, the phrases of
-the prompt alone. Words that it does not know (places, light, style) say nothing to it. All objects of a picture are
-painted at once. Its maps are channels of its input, so ``control_strength`` means nothing to it; ``control_start``
-and ``control_end`` do.
+the prompt alone. With and without, the prompt has one phrase for each object, as in training: "a red cup ... The cup is
+left of" names one cup. Words that it does not know (relations, places, light, style) say nothing to it; pictures that
+they tell apart are told apart by their noise where no map does. All objects of a picture are painted at once. Its maps
+are channels of its input, so ``control_strength`` means nothing to it; ``control_start`` and ``control_end`` do.
 """
 
 from collections.abc import Sequence
@@ -11,15 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from datagen.config import EngineSettings
 from datagen.control import labels
-from datagen.engines.base import Engine, EngineKind, Order
+from datagen.engines.base import Engine, EngineKind, Order, Prompts
 from datagen.engines.controlled import geometry
 from datagen.engines.controls import Canvas, depth_control, edge_control, hash_of
 from datagen.engines.loading import options_of, stated_licence, versions
 from datagen.engines.options import device_of, dtype_of, quiet, resolved, scheduler_of
+from datagen.engines.orders import seed_of
 from datagen.engines.painting import DiffusionEngine, Painted, generators
 from datagen.engines.weights import hashes
 from spatial.errors import ConfigError
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from encoders.painter import PainterPipeline
+    from encoders.painter_inputs import Words
 
 NAME = "tiny-depth"
 
@@ -53,9 +57,6 @@ def load(settings: EngineSettings) -> Engine:
         ConfigError: a setting cannot be used.
         CheckpointError: weights are missing, incomplete or of another model.
     """
-    for name in ("loras", "control"):
-        if getattr(settings, name):
-            raise ConfigError(f"{NAME} has no {name}; leave engine.{name} empty, or name another engine")
     resolved(settings, 1, 1.0, 128)
     from encoders.painter import GUIDANCE, STEPS, load_painter
 
@@ -89,6 +90,7 @@ KIND = EngineKind(
     load=load,
     default_model=NAME,
     seconds=0.01,
+    settings=frozenset({"control_start", "control_end", "without_control"}),
 )
 
 
@@ -104,7 +106,7 @@ class _Painter:
         told = [self._told(order, canvas) for order in orders]
         missing = self.settings.batch_size - len(orders)
         filled = [*told, *told[-1:] * missing]
-        seeds = [order.seed for order in orders]
+        seeds = [self._seed(order) for order in orders]
         seeds += seeds[-1:] * missing
         pixels = self.pipeline(
             torch.stack([maps for maps, _, _ in filled]),
@@ -116,6 +118,14 @@ class _Painter:
         )
         return [(Image.fromarray(picture), facts) for picture, (_, _, facts) in zip(pixels, told, strict=False)]
 
+    def _seed(self, order: Order) -> int:
+        """Return the seed of the noise.
+
+        The pictures of a group have one seed and differ in control and words. Without control they would be the same
+        picture to a painter that hears no relation, and fail as copies of each other, which no other engine's do.
+        """
+        return seed_of(order.seed, order.prompts.whole) if self.settings.without_control else order.seed
+
     def _told(self, order: Order, canvas: Canvas) -> "tuple[Tensor, Tensor, dict[str, Any]]":
         """Return maps, phrases of the prompt, and what provenance says of both."""
         import torch
@@ -123,10 +133,10 @@ class _Painter:
         from encoders.painter_inputs import PATCH, Geometry, control_maps, map_channels, prompt_rows
 
         words = self.pipeline.words
-        prompt = prompt_rows(words.rows(order.prompts.whole), len(words))
+        prompt = prompt_rows(phrases(words, order.prompts), len(words))
         if self.settings.without_control:
             shape = (map_channels(len(words)), canvas.height // PATCH, canvas.width // PATCH)
-            return torch.zeros(shape), prompt, {"controls": {}}
+            return torch.zeros(shape), prompt, {"controls": {}, "noise_seed": self._seed(order)}
         passes = geometry(order, NAME)
         depth, edge = depth_control(passes, canvas), edge_control(passes, canvas)
         ids = labels(passes.ids).resize(canvas, Image.Resampling.NEAREST)
@@ -137,6 +147,21 @@ class _Painter:
         )
         controls = {"depth": hash_of(depth), "edge": hash_of(edge), "ids": hash_of(ids)}
         return maps, prompt, {"controls": controls, "objects": list(order.prompts.objects)}
+
+
+def phrases(words: "Words", prompts: Prompts) -> list[NDArray[np.float32]]:
+    """Return the phrases of a prompt, a row for each object that it names.
+
+    A noun without a colour that also stands with one is the same thing named again. What stands once in the prompt and
+    is several objects ("two red cups") is as many rows.
+    """
+    nouns = len(words.nouns)
+    found = words.rows(prompts.whole)
+    bare = [not row[nouns:].any() for row in found]
+    coloured = {int(row[:nouns].argmax()) for row, without in zip(found, bare, strict=True) if not without}
+    objects = [row for phrase in prompts.objects for row in words.rows(phrase)]
+    named = [row for row, out in zip(found, bare, strict=True) if not (out and int(row[:nouns].argmax()) in coloured)]
+    return [row for row in named for _ in range(max(1, sum(np.array_equal(row, other) for other in objects)))]
 
 
 def _try_out(scheduler: Any, settings: EngineSettings) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
+from inspect import isclass
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,11 @@ def _part(folder: Path, name: str, classes: tuple[str, ...], index: Mapping[str,
     if library not in LIBRARIES:
         raise CheckpointError(
             f"{folder}: {name} is a class of {library}; the code of a checkpoint is never run; {mend}"
+        )
+    if re.match(r"Auto[A-Z]", class_name):
+        raise CheckpointError(
+            f"{folder}: {name} is of class {class_name}, which lets the checkpoint choose the code; its code is never "
+            f"run; {mend}"
         )
     if classes and class_name not in classes:
         raise CheckpointError(f"{folder}: {name} is of class {class_name}, not {' or '.join(classes)}; {mend}")
@@ -187,17 +193,19 @@ def load_part(part: Part, dtype: Any) -> Any:
     """
     import importlib
 
-    known = getattr(importlib.import_module(part.library), part.class_name, None)
+    found = getattr(importlib.import_module(part.library), part.class_name, None)
+    known: Any = found if isclass(found) else None
     if known is None:
         raise CheckpointError(f"{part.folder}: {part.library} has no class {part.class_name}; update {part.library}")
     try:
         if not part.files:
-            return known.from_pretrained(part.folder, local_files_only=True)
+            return known.from_pretrained(part.folder, local_files_only=True, trust_remote_code=False)
         model, info = known.from_pretrained(
             part.folder,
             dtype=dtype,
             variant=part.variant,
             use_safetensors=True,
+            trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
         )

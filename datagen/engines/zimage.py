@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datagen.config import EngineSettings
-from datagen.engines.base import Engine, EngineKind
+from datagen.engines.base import CONTROLLED, LOADED, Engine, EngineKind
 from datagen.engines.controlled import Controlled, Controls, engine_of
 from datagen.engines.loading import Control, Facts, Kit, load_kit
 from datagen.engines.weights import Need
@@ -96,4 +96,5 @@ KIND = EngineKind(
     default_model=TURBO,
     seconds=1.5,
     default_control=UNION,
+    settings=LOADED | CONTROLLED | {"per_object"},
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from datagen.config import DatagenConfig, EngineSettings
 from datagen.engines.base import EngineKind
 from datagen.paint.specs import Turn
-from datagen.paint.stages import Parts, turns_of
+from datagen.paint.stages import Parts, engine_settings, turns_of
 from datagen.vsr_rows import SourceRow
 from spatial.coco import instances_files
 from spatial.errors import RecordError
@@ -48,7 +48,7 @@ def missing_weights(config: DatagenConfig, parts: Parts) -> list[str]:
     needed: dict[str, str] = {}
     turns = turns_of(config, parts)
     for turn in turns:
-        for what, name in _weights_of(config.engine, parts.kind(turn.engine)):
+        for what, name in _weights_of(engine_settings(config, turn.engine), parts.kind(turn.engine)):
             needed.setdefault(name, f"{what} of {turn.engine}")
     if config.paint.over == "photos" and any(turn.mode == "box-inpaint" for turn in turns):
         needed.setdefault(config.paint.photos.masks, "weights of paint.photos.masks")

@@ -1,8 +1,9 @@
 """Rows of VSR with their photos, ready to be repainted as VSRE did; the rows of one caption are a group.
 
 VSR shows most captions with a photo of which they are true and with one of which they are not. Such a pair lives or
-dies together, as a scene and its counterfactual do, so that words alone decide nothing. What an engine cannot repaint,
-a false caption from words or a subject without a box, is no member of the attempts with that engine.
+dies together, as a scene and its counterfactual do, so that neither the words nor the look of an engine decide
+anything. What an engine cannot repaint, a false caption from words or a subject without a box, is no member of the
+attempts with that engine; an attempt of which one side alone is left is not painted, unless that is asked for.
 """
 
 import json
@@ -23,8 +24,9 @@ from datagen.paint.specs import Attempt, Spec, Turn, is_readable, painted_group_
 from datagen.run import shard_groups
 from datagen.verify.base import Intent
 from datagen.verify.boxes import is_known
-from datagen.vsr_rows import select_rows
+from datagen.vsr_rows import SourceRow, select_rows
 from spatial.dataset import FailedRow
+from spatial.errors import RecordError
 from spatial.observation import Box
 from spatial.records import ImageRow, image_id_of
 from spatial.scene import digest
@@ -32,6 +34,8 @@ from spatial.vsr import pair_groups, statement
 from spatial.vsr_photos import LICENCE
 
 LoadMasks = Callable[[str, str], MaskModel]
+
+ONE_SIDED = "its caption is true alone or false alone of the photos; paint.photos.one_sided lets it in"
 
 REMEMBERED = 256
 """Masks that are kept: a row is repainted several times over, and its photo does not change."""
@@ -84,7 +88,9 @@ class PhotoSource:
         turn = self.turns[number % len(self.turns)]
         masks = self.masks() if turn.mode == "box-inpaint" else None
         able = [job for job in jobs if can_repaint(job, turn.mode)]
-        asked = [photo_order(job, turn.mode, self.config.seed, number, masks) for job in able]
+        if not (self.config.paint.photos.one_sided or has_both_sides([job.source for job in able])):
+            able = []
+        asked = [photo_order(job, turn.mode, self.config.seed, group_id, number, masks) for job in able]
         return Attempt(
             painted_group_id(group_id, turn.engine, number),
             number,
@@ -117,7 +123,7 @@ class Photos:
 
     Attributes:
         groups: identifier and rows of each caption, in the order of the files.
-        failed: rows that no engine can repaint, with the reason.
+        failed: rows that no engine is to repaint, with the reason.
         description: what the dataset folder says of them: settings and the content of what was read, but no places.
     """
 
@@ -139,10 +145,25 @@ def find_photos(config: DatagenConfig) -> Photos:
     by_group: dict[str, list[PhotoJob]] = {}
     for job, group_id in zip(jobs, pair_groups([job.source.row for job in jobs], "vsr/train"), strict=True):
         by_group.setdefault(group_id, []).append(job)
+    if not config.paint.photos.one_sided:
+        failed += [FailedRow(job.source.name, ONE_SIDED) for own in by_group.values() for job in _left_out(own)]
+        by_group = {group_id: own for group_id, own in by_group.items() if not _left_out(own)}
+    if not by_group:
+        raise RecordError(f"no row can be repainted; of the first, {failed[0].name}: {failed[0].reason}")
     groups = tuple((group_id, tuple(by_group[group_id])) for group_id in list(by_group)[: config.groups])
     usable = sorted(job.source.name for _, members in groups for job in members)
     description = {**describe_source(asked, select_rows(asked)), "rows": digest("\n".join(usable))}
     return Photos(groups, failed, description)
+
+
+def _left_out(jobs: Sequence[PhotoJob]) -> Sequence[PhotoJob]:
+    """Return all rows of a caption, or none if it is true of one photo and false of another."""
+    return () if has_both_sides([job.source for job in jobs]) else jobs
+
+
+def has_both_sides(sources: Sequence[SourceRow]) -> bool:
+    """Tell whether some rows are true and others false."""
+    return len({source.row.truth for source in sources}) == 2
 
 
 def import_settings(config: DatagenConfig) -> ImportVsrConfig:

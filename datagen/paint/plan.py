@@ -19,7 +19,7 @@ from datagen.disk import disk_line
 from datagen.import_vsr import describe_source
 from datagen.paint.job import check_painted, without_conflicts
 from datagen.paint.missing import missing_photos, missing_weights
-from datagen.paint.photos import import_settings
+from datagen.paint.photos import has_both_sides, import_settings
 from datagen.paint.rows import REJECTED
 from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt, Turn
@@ -118,6 +118,10 @@ def _plan_photos(config: DatagenConfig, parts: Parts, turns: Sequence[Turn]) -> 
     groups: dict[str, list[SourceRow]] = {}
     for source, group_id in zip(rows, pair_groups([source.row for source in rows], "vsr/train"), strict=True):
         groups.setdefault(group_id, []).append(source)
+    if not config.paint.photos.one_sided:
+        groups = {group_id: own for group_id, own in groups.items() if has_both_sides(own)}
+    if not groups:
+        raise RecordError("no caption is true of one photo and false of another; set paint.photos.one_sided true")
     kept = dict(islice(groups.items(), config.groups))
     members = [source for own in kept.values() for source in own]
     true = sum(source.row.truth for source in members)

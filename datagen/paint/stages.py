@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from datagen.config import DatagenConfig, VerifySettings
+from datagen.config import DatagenConfig, EngineSettings, VerifySettings
 from datagen.engines.base import Engine, EngineKind, Order, Painting
-from datagen.engines.photo_orders import MODES
+from datagen.idle import check_engines, check_over, check_weights
 from datagen.paint.photos import LoadMasks
 from datagen.paint.specs import Attempt, Painted, Turn, Verified
 from datagen.verify.base import Intent, Pixels, Verdict
@@ -77,23 +77,38 @@ def engine_names(config: DatagenConfig) -> list[str]:
     return list(dict.fromkeys([config.engine.name, *config.paint.engines]))
 
 
+def engine_settings(config: DatagenConfig, name: str) -> EngineSettings:
+    """Return the settings of one engine of a run."""
+    return replace(config.engine, name=name, model=config.paint.models.get(name, config.engine.model))
+
+
 def turns_of(config: DatagenConfig, parts: Parts) -> tuple[Turn, ...]:
     """Return what sources must know of a run's engines.
 
     Raises:
         ConfigError: an engine is unknown, or cannot paint what it is to paint.
     """
-    return tuple(_turn(name, parts.kind(name), config) for name in engine_names(config))
+    kinds = {name: parts.kind(name) for name in engine_names(config)}
+    check_engines(config.engine, kinds)
+    check_weights(config, kinds)
+    turns = tuple(_turn(name, kind, config) for name, kind in kinds.items())
+    check_over(config)
+    if config.paint.photos.masks and not any(turn.mode == "box-inpaint" for turn in turns):
+        raise ConfigError(f"paint.photos.masks does nothing with {' and '.join(kinds)}; leave it away")
+    return turns
 
 
 def _turn(name: str, kind: EngineKind, config: DatagenConfig) -> Turn:
     takes = kind.takes - {"prompt"} if not config.engine.without_control else frozenset()
     if config.paint.over == "photos":
-        if takes and not takes & {"mask", "reference"}:
-            raise ConfigError(f"engine {name!r} takes {_listed(takes)}, but no photo; set paint.over to 'scenes'")
-        # Of an engine that can do both the whole photo is asked: that needs no box.
-        mode = "img2img" if "reference" in takes else "box-inpaint" if "mask" in takes else "txt2img"
-        return Turn(name, bool(takes), name if name in MODES else mode)
+        if not kind.photo:
+            raise ConfigError(f"engine {name!r} takes {_listed(kind.takes)}, but no photo; set paint.over to 'scenes'")
+        if kind.photo == "txt2img" and not config.paint.photos.one_sided:
+            raise ConfigError(
+                f"engine {name!r} paints true captions alone, so that its look would tell the answer; leave it away, "
+                "or set paint.photos.one_sided true"
+            )
+        return Turn(name, kind.photo != "txt2img", kind.photo)
     if takes and not takes & {"depth", "edge"} and takes != {"reference"}:
         raise ConfigError(f"engine {name!r} takes {_listed(takes)}, but no geometry; set paint.over to 'photos'")
     return Turn(name, bool(takes), "")
@@ -115,7 +130,7 @@ def load_engines(config: DatagenConfig, parts: Parts, nouns: Iterable[str]) -> d
         ConfigError: an engine or what it needs is missing, or there is a noun that it cannot paint.
         CheckpointError: weights are missing or wrong.
     """
-    engines = {name: parts.kind(name).load(replace(config.engine, name=name)) for name in engine_names(config)}
+    engines = {name: parts.kind(name).load(engine_settings(config, name)) for name in engine_names(config)}
     for name, engine in engines.items():
         known = getattr(engine, "vocabulary", None)  # small engines alone are bound to some nouns
         unknown = sorted(set(nouns) - known) if known is not None else []

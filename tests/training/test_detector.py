@@ -166,6 +166,10 @@ def test_other_nouns_sizes_and_missing_masks_are_refused(tmp_path: Path) -> None
         sight_of(bare, NOUNS)
     with pytest.raises(RecordError, match="render with image_size 128"):
         Sights(folders, NOUNS, 128)
+    last = replace(row_of(picture(7)), objects=(replace(row_of(picture(7)).objects[0], name="zebra"),))
+    write_shard(tmp_path / "data", 1, [last], [])
+    with pytest.raises(RecordError, match=r"shows zebra, which the detector does not know.*: book, cup$"):
+        Sights([DatasetFolder(tmp_path / "data")], NOUNS, SIDE)
 
 
 def test_draws_depend_on_seed_epoch_and_place_alone(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_without_a_checkpoint_the_shipped_size_is_built(tmp_path: Path, monkeypa
 
 def test_what_is_left_out_is_drawn_anew_in_every_epoch_but_not_in_every_reading(tmp_path: Path) -> None:
     config = write_squares(tmp_path)
-    scenes = PaintedScenes([DatasetFolder(config.data[0]).record_set()], Path(config.controls), SIDE)
+    scenes = PaintedScenes([DatasetFolder(config.data[0])], Path(config.controls), WORDS, SIDE)
     collate = PainterCollator(WORDS)
 
     def epoch(number: int) -> list[dict[str, torch.Tensor]]:
@@ -185,6 +185,27 @@ def test_data_without_control_maps_is_refused_with_the_command_that_draws_them(t
         train(replace(config, controls=""))
     next((tmp_path / "controls" / "ids").glob("*.png")).unlink()
     with pytest.raises(RecordError, match=r"lacks 1 of 16 images.*vsre passes DATA --passes inverse_depth,edges,ids"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [
+        (ImageObject("zebra", (0, 0, 1, 1), "red"), "things of name zebra, which the painter does not know.*: cup$"),
+        (ImageObject("cup", (0, 0, 1, 1), "mauve"), "things of colour mauve, which the painter does not know.*red"),
+    ],
+)
+def test_words_that_it_does_not_know_are_refused_before_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thing: ImageObject, said: str
+) -> None:
+    config = write_squares(tmp_path)
+    pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
+    row = ImageRow(image_id_of(pixels), encode_png(pixels), SIDE, SIDE, "render", (thing,))
+    write_shard(tmp_path / "data", 1, [row], [])
+    for name in PASSES:
+        Image.fromarray(pixels[:, :, 0]).save(tmp_path / "controls" / name / f"{row.image_id}.png")
+    monkeypatch.setattr(PaintedScenes, "__getitem__", lambda *_: pytest.fail("training has begun"))
+    with pytest.raises(RecordError, match=said):
         train(config)
 
 

@@ -23,6 +23,11 @@ def test_a_folder_that_is_not_there_is_said_so(union: Path, name: str) -> None:
         load_engine(settings(name, union))
 
 
+def test_a_folder_has_no_revision(sdxl: Path, union: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"a folder, which has no revision v2; leave revision away"):
+        load_engine(settings(sdxl, union, revision="v2"))
+
+
 def test_offline_a_hub_name_that_is_not_cached_says_how_to_fetch_it(union: Path, offline: Path) -> None:
     with pytest.raises(CheckpointError) as raised:
         load_engine(settings("me/my-sdxl@v1", union))
@@ -45,6 +50,7 @@ def test_full_precision_is_fetched_where_the_hub_has_no_half(
 
     def download(name: str, **given: Any) -> str:
         asked.append((name, given.get("variant"), given["revision"], given["use_safetensors"]))
+        assert given["trust_remote_code"] is False
         if given.get("variant"):
             raise ValueError("You are trying to load model files of the `variant=fp16`, but no such ... are available.")
         return str(sdxl)

@@ -35,7 +35,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"control_start": 0.6, "control_end": 0.6}, "control_start and control_end must rise within 0..1"),
     ({"control_end": 1.5}, "control_start and control_end must rise within 0..1"),
     ({"control_strength": 0.0}, "to paint without, set without_control true"),
-    ({"strength": 1.2}, "strength must be above 0 and at most 1"),
+    ({"strength": 1.2, "per_object": True}, "strength must be above 0 and at most 1"),
     ({"strength": 0.4, "per_object": True}, "2 steps at strength 0.4 are none; raise steps or strength"),
 ]
 

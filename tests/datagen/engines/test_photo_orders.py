@@ -116,7 +116,7 @@ def jobs_by_truth(config: ImportVsrConfig, mode: str) -> dict[bool, PhotoJob]:
 def test_only_a_true_caption_is_said_and_the_label_stays(config: ImportVsrConfig) -> None:
     for mode in ("img2img", "box-inpaint"):
         for truth, job in jobs_by_truth(config, mode).items():
-            made = photo_order(job, mode, seed=0)
+            made = photo_order(job, mode, 0, "g")
             (claim,) = made.intent.claims
             assert (claim.relation, claim.truth, claim.subject, claim.object) == ("on", truth, 0, 1)
             assert ("on the truck" in made.order.prompts.whole) == (truth and mode == "img2img")
@@ -125,7 +125,7 @@ def test_only_a_true_caption_is_said_and_the_label_stays(config: ImportVsrConfig
 
 
 def test_boxes_are_meant_only_where_the_layout_is_kept(config: ImportVsrConfig) -> None:
-    meant = {mode: photo_order(jobs_by_truth(config, mode)[True], mode, 0).intent.objects for mode in MODES}
+    meant = {mode: photo_order(jobs_by_truth(config, mode)[True], mode, 0, "g").intent.objects for mode in MODES}
     for mode in ("img2img", "box-inpaint"):
         assert [thing.box_xyxy for thing in meant[mode]] == [BOX, (5.0, 30.0, 45.0, 40.0)]
     assert [thing.name for thing in meant["txt2img"]] == ["umbrella", "truck"]
@@ -134,7 +134,7 @@ def test_boxes_are_meant_only_where_the_layout_is_kept(config: ImportVsrConfig) 
 
 def test_the_mask_is_the_subjects_box_or_what_a_model_finds_in_it(config: ImportVsrConfig) -> None:
     job = jobs_by_truth(config, "box-inpaint")[True]
-    whole = photo_order(job, "box-inpaint", 0).order.region
+    whole = photo_order(job, "box-inpaint", 0, "g").order.region
     assert whole is not None and (whole == box_mask(BOX, 64, 48)).all()
     rows, columns = np.nonzero(whole)
     assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (10, 40, 20, 40)
@@ -143,18 +143,28 @@ def test_the_mask_is_the_subjects_box_or_what_a_model_finds_in_it(config: Import
         assert pixels.shape == (48, 64, 3) and box == BOX
         return np.arange(64)[None, :].repeat(48, axis=0) < 20
 
-    part = photo_order(job, "box-inpaint", 0, masks=left_half).order.region
+    part = photo_order(job, "box-inpaint", 0, "g", masks=left_half).order.region
     assert part is not None and (part == (whole & (np.arange(64) < 20))).all() and part.any()
-    nothing = photo_order(job, "box-inpaint", 0, masks=lambda pixels, _: np.zeros(pixels.shape[:2], np.bool_))
+    nothing = photo_order(job, "box-inpaint", 0, "g", masks=lambda pixels, _: np.zeros(pixels.shape[:2], np.bool_))
     assert nothing.order.region is not None and (nothing.order.region == whole).all()
-    assert photo_order(job, "img2img", 0).order.region is None
+    assert photo_order(job, "img2img", 0, "g").order.region is None
+
+
+def test_the_pictures_of_a_group_have_one_seed_and_one_style(config: ImportVsrConfig) -> None:
+    for mode in ("img2img", "box-inpaint"):
+        pair = jobs_by_truth(config, mode)
+        made = [photo_order(pair[truth], mode, 0, "g").order for truth in (True, False)]
+        assert made[0].key != made[1].key and made[0].seed == made[1].seed
+        assert made[0].prompts.style == made[1].prompts.style
+        others = [photo_order(pair[True], mode, 0, f"g{index}").order for index in range(20)]
+        assert len({order.seed for order in others}) == 20 and len({order.prompts.style for order in others}) > 1
 
 
 def test_copies_have_their_own_noise_and_all_is_repeatable(config: ImportVsrConfig) -> None:
     job = jobs_by_truth(config, "img2img")[True]
-    made = [photo_order(job, "img2img", seed=seed, copy=copy).order for seed in (0, 1) for copy in (0, 1, 2)]
+    made = [photo_order(job, "img2img", seed, "g", copy).order for seed in (0, 1) for copy in (0, 1, 2)]
     assert len({order.seed for order in made}) == 6
-    again = photo_order(job, "img2img", seed=0, copy=0).order
+    again = photo_order(job, "img2img", 0, "g").order
     assert (again.seed, again.prompts) == (made[0].seed, made[0].prompts)
 
 
@@ -162,7 +172,7 @@ def test_a_photo_that_vanished_is_named(config: ImportVsrConfig) -> None:
     job = jobs_by_truth(config, "img2img")[True]
     job.photo.path.unlink()
     with pytest.raises(RecordError, match=r"000000000001.jpg can no longer be read"):
-        photo_order(job, "img2img", 0)
+        photo_order(job, "img2img", 0, "g")
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +217,7 @@ def test_sam_masks_stay_in_their_box(sam: Path, config: ImportVsrConfig) -> None
     found = [masks(pixels, box) for box in (BOX, (0.0, 0.0, 64.0, 48.0))]
     assert all(mask.shape == (48, 64) and mask.dtype == np.bool_ for mask in found)
     assert not (found[0] & ~box_mask(BOX, 64, 48)).any() and found[1].any() and not found[1].all()
-    region = photo_order(jobs_by_truth(config, "box-inpaint")[True], "box-inpaint", 0, masks=masks).order.region
+    region = photo_order(jobs_by_truth(config, "box-inpaint")[True], "box-inpaint", 0, "g", masks=masks).order.region
     assert region is not None and region.any() and not (region & ~box_mask(BOX, 64, 48)).any()
 
 

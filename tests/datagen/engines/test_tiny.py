@@ -11,12 +11,12 @@ import torch
 
 from datagen.assets import CORE
 from datagen.config import EngineSettings
-from datagen.engines.base import Order, Painting
+from datagen.engines.base import Order, Painting, Prompts
 from datagen.engines.controls import Canvas, depth_control, edge_control, hash_of
 from datagen.engines.registry import ENGINES, load_engine
-from datagen.engines.tiny import TinyEngine
-from encoders.painter import NOUNS, WEIGHTS, build_painter
-from encoders.painter_inputs import Geometry, control_maps
+from datagen.engines.tiny import TinyEngine, phrases
+from encoders.painter import NOUNS, WEIGHTS, PainterPipeline, build_painter
+from encoders.painter_inputs import Geometry, Words, control_maps
 from spatial.errors import CheckpointError, ConfigError
 
 from ...painters import mini
@@ -125,6 +125,50 @@ def test_without_control_it_paints_from_the_prompt_alone(settings: EngineSetting
     assert not same(first, load_engine(settings).paint([with_words(group[0], "a red cup")])[0])
 
 
+PROMPTS = [
+    ("Photo of a red cup and a blue bowl. The cup is left of the bowl.", ["red cup", "blue bowl"]),
+    ("Photo of a red cup and a blue cup. The cup is left of the cup.", ["red cup", "blue cup"]),
+    ("Photo of two red cups and a blue bowl. The bowl is behind the cup.", ["red cup", "red cup", "blue bowl"]),
+    ("Photo of a cup and a bowl. The bowl is behind the cup.", ["cup", "bowl"]),
+]
+
+
+@pytest.mark.parametrize(("whole", "objects"), PROMPTS)
+def test_the_prompt_has_a_phrase_for_each_object_as_in_training(whole: str, objects: list[str]) -> None:
+    words = Words(["cup", "bowl"])
+    found = phrases(words, Prompts(whole, tuple(objects)))
+    assert sorted(row.tolist() for row in found) == sorted(words.object_row(phrase).tolist() for phrase in objects)
+
+
+def test_the_prompt_is_the_same_with_control_and_without(
+    settings: EngineSettings, group: list[Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[torch.Tensor] = []
+    run = PainterPipeline.__call__
+    monkeypatch.setattr(
+        PainterPipeline, "__call__", lambda own, maps, words, *rest: told.append(words) or run(own, maps, words, *rest)
+    )
+    for without in (False, True):
+        load_engine(replace(settings, without_control=without)).paint([with_words(group[0], PROMPTS[0][0])])
+    assert torch.equal(*told) and int(told[0][0].any(dim=-1).sum()) == 2
+
+
+def test_without_control_pictures_of_other_words_are_not_copies_of_each_other(
+    settings: EngineSettings, group: list[Order]
+) -> None:
+    """The relation says nothing to it; with the same noise the two would be one picture, and fail as duplicates."""
+    orders = [
+        with_words(group[0], f"Photo of a red cup and a blue bowl. The cup is {side} of the bowl.")
+        for side in ("left", "right")
+    ]
+    without = load_engine(replace(settings, without_control=True))
+    one, other = without.paint(orders)
+    assert not same(one, other) and one.provenance["seed"] == other.provenance["seed"] == group[0].seed
+    assert one.provenance["noise_seed"] != other.provenance["noise_seed"]
+    assert same(one, without.paint(orders[:1])[0])
+    assert same(*load_engine(settings).paint([orders[0], replace(orders[0], prompts=orders[1].prompts)]))
+
+
 def test_control_ceases_when_it_is_asked_to(settings: EngineSettings, group: list[Order]) -> None:
     always, half, silent = (
         load_engine(replace(settings, **given)).paint(group[:1])[0]
@@ -165,8 +209,11 @@ def test_another_scheduler_of_diffusers_can_walk(settings: EngineSettings, group
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"loras": ["some"]}, "has no loras; leave engine.loras empty"),
-        ({"control": "some"}, "has no control"),
+        ({"loras": ["some"]}, "engine.loras does nothing with tiny-depth; leave it away"),
+        ({"control": "some"}, "engine.control does nothing with tiny-depth"),
+        ({"control_strength": 0.5}, "engine.control_strength does nothing with tiny-depth"),
+        ({"per_object": True}, "engine.per_object does nothing with tiny-depth"),
+        ({"offload": "model"}, "engine.offload does nothing with tiny-depth"),
         ({"scheduler": "FlowMatchEulerDiscreteScheduler"}, "does not fit"),
         ({"scheduler": "PNDMScheduler"}, "does not fit tiny-depth"),
         ({"scheduler": "DDIMSchedular"}, "did you mean 'DDIMScheduler'"),

@@ -15,6 +15,7 @@ from datagen.config import EngineSettings
 from datagen.engines import loading
 from datagen.engines.base import Order
 from datagen.engines.registry import load_engine
+from datagen.engines.weights import Part, load_part
 from spatial.errors import CheckpointError
 
 from . import tiny
@@ -82,6 +83,14 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "own code": (
         lambda folder: change_index(folder, unet=["my_unet", "UNet2DConditionModel"]),
         "the code of a checkpoint is never run",
+    ),
+    "chosen by the checkpoint": (
+        lambda folder: change_index(folder, tokenizer=["transformers", "AutoTokenizer"]),
+        "tokenizer is of class AutoTokenizer, which lets the checkpoint choose the code",
+    ),
+    "own pipeline": (
+        lambda folder: change_index(folder, _class_name=["pipeline", "StableDiffusionXLPipeline"]),
+        "holds a ['pipeline', 'StableDiffusionXLPipeline'], not a",
     ),
     "part missing": (lambda folder: shutil.rmtree(folder / "vae"), "vae is missing"),
     "config missing": (
@@ -252,3 +261,37 @@ def test_a_pipelines_own_control_network_is_taken(model: Path, union: Path) -> N
         facts["sha256"]["diffusion_pytorch_model.safetensors"]
         == sha256((union / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
     )
+
+
+@pytest.mark.parametrize("name", ["pipeline", "utils", "NoSuchModel"])
+def test_what_is_no_class_of_its_library_is_no_part(model: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match=f"transformers has no class {name}"):
+        load_part(Part("text_encoder", "transformers", name, model / "text_encoder"), None)
+
+
+def test_every_part_is_loaded_from_safetensors_alone_and_without_its_own_code(
+    model: Path, union: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+    import transformers
+
+    told: dict[str, dict[str, Any]] = {}
+
+    def listen(known: type) -> None:
+        load = known.from_pretrained.__func__  # type: ignore[attr-defined]
+
+        def spy(cls: type, *given: Any, **options: Any) -> Any:
+            told.setdefault(cls.__name__, options)
+            return load(cls, *given, **options)
+
+        monkeypatch.setattr(known, "from_pretrained", classmethod(spy))
+
+    weighed = [diffusers.UNet2DConditionModel, diffusers.AutoencoderKL, diffusers.ControlNetUnionModel]
+    weighed += [transformers.CLIPTextModel, transformers.CLIPTextModelWithProjection]
+    bare = [transformers.CLIPTokenizer, diffusers.EulerDiscreteScheduler]
+    for known in [*weighed, *bare]:
+        listen(known)
+    load_engine(settings(model, union))
+    assert set(told) == {known.__name__ for known in [*weighed, *bare]}
+    assert all(options["trust_remote_code"] is False for options in told.values())
+    assert all(told[known.__name__]["use_safetensors"] is True for known in weighed)

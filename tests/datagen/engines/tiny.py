@@ -37,11 +37,11 @@ def random_weights(model: Any) -> Any:
     return model
 
 
-def vae(latents: int, **further: Any) -> Any:
+def vae(latents: int, kind: str = "AutoencoderKL", **further: Any) -> Any:
     """Return an autoencoder that makes cells of 8 pixels, as the large ones."""
-    from diffusers import AutoencoderKL
+    import diffusers
 
-    return AutoencoderKL(
+    return getattr(diffusers, kind)(
         block_out_channels=(4, 4, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -165,27 +165,27 @@ def save_zimage(folder: Path) -> Path:
 
 def save_flux2_klein(folder: Path) -> Path:
     import torch
-    from diffusers import (
-        AutoencoderKLFlux2,
-        FlowMatchEulerDiscreteScheduler,
-        Flux2KleinPipeline,
-        Flux2Transformer2DModel,
-    )
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 
     torch.manual_seed(0)
     tokenizer = qwen_tokenizer()
-    text = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=28,  # the pipeline reads the layers 9, 18 and 27
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=512,
+    transformer, text = klein_network(), klein_text(len(tokenizer))
+    pipeline = Flux2KleinPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=vae(4, "AutoencoderKLFlux2"),
+        text_encoder=text,
+        tokenizer=tokenizer,
+        transformer=transformer,
+        is_distilled=True,
     )
-    transformer = Flux2Transformer2DModel(
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def klein_network() -> Any:
+    from diffusers import Flux2Transformer2DModel
+
+    return Flux2Transformer2DModel(
         patch_size=1,
         in_channels=16,
         num_layers=1,
@@ -197,24 +197,22 @@ def save_flux2_klein(folder: Path) -> Path:
         axes_dims_rope=[4, 4, 4, 4],
         guidance_embeds=False,
     )
-    pipeline = Flux2KleinPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=AutoencoderKLFlux2(
-            block_out_channels=(4, 4, 8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=1,
-            latent_channels=4,
-            norm_num_groups=4,
-            sample_size=32,
-        ),
-        text_encoder=Qwen3ForCausalLM(text),
-        tokenizer=tokenizer,
-        transformer=transformer,
-        is_distilled=True,
+
+
+def klein_text(words: int) -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=words,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=28,  # the pipeline reads the layers 9, 18 and 27
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=512,
     )
-    pipeline.save_pretrained(folder)
-    return folder
+    return Qwen3ForCausalLM(config)
 
 
 def save_zimage_control(folder: Path, version: int = 2) -> Path:

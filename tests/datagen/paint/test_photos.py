@@ -58,8 +58,14 @@ def photos(tmp_path: Path) -> PhotoSettings:
 @pytest.fixture
 def config(small: DatagenConfig, photos: PhotoSettings) -> DatagenConfig:
     """Every row six times: twice by each of VSRE's ways."""
-    paint = PaintSettings("photos", 6, ["txt2img", "box-inpaint"], photos)
-    return replace(small, groups=100, groups_per_shard=1, engine=EngineSettings("img2img"), paint=paint)
+    paint = PaintSettings("photos", 6, ["txt2img", "box-inpaint"], photos=replace(photos, one_sided=True))
+    return over_photos(small, paint)
+
+
+def over_photos(small: DatagenConfig, paint: PaintSettings) -> DatagenConfig:
+    """Return settings that repaint every caption."""
+    engine = EngineSettings("img2img", batch_size=5)
+    return DatagenConfig(small.out, groups=100, groups_per_shard=1, workers=1, engine=engine, paint=paint)
 
 
 def images(folder: Path) -> list[ImageRow]:
@@ -96,6 +102,53 @@ def test_records_say_what_the_row_said_and_pairs_stay_together(config: DatagenCo
         source, caption, _ = rows[0]
         both = caption == UMBRELLA and source != "txt2img"
         assert sorted(answer for *_, answer in rows) == (["false", "true"] if both else ["true"])
+
+
+def test_captions_and_engines_that_have_one_side_alone_are_kept_out(
+    small: DatagenConfig, photos: PhotoSettings, parts: Parts
+) -> None:
+    paint = PaintSettings("photos", 4, ["box-inpaint"], photos=photos)
+    folder = run_painted(over_photos(small, paint), parts)
+    assert folder and "true alone or false alone" in (folder / "failed.txt").read_text()
+    seen = defaultdict(set)
+    for row in images(folder):
+        made = json.loads(row.provenance)
+        seen[row.source, made["painted"]["group"]].add((made["caption"], made["painted"]["role"]))
+    assert set(map(frozenset, seen.values())) == {frozenset({(UMBRELLA, "true"), (UMBRELLA, "false")})}
+    with pytest.raises(ConfigError, match=r"'txt2img' paints true captions alone.*set paint.photos.one_sided true"):
+        run_painted(over_photos(small, replace(paint, engines=["txt2img"])), parts)
+
+
+def test_an_engine_that_has_a_box_for_one_side_alone_paints_neither(
+    small: DatagenConfig, photos: PhotoSettings, parts: Parts
+) -> None:
+    path = Path(photos.instances[0])
+    content = json.loads(path.read_text())
+    kept = [entry for entry in content["annotations"] if entry["image_id"] == 1]
+    path.write_text(json.dumps({**content, "annotations": kept}))
+    folder = run_painted(over_photos(small, PaintSettings("photos", 2, ["box-inpaint"], photos=photos)), parts)
+    assert folder and {row.source for row in images(folder)} == {"img2img"}
+
+
+def test_where_no_caption_has_two_sides_that_is_said(
+    small: DatagenConfig, photos: PhotoSettings, parts: Parts, tmp_path: Path
+) -> None:
+    (tmp_path / "photos" / "train2017" / "000000000002.jpg").unlink()
+    with pytest.raises(RecordError, match=r"no row can be repainted; of the first, .*"):
+        run_painted(over_photos(small, PaintSettings("photos", photos=photos)), parts)
+    assert not Path(small.out).exists()
+
+
+def test_a_group_of_photos_has_one_seed_and_one_style(config: DatagenConfig, parts: Parts) -> None:
+    folder = run_painted(config, parts)
+    assert folder
+    seeds = defaultdict(list)
+    for row in images(folder):
+        made = json.loads(row.provenance)
+        seeds[made["painted"]["group"]].append(made["painting"]["seed"])
+    pairs = [own for own in seeds.values() if len(own) == 2]
+    assert len(pairs) == 4 and all(len(set(own)) == 1 for own in pairs)
+    assert len({own[0] for own in seeds.values()}) == len(seeds)
 
 
 @pytest.mark.slow

@@ -107,12 +107,15 @@ def test_photos_are_planned_from_their_annotations_alone(small: DatagenConfig, p
     ]
     (tmp_path / "mine.train.jsonl").write_text("\n".join(lines))
     photos = PhotoSettings(str(tmp_path), str(tmp_path / "none"), [], ["mine"])
-    paint = PaintSettings("photos", 6, ["txt2img", "box-inpaint"], photos)
-    config = replace(small, groups=9, engine=EngineSettings("img2img"), paint=paint)
+    one_sided = replace(photos, one_sided=True)
+    paint = PaintSettings("photos", 6, ["txt2img", "box-inpaint"], photos=one_sided)
+    config = DatagenConfig(small.out, groups=9, engine=EngineSettings("img2img"), paint=paint)
     found = plan(config, parts)
     assert found.pictures == {"img2img": 4, "txt2img": 2, "box-inpaint": 4}
     assert (found.rows, found.config.groups) == (2, 1)
     text = describe(found, parts)
+    paired = plan(replace(config, paint=replace(paint, engines=["box-inpaint"], photos=photos)), parts)
+    assert paired.pictures == {"img2img": 6, "box-inpaint": 6} and paired.rows == 2
     assert "2 of 2 photos, such as 1.jpg, are not in" in text and "instances_train2017.json" in text
     assert "COCO photo under its Flickr author's licence" in text
     masked = replace(config, paint=replace(paint, photos=replace(photos, masks="nobody/sam")))

@@ -249,9 +249,9 @@ def test_missing_models_are_told_before_any_work(small: DatagenConfig, parts: Pa
 def test_a_folder_of_renders_or_of_another_engine_is_refused(small: DatagenConfig, parts: Parts, painted: Path) -> None:
     with pytest.raises(ConfigError, match="holds data made with other engine"):
         run_painted(replace(small, out=str(painted), engine=replace(small.engine, steps=9)), parts)
-    generate(replace(small, engine=EngineSettings(), groups=2))
+    generate(replace(small, engine=EngineSettings(), paint=PaintSettings(), groups=2))
     assert "engine" not in json.loads((Path(small.out) / "dataset.json").read_text())
     with pytest.raises(ConfigError, match=r"holds data made with other engine, .*paint, verify"):
         run_painted(small, parts)
     with pytest.raises(ConfigError, match="holds data made with other engine"):
-        generate(replace(small, out=str(painted), engine=EngineSettings(), frame_conflict=0.0))
+        generate(replace(small, out=str(painted), engine=EngineSettings(), paint=PaintSettings(), frame_conflict=0.0))
