@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from datagen.verify.base import Pixels, Verdict
-from datagen.verify.verdicts import accepted, failed, in_order, passed, skipped
+from datagen.verify.verdicts import REFUSED_ALREADY, accepted, failed, in_order, passed, skipped
 from spatial.records import image_id_of
 
 LEAST_CONTRAST = 4.0
@@ -87,7 +87,7 @@ def mark_duplicates(
     marked = []
     for index, (pixels, verdicts) in enumerate(zip(pictures, judged, strict=True)):
         if not accepted(verdicts):
-            marked.append(in_order([*verdicts, skipped("duplicate", "refused already")]))
+            marked.append(in_order([*verdicts, skipped("duplicate", REFUSED_ALREADY)]))
             continue
         mine = fingerprint(pixels)
         verdict = _compared(mine, kept, near)

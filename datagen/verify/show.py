@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from rich.console import Console
 from rich.table import Table
 
+from datagen.verify.summary import renders_lacking
 from spatial.files import atomic
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; the markers serve print in grey.
@@ -23,6 +24,12 @@ def print_tables(content: Mapping[str, Any]) -> None:
         console.width = 140  # a log file has no edge to wrap at
     console.print(fault_table(content))
     console.print(relation_table(content["relations"]))
+    names, renders = renders_lacking(content)
+    if names:
+        console.print(
+            f"not measured enough: {', '.join(names)}; about {renders:,} renders more of the same kind would be,"
+            " if errors stay as rare: raise 'groups' of the data"
+        )
 
 
 def fault_table(content: Mapping[str, Any]) -> Table:
