@@ -21,7 +21,7 @@ CALIBRATION = "calibration.json"
 CALIBRATED = "calibration_digest"
 """Hash of that file, where there is one."""
 
-WEIGHTS = "weights"
+WEIGHTS = "model_weights"
 """Hashes of the weights of the engines that painted the data and of the models that judged them."""
 
 PAINTED = "engine"

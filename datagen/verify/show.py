@@ -12,6 +12,7 @@ from rich.table import Table
 
 from datagen.verify.summary import renders_lacking
 from spatial.files import atomic
+from spatial.proportion import percent
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; the markers serve print in grey.
 RIGHT_STYLE, WRONG_STYLE = ("#0072B2", "o"), ("#D55E00", "X")
@@ -88,11 +89,6 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
     figure.legend(handles=handles, frameon=False, loc="outside lower left", ncols=3, fontsize="small")
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
-
-
-def percent(value: float | None) -> str:
-    """Return "51.3", or "-" where there is no value."""
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _dot(axes: Axes, place: int, row: Mapping[str, Any], style: tuple[str, str]) -> None:
