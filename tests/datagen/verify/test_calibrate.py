@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from datagen.config import CalibrateConfig, VerifySettings
+from datagen.groups import draw_group
 from datagen.render import render
+from datagen.schedule import recipes_of
 from datagen.verify import calibrate as command
 from datagen.verify.calibrate import calibrate
 from datagen.verify.models import Models
 from datagen.verify.verifier import Verifier
 from spatial.errors import ConfigError, RecordError
+from vsre.settings import parse
 
 SETTINGS = VerifySettings(detectors=["tiny"], device="cpu")
 
@@ -163,3 +166,11 @@ def test_a_damaged_file_of_trials_is_told(measure: Callable[..., Any], tmp_path:
     path.write_text("{")
     with pytest.raises(ConfigError, match="is damaged"):
         measure(images=2, faults=[], faults_each=0)
+
+
+def test_every_relation_of_the_shipped_settings_can_be_drawn() -> None:
+    config = parse("datagen", [str(Path(__file__).parents[3] / "configs" / "datagen" / "calibration.yaml")])
+    recipes = recipes_of(config)
+    assert {name for recipe in recipes for name in (recipe.relation, recipe.counterpart)} >= set(config.relations)
+    for index, recipe in enumerate(recipes):
+        assert draw_group(config, recipe, index).views

@@ -73,6 +73,7 @@ def test_the_same_seed_makes_the_same_fault(cases: Any) -> None:
     for name in ("missing", "duplicate", "noun", "colour", "blurred"):
         for (_, _, first), (_, _, again) in zip(made(name, cases), made(name, cases), strict=True):
             assert first.scene == again.scene and (first.pixels == again.pixels).all()
+    case = cases[0]
     scenes = [
         make_faulty(FAULTS["colour"], case.scene, case.claim, np.random.default_rng(seed), 1) for seed in range(6)
     ]
