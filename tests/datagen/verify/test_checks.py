@@ -288,6 +288,16 @@ def test_reversed_depth_is_refused(cases: Any, oracle: Any) -> None:
     assert refused >= 5
 
 
+def test_what_may_hang_in_the_air_has_no_order_in_depth(cases: Any) -> None:
+    case = next(it for it in cases if clearly_ordered(it.intent))
+    farther, nearer = clearly_ordered(case.intent)[0]
+    for relation, truth, upper in (("above", True, farther), ("over", True, farther), ("under", True, nearer)):
+        hanging = replace(case.intent, claims=(Claim(relation, farther, nearer, truth),))
+        assert not any(upper in pair for pair in clearly_ordered(hanging))
+    standing = replace(case.intent, claims=(Claim("above", farther, nearer, False),))
+    assert (farther, nearer) in clearly_ordered(standing)
+
+
 def test_a_step_in_depth_must_be_larger_than_the_spread() -> None:
     masks = {"cup": np.zeros((50, 100), bool), "book": np.zeros((50, 100), bool)}
     masks["cup"][10:30, 10:30], masks["book"][10:30, 60:80] = True, True
