@@ -21,6 +21,9 @@ CALIBRATION = "calibration.json"
 CALIBRATED = "calibration_digest"
 """Hash of that file, where there is one."""
 
+WEIGHTS = "model_weights"
+"""Hashes of the weights of the engines that painted the data and of the models that judged them."""
+
 PAINTED = "engine"
 """Settings of the engine that painted the data, where one did."""
 

@@ -69,7 +69,9 @@ class VerifySettings:
         surplus_score: of that of a thing that was not, from which it counts as one too many.
         least_overlap: intersection over union of a detected box with the intended one.
         most_offset: distance of their centres, as a share of the picture's width.
-        calibration: file that ``vsre calibrate`` wrote; relations it does not trust are not accepted; "" trusts all.
+        calibration: file that ``vsre calibrate`` wrote; relations it does not trust are not accepted.
+        unread: what becomes, without a calibration, of a picture with a claim that only poses could tell: "reject", or
+            "accept" on its objects, layout and depth alone.
         device: "auto", "cpu", "cuda" or "cuda:1".
     """
 
@@ -83,6 +85,7 @@ class VerifySettings:
     least_overlap: float = 0.5
     most_offset: float = 0.15
     calibration: str = ""
+    unread: str = "reject"
     device: str = "auto"
 
 
@@ -97,7 +100,8 @@ class CalibrateConfig:
         images: renders that are held against what they show and against what they do not, in whole groups; 0 takes all.
         faults: kinds of faults that are put into renders, or "all" (docs/verification.md).
         faults_each: pictures of each kind; 0 puts in none.
-        most_wrong: a relation is trusted if at most this share of the pictures that do not show it is accepted.
+        most_wrong: a relation is trusted if at most this share of the pictures that do not show it is accepted, with
+            95 % certainty: the upper end of the share's interval counts.
         least_images: and if it was measured on so many of them.
         seed: of the choice of renders and of the faults.
     """

@@ -6,8 +6,8 @@ import torch
 from safetensors import SafetensorError
 
 from encoders.detector import DetectorConfig, TinyDetector
-from encoders.load import first_line, read_json
-from spatial.errors import CheckpointError
+from encoders.load import read_json
+from spatial.errors import CheckpointError, first_line
 
 MEND = "train one with 'vsre train configs/train/tiny-verifier.yaml', or name 'tiny-verifier'"
 

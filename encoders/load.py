@@ -15,7 +15,7 @@ from encoders.configuration import VsreConfig
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.processing import VsreProcessor
 from encoders.register import register
-from spatial.errors import CheckpointError
+from spatial.errors import CheckpointError, first_line
 
 ADAPTER_FILE = "adapter_config.json"
 
@@ -135,9 +135,3 @@ def _load_processor(folder: Path) -> VsreProcessor:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the base") from error
     return processor
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error that says anything."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

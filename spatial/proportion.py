@@ -21,3 +21,8 @@ def wilson(share: float, count: int, level: float = 0.95) -> Interval:
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     # At none and at all the bound is exactly 0 and 1, which rounding misses.
     return (0.0 if share <= 0 else max(0.0, centre - half), 1.0 if share >= 1 else min(1.0, centre + half))
+
+
+def percent(value: float | None) -> str:
+    """Return "51.3", or "-" where there is no value."""
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -14,7 +14,7 @@ from datagen.paint.yield_run import count_yield
 from datagen.paint.yield_show import by_engine, chart, head_of, row_of, seconds_text
 from datagen.paint.yields import ALL, Yield
 from datagen.passes import render_passes
-from datagen.verify.verdicts import from_json, refusal
+from datagen.verify.verdicts import from_json, why_refused
 from spatial.dataset import DatasetFolder
 from spatial.errors import UserError
 from spatial.records import ImageRow, encode_png
@@ -117,8 +117,7 @@ def _pictures(pool: Pool, count: int, supersample: int) -> list[Shown]:
 
 
 def _reason(row: ImageRow) -> str:
-    failed = refusal(from_json(row.verdicts))
-    return f"{failed.check}: {failed.reason}" if failed else ""
+    return why_refused(from_json(row.verdicts))
 
 
 def _shown(row: ImageRow, accepted: bool, supersample: int) -> Shown:

@@ -6,7 +6,6 @@ photo's layout is kept, which VSRE takes for granted and a verifier must check: 
 true, and a false row's picture is asked for by its two things alone.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from datagen.engines.orders import seed_of
 from datagen.engines.prompts import NEGATIVE, a, style_of, whole_prompt
 from datagen.import_vsr import fitting, places_of
 from datagen.verify.base import Claim, Intent
+from datagen.verify.boxes import is_known
 from datagen.vsr_rows import SourceRow, select_rows
 from spatial.coco import AnnotatedPhoto, read_instances
 from spatial.dataset import FailedRow
@@ -154,11 +154,6 @@ def _job(source: SourceRow, photo: Photo, annotated: AnnotatedPhoto | None, mode
     if mode == "box-inpaint" and not is_known(boxes[0]):
         raise RecordError("its subject has no box; name COCO's instances*.json of its photo as --instances")
     return PhotoJob(source, photo, (ImageObject(subject, boxes[0]), ImageObject(other, boxes[1])))
-
-
-def is_known(box: Box) -> bool:
-    """Tell whether a thing's place in the picture is known."""
-    return all(map(math.isfinite, box))
 
 
 def _region(job: PhotoJob, masks: MaskModel | None) -> NDArray[np.bool_]:

@@ -186,10 +186,12 @@ class VerifierAndWriter:
     def _verify(self, shard: int, content: tuple[list[Painted], dict[str, Any]]) -> None:
         painted, provenance = content
         verified = verify(painted, self.verifier)
+        judge = self.judge or self.verifier.provenance  # takes seconds of a large model
+        shared = origins(self.job, provenance, judge)
         if self.judge is None:  # only now have all models been found
-            begin(self.job)
-            self.judge = self.verifier.provenance  # takes seconds of a large model
-        write_painted(self.job.folder, shard, verified, origins(self.job, provenance, self.judge))
+            begin(self.job, shared)
+            self.judge = judge
+        write_painted(self.job.folder, shard, verified, shared)
 
 
 def _job(shared: Mapping[str, Any]) -> Job:

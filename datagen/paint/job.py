@@ -1,12 +1,13 @@
 """A painted run before it starts: settings that make sense, and what there is to paint."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from datagen.assets.folder import keep_copy
-from datagen.claim import check_claim, claim
+from datagen.claim import WEIGHTS, check_claim, claim
 from datagen.config import DatagenConfig
 from datagen.paint.corrected import keep_calibration
 from datagen.paint.photos import PhotoSource, find_photos
@@ -18,6 +19,7 @@ from datagen.run import check_settings, content_settings, prepare, shard_count, 
 from spatial.dataset import FailedRow, finished_shards
 from spatial.errors import ConfigError
 from spatial.files import atomic
+from spatial.scene import digest
 
 FAILED = "failed.txt"
 
@@ -141,14 +143,35 @@ def check_painted(config: DatagenConfig) -> None:
         raise ConfigError("Ray shares the work out itself; leave rank and world away, or set scale.by to 'here'")
 
 
-def begin(job: Job) -> None:
-    """Make the dataset folder, once everything that can be wrong with settings and models has been found."""
-    claim(job.folder, job.content)
+def begin(job: Job, shared: Mapping[str, Origin]) -> None:
+    """Make the dataset folder, once everything that can be wrong with settings and models has been found.
+
+    Raises:
+        ConfigError: the folder holds data of another configuration, or that other weights painted or judged.
+    """
+    claim(job.folder, {**job.content, WEIGHTS: weights_of(shared)})
     keep_copy(job.config.assets, job.folder)
     keep_calibration(job.config.verify, job.folder)
     if job.failed:
         with atomic(job.folder / FAILED) as temporary:
             temporary.write_text("".join(f"{row.name}: {row.reason}\n" for row in job.failed), encoding="utf-8")
+
+
+def weights_of(shared: Mapping[str, Origin]) -> dict[str, str]:
+    """Return hashes of the weights of each engine, its control network and LoRAs, and of the verifier's models."""
+    found = {}
+    for name, origin in shared.items():
+        held = [origin.provenance.get(key) for key in ("weights", "control_weights", "loras")]
+        found[name] = digest(json.dumps([_sums(it) for it in held], sort_keys=True))
+        found |= {f"verifier: {model}": str(sums) for model, sums in origin.verifier.items()}
+    return found
+
+
+def _sums(held: Any) -> Any:
+    """Return the sums of files in what provenance says of weights: the name of their folder may change."""
+    if isinstance(held, Mapping) and "sha256" in held:
+        return held["sha256"]
+    return [_sums(it) for it in held] if isinstance(held, list) else held
 
 
 def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]], verifier: Mapping[str, Any]) -> dict[str, Origin]:

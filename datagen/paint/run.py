@@ -95,8 +95,8 @@ def _here(job: Job, todo: Sequence[int]) -> Iterator[int]:
     nouns = job.source.nouns
     engines = load_engines(job.config, job.parts, nouns)
     verifier = load_verifier(job.config, job.parts, nouns)
-    begin(job)
     shared = origins(job, {name: engine.provenance for name, engine in engines.items()}, verifier.provenance)
+    begin(job, shared)
     for shard, attempts in _drawn(job, todo):
         verified = verify(paint(attempts, engines, job.config.engine.batch_size), verifier)
         write_painted(job.folder, shard, verified, shared)

@@ -19,11 +19,6 @@ SEED_DIGITS = 12
 """Hexadecimal digits of a picture's seed: 48 bits, which any generator takes."""
 
 
-NAN = float("nan")
-UNKNOWN_BOX = (NAN, NAN, NAN, NAN)
-"""The box of a thing whose place in the picture is not known."""
-
-
 @dataclass(frozen=True)
 class Turn:
     """What the sources of a run must know of one of its engines.

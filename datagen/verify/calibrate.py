@@ -5,8 +5,9 @@ Each render of a group is held against what it shows, and against what the other
 That is as near as a wrong picture comes to a right one. Then faults are put into renders on purpose.
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from datagen.assets.folder import assets_of, copy_in
 from datagen.config import CalibrateConfig
 from datagen.control_run import supersample_of
 from datagen.render import Rendered, render
-from datagen.verify.base import Claim, Pixels
+from datagen.verify.base import Claim, Intent, Pixels
 from datagen.verify.calibration import FILE, judging
 from datagen.verify.faults import FAULTS, make_faulty
 from datagen.verify.intents import claims_of, intent_of
+from datagen.verify.matching import Evidence
 from datagen.verify.models import weights_of
 from datagen.verify.summary import summarise
 from datagen.verify.trials import RIGHT, WRONG, Store, Trial
-from datagen.verify.verifier import BATCH, Verifier
+from datagen.verify.verifier import ACCEPT, BATCH, Verifier
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError, UserError, nearest
 from spatial.files import write_json
@@ -70,7 +72,7 @@ def calibrate(config: CalibrateConfig) -> Path:
     faults = _check(config)
     data = DatasetFolder(config.data)
     groups = _groups(data, config)
-    verifier = Verifier(replace(config.verify, calibration=""))
+    verifier = Verifier(replace(config.verify, calibration="", unread=ACCEPT))
     verifier.check_nouns(item.name for group in groups for shown in group for item in shown.row.objects)
     folder = Path(config.out)
     settings = {
@@ -81,13 +83,17 @@ def calibrate(config: CalibrateConfig) -> Path:
     }
     run = _Run(verifier, Store(folder / "trials", settings), supersample_of(data.path), config)
     with assets_of(copy_in(data.path)):
+        started = time.perf_counter()
         trials = [*run.relations(groups), *(trial for name in faults for trial in run.faults(name, groups))]
+        seconds = time.perf_counter() - started
     content = summarise(trials, config, settings)
     write_json(folder / FILE, content)
     from datagen.verify.show import draw, print_tables
 
     draw(content, folder / "calibration.png")
     print_tables(content)
+    if run.looked_at:
+        print(f"{run.looked_at:,} pictures in {seconds:.0f} s, {run.looked_at / seconds:.1f} images/s")
     print(f"calibration: {folder / FILE}")
     return folder
 
@@ -137,6 +143,7 @@ class _Run:
         self.store = store
         self.supersample = supersample
         self.config = config
+        self.looked_at = 0
 
     def relations(self, groups: Sequence[Group]) -> Iterator[Trial]:
         """Yield the trials of all groups, from disk where they are there."""
@@ -146,7 +153,7 @@ class _Run:
                 name = f"relations-{start:06d}-{len(part):02d}"
                 stored = self.store.read(name)
                 if stored is None:
-                    stored = ([trial for group in part for trial in self._held(group)], 0)
+                    stored = (self._held(part), 0)
                     self.store.write(name, stored[0])
                 bar.update(sum(map(len, part)))
                 yield from stored[0]
@@ -168,21 +175,43 @@ class _Run:
                 bar.update(len(trials))
                 yield from trials
 
-    def _held(self, group: Group) -> Iterator[Trial]:
-        """Hold every render of a group against what it shows, and against what it does not but another one does."""
-        drawn = [_draw(shown.row, self.supersample) for shown in group]
-        nouns = sorted({item.name for shown in group for item in shown.row.objects})
-        seen = self.verifier.look([it.rgb for it in drawn], [nouns] * len(group))
-        for shown, evidence in zip(group, seen, strict=True):
-            for meant, its_picture in zip(group, drawn, strict=True):
-                if meant is not shown and not shown.lacks(meant):
-                    continue
-                kind = RIGHT if meant is shown else WRONG
-                intent = intent_of(meant.row, meant.claims, its_picture.depth)
-                verdicts, readings = self.verifier.judge(evidence, intent), self.verifier.read(evidence, intent)
-                for claim in meant.true:
-                    reading = next(it.outcome for it in readings if it.claim == claim)
-                    yield Trial(kind, shown.row.image_id, claim.relation, verdicts, reading)
+    def _held(self, groups: Sequence[Group]) -> list[Trial]:
+        """Hold every render against what it shows, and against what it does not but another one of its group does.
+
+        All are looked at together: models take whole batches, and a group has two renders only.
+        """
+        drawn = {shown.row.image_id: _draw(shown.row, self.supersample) for group in groups for shown in group}
+        pictures = [drawn[shown.row.image_id].rgb for group in groups for shown in group]
+        nouns = [sorted({item.name for shown in group for item in shown.row.objects}) for group in groups]
+        asked = [its for group, its in zip(groups, nouns, strict=True) for _ in group]
+        seen = iter(self._look(pictures, asked))
+        return [
+            trial
+            for group in groups
+            for shown in group
+            for evidence in [next(seen)]
+            for meant in group
+            if meant is shown or shown.lacks(meant)
+            for trial in self._trials(
+                RIGHT if meant is shown else WRONG,
+                shown,
+                evidence,
+                intent_of(meant.row, meant.claims, drawn[meant.row.image_id].depth),
+                meant.true,
+            )
+        ]
+
+    def _look(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> list[Evidence]:
+        self.looked_at += len(pictures)
+        return self.verifier.look(pictures, nouns)
+
+    def _trials(
+        self, kind: str, shown: Shown, evidence: Evidence, intent: Intent, claims: Iterable[Claim]
+    ) -> list[Trial]:
+        """Hold what was seen of a render against an intention, one trial for each of some claims."""
+        judged = self.verifier.judge(evidence, intent)
+        outcomes = {reading.claim: reading.outcome for reading in judged.readings}
+        return [Trial(kind, shown.row.image_id, claim.relation, judged.verdicts, outcomes[claim]) for claim in claims]
 
     def _spoiled(self, name: str, chosen: Sequence[Shown], place: int) -> tuple[list[Trial], int]:
         """Return a batch of trials of a fault, and the place in ``chosen`` to go on from."""
@@ -197,13 +226,10 @@ class _Run:
                     pictures.append(made.pixels)
                     taken.append((shown, claim, _draw(shown.row, self.supersample).depth))
                     break
-        seen = self.verifier.look(pictures, [[item.name for item in shown.row.objects] for shown, _, _ in taken])
-        trials = []
+        seen = self._look(pictures, [[item.name for item in shown.row.objects] for shown, _, _ in taken])
+        trials: list[Trial] = []
         for (shown, claim, depth), evidence in zip(taken, seen, strict=True):
-            intent = intent_of(shown.row, shown.claims, depth)
-            verdicts, readings = self.verifier.judge(evidence, intent), self.verifier.read(evidence, intent)
-            reading = next(it.outcome for it in readings if it.claim == claim)
-            trials.append(Trial(name, shown.row.image_id, claim.relation, verdicts, reading))
+            trials += self._trials(name, shown, evidence, intent_of(shown.row, shown.claims, depth), [claim])
         return trials, place
 
 

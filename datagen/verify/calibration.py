@@ -9,9 +9,11 @@ All three are counted, so the result has an interval: quantiles over rates drawn
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,12 @@ from spatial.proportion import Interval, wilson
 
 FILE = "calibration.json"
 
-NOT_JUDGING = ("calibration", "device", "tuned")
-"""Settings of a verifier that do not change its verdicts."""
+NOT_JUDGING = ("calibration", "device", "tuned", "unread")
+"""Settings of a verifier that do not change what is measured: claims that need poses are let in to be measured."""
 
 DRAWS = 20_000
+
+Z95 = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,30 @@ class Calibration:
 
 
 def distrust(rates: Rates, most_wrong: float, least_images: int) -> str:
-    """Return why a relation of these rates is not trusted; "" where it is."""
-    if rates.wrong.many < least_images:
-        return f"was measured on {rates.wrong.many} wrong pictures only"
-    share = rates.wrong.share or 0.0
-    return f"{100 * share:.1f} % of wrong pictures are accepted" if share > most_wrong else ""
+    """Return why a relation of these rates is not trusted; "" where it is.
+
+    The upper end of the interval counts: the more pictures were measured, the more of them may have been accepted.
+    """
+    more = lacking(rates, most_wrong, least_images)
+    if more is None:
+        return f"{100 * (rates.wrong.share or 0.0):.1f} % of wrong pictures are accepted"
+    if more:
+        return f"not measured enough: {rates.wrong.many} wrong pictures, about {more:,} more are needed"
+    return ""
+
+
+def lacking(rates: Rates, most_wrong: float, least_images: int) -> int | None:
+    """Return how many wrong pictures more must be measured, if they are accepted as often as those before.
+
+    Returns:
+        0 where there are enough; ``None`` where the share is too large, so that no number would do.
+    """
+    wrong, share = rates.wrong, rates.wrong.share or 0.0
+    if most_wrong < 1 and share >= most_wrong:
+        return None
+    # Where its upper end is p, Wilson's interval solves n (share - p)^2 = z^2 p (1 - p).
+    enough = Z95**2 * most_wrong * (1 - most_wrong) / (most_wrong - share) ** 2 if most_wrong < 1 else 1
+    return max(0, math.ceil(enough) - wrong.many, least_images - wrong.many)
 
 
 def label_precision(accepted: int, attempts: int, rates: Rates, seed: int = 0) -> Precision | None:

@@ -48,6 +48,10 @@ ORDER, UNCLEAR, RANKS = "order", "unclear", "ranks"
 NEARER = {"in front of": True, "behind": False, "beyond": False}
 """Relations that say which of two things is nearer to the viewer: whether the subject is."""
 
+HIGHER = {"above": True, "over": True, "below": False, "under": False, "beneath": False}
+"""Relations that say which of two things is higher: whether the subject is. What hangs in the air shows no place where
+it meets the floor, off which depth could be read, so a faithful picture's estimate is often the wrong way round."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -140,10 +144,11 @@ def depth(match: Match) -> Verdict:
 
 
 def clearly_ordered(intent: Intent) -> list[tuple[int, int]]:
-    """Return the pairs of objects of which the first is clearly behind the second."""
+    """Return the pairs of objects of which the first is clearly behind the second, without what may hang in the air."""
     if intent.depth is None:
         return []
-    known = [index for index, item in enumerate(intent.objects) if item.mask_rle]
+    hanging = aloft(intent)
+    known = [index for index, item in enumerate(intent.objects) if item.mask_rle and index not in hanging]
     spreads = {index: spread(intent.depth, _mask(intent, index)) for index in known}
     found = []
     for farther, nearer in permutations(known, 2):
@@ -153,6 +158,12 @@ def clearly_ordered(intent: Intent) -> list[tuple[int, int]]:
         if rank_agreement(intent.depth, _mask(intent, farther), _mask(intent, nearer)) >= CLEARLY:
             found.append((farther, nearer))
     return found
+
+
+def aloft(intent: Intent) -> set[int]:
+    """Return the objects that are claimed to be higher than another one."""
+    told = [claim for claim in intent.claims if claim.truth and claim.relation in HIGHER]
+    return {claim.subject if HIGHER[claim.relation] else claim.object for claim in told}
 
 
 def _mask(intent: Intent, index: int) -> Mask:

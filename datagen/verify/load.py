@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from spatial.errors import CheckpointError, ConfigError, nearest
+from spatial.errors import CheckpointError, ConfigError, first_line, nearest
 
 DOWNLOAD = "download it to a folder and name that, or unset HF_HUB_OFFLINE"
 
@@ -82,7 +82,7 @@ def load_network(model_class: Any, place: str, what: str, device: Any) -> Any:
             place, output_loading_info=True, use_safetensors=True, trust_remote_code=False
         )
     except Exception as error:  # Transformers raises whatever the file at hand made go wrong
-        raise CheckpointError(f"{what}: {place} cannot be loaded ({_first_line(error)}); {_mend(place)}") from error
+        raise CheckpointError(f"{what}: {place} cannot be loaded ({first_line(error)}); {_mend(place)}") from error
     wrong = sorted(map(str, info["missing_keys"])) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{what}: {place} lacks {len(wrong)} weights, the first is {wrong[0]}; copy it again")
@@ -100,7 +100,7 @@ def load_processor(processor_class: Any, place: str, what: str) -> Any:
         return processor_class.from_pretrained(place, trust_remote_code=False)
     except Exception as error:
         raise CheckpointError(
-            f"{what}: {place} has no usable processor ({_first_line(error)}); {_mend(place)}"
+            f"{what}: {place} has no usable processor ({first_line(error)}); {_mend(place)}"
         ) from error
 
 
@@ -123,8 +123,3 @@ def _mend(place: str) -> str:
     if Path(place).is_dir():
         return "copy the folder again"
     return DOWNLOAD if os.environ.get("HF_HUB_OFFLINE") else "correct the name, or name a folder"
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -16,9 +16,12 @@ from scipy.optimize import linear_sum_assignment
 
 from datagen.verify.base import Detection, Intent, Pixels, Verdict
 from datagen.verify.boxes import cover, is_known, mean_box, offset, overlap
+from datagen.verify.verdicts import skipped
 
 SAME_PLACE = 0.5
 """Share of the smaller box in the larger from which two boxes of different nouns are about one thing."""
+
+NO_SAFETY = skipped("safety", "no model")
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,14 @@ class Evidence:
         found: by detector, what it found, one per thing and noun.
         asked: by detector, the nouns that it was asked for; a noun that it does not know is not asked for.
         depth: (H, W), larger is farther, in a unit of its own; ``None`` where no model estimates it.
-        safety: whether it is fit to be published; ``None`` where no model says so.
+        safe: the verdict on whether it is fit to be published.
     """
 
     pixels: Pixels
     found: Mapping[str, Sequence[Detection]]
     asked: Mapping[str, frozenset[str]]
     depth: NDArray[np.float32] | None = None
-    safety: Verdict | None = None
+    safe: Verdict = NO_SAFETY
 
 
 @dataclass(frozen=True)

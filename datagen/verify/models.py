@@ -122,7 +122,7 @@ def places_of(settings: VerifySettings) -> dict[str, str]:
 
 def weights_of(models: Models) -> dict[str, str]:
     """Return the hash of each model's weights by its name, which tells two trainings of one model apart."""
-    named: list[Any] = [*models.detectors, *models.judges, *([models.depth] if models.depth else [])]
+    named: list[Any] = [*models.detectors, *models.judges, *(it for it in (models.depth, models.safety) if it)]
     return {model.name: digest for model in named if (digest := _weights_digest(model))}
 
 

@@ -1,8 +1,9 @@
 """What a vision-language model is asked of a claim, and what its answers are worth.
 
 Models that say yes to everything agree with every claim. So each claim is asked in two wordings, and beside it what
-must be false if it is true: the same with the roles exchanged, and its opposite. All must be answered rightly, each by
-a clear margin; the score is the product of the probabilities of the right answers, atom by atom (after Soft-TIFA).
+must be false if it is true: the same with the roles exchanged, and its opposite. All must be answered rightly, each
+with more probability than the contrary; the score is the product of the probabilities of the right answers, atom by
+atom (after Soft-TIFA).
 """
 
 import math
@@ -21,7 +22,7 @@ WORDINGS = ("question", "clause")
 """Templates in which a claim is asked; both are of the core, whose words every model of ours knows."""
 
 LEAST_MARGIN = 0.0
-"""An answer counts from this difference of log P(right) and log P(wrong)."""
+"""An answer is right above this difference of log P(right) and log P(wrong): at 0, if it is likelier than not."""
 
 DENIED, SWAPPED, NEGATED = "denied", "swapped", "opposite"
 

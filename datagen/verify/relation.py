@@ -6,10 +6,12 @@ passes only where its predicate decides as claimed. "Undecided" is no pass: that
 Not every relation can be read without poses: that one thing rests on another, or faces it, is in no box. Which can is
 not a list but a question to the same predicate: what would it say of the intended picture, with its exact boxes, masks
 and depths, but without poses? Where even that is undecided, the claim is skipped here, and the picture stands or falls
-with its layout and depth; how far these can be trusted for such a relation is what ``vsre calibrate`` measures. Where
-no layout was intended nothing else vouches for the picture, and undecided stays a failure.
+with its layout and depth. How far these can be trusted for such a relation is what ``vsre calibrate`` measures; without
+a calibration they are not (``verify.unread``). Where no layout was intended nothing else vouches for the picture, and
+undecided stays a failure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datagen.verify.base import Claim, Detection, Intent, Verdict
@@ -34,15 +36,15 @@ class Reading:
     outcome: str
 
 
-def relation(match: Match) -> Verdict:
-    """Check all claims; what is contradicted counts before what is undecided."""
-    check, readings = "relation", read_claims(match)
+def relation(readings: Sequence[Reading], intent: Intent) -> Verdict:
+    """Judge what became of all claims; what is contradicted counts before what is undecided."""
+    check = "relation"
     for reason in (CONTRADICTED, UNDECIDED):
         wrong = [reading.claim for reading in readings if reading.outcome == reason]
         if wrong:
-            return failed(check, reason, "; ".join(said(claim, match.intent) for claim in wrong))
+            return failed(check, reason, "; ".join(said(claim, intent) for claim in wrong))
     if any(reading.outcome == "passed" for reading in readings):
-        unread = [said(reading.claim, match.intent) for reading in readings if reading.outcome != "passed"]
+        unread = [said(reading.claim, intent) for reading in readings if reading.outcome != "passed"]
         return passed(check, f"not read: {'; '.join(unread)}" if unread else "")
     return skipped(check, readings[0].outcome if readings else "nothing was claimed")
 

@@ -24,6 +24,8 @@ UNSAFE = "unsafe"
 class SafetyChecker:
     """An image classifier as a safety checker."""
 
+    name = NAME
+
     def __init__(self, place: str, device: torch.device) -> None:
         """Load it; raises CheckpointError."""
         from transformers import AutoImageProcessor, AutoModelForImageClassification
@@ -41,14 +43,22 @@ class SafetyChecker:
     @torch.inference_mode()
     def verdicts(self, pictures: Sequence[Pixels]) -> list[Verdict]:
         """Return whether each picture is fit."""
-        if not pictures:
-            return []
+        # A processor may keep the aspect, so only pictures of one size can be stacked.
+        found: dict[int, Verdict] = {}
+        for shape in dict.fromkeys(pixels.shape for pixels in pictures):
+            alike = [index for index, pixels in enumerate(pictures) if pixels.shape == shape]
+            found.update(zip(alike, self._judged([pictures[index] for index in alike]), strict=True))
+        return [found[index] for index in range(len(pictures))]
+
+    def _judged(self, pictures: Sequence[Pixels]) -> list[Verdict]:
         images = [Image.fromarray(pixels) for pixels in pictures]
         inputs = self.processor(images=images, return_tensors="pt").to(self.network.device)
         shares = self.network(**inputs).logits.float().softmax(-1)
-        return [
-            failed(NAME, UNSAFE, f"probability {unsafe:.2f}", unsafe)
-            if unsafe > MOST_UNSAFE
-            else passed(NAME, score=unsafe)
-            for unsafe in shares[:, self.unsafe].sum(-1).tolist()
-        ]
+        return [_verdict(unsafe) for unsafe in shares[:, self.unsafe].sum(-1).tolist()]
+
+
+def _verdict(unsafe: float) -> Verdict:
+    """Return the verdict on a picture that is unfit with a probability."""
+    if unsafe > MOST_UNSAFE:
+        return failed(NAME, UNSAFE, f"probability {unsafe:.2f}", unsafe)
+    return passed(NAME, score=unsafe)

@@ -10,7 +10,9 @@ from matplotlib.lines import Line2D
 from rich.console import Console
 from rich.table import Table
 
+from datagen.verify.summary import renders_lacking
 from spatial.files import atomic
+from spatial.proportion import percent
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; the markers serve print in grey.
 RIGHT_STYLE, WRONG_STYLE = ("#0072B2", "o"), ("#D55E00", "X")
@@ -23,6 +25,12 @@ def print_tables(content: Mapping[str, Any]) -> None:
         console.width = 140  # a log file has no edge to wrap at
     console.print(fault_table(content))
     console.print(relation_table(content["relations"]))
+    names, renders = renders_lacking(content)
+    if names:
+        console.print(
+            f"not measured enough: {', '.join(names)}; about {renders:,} renders more of the same kind would be,"
+            " if errors stay as rare: raise 'groups' of the data"
+        )
 
 
 def fault_table(content: Mapping[str, Any]) -> Table:
@@ -81,11 +89,6 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
     figure.legend(handles=handles, frameon=False, loc="outside lower left", ncols=3, fontsize="small")
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
-
-
-def percent(value: float | None) -> str:
-    """Return "51.3", or "-" where there is no value."""
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _dot(axes: Axes, place: int, row: Mapping[str, Any], style: tuple[str, str]) -> None:

@@ -1,11 +1,12 @@
 """What the trials of a verifier say, as numbers: a pure function of them."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datagen.config import CalibrateConfig
-from datagen.verify.calibration import Count, Rates, distrust
+from datagen.verify.calibration import Count, Rates, distrust, lacking
 from datagen.verify.faults import FAULTS
 from datagen.verify.relation import CONTRADICTED, NEEDS_POSES, NOT_FOUND, UNDECIDED
 from datagen.verify.trials import RIGHT, WRONG, Trial
@@ -59,8 +60,19 @@ def _relations(right: Sequence[Trial], wrong: Sequence[Trial], config: Calibrate
             "precision_at_even_odds": _even(rates),
             "trusted": not why,
             "why_not": why,
+            "lacking": lacking(rates, config.most_wrong, config.least_images),
         }
     return rows
+
+
+def renders_lacking(content: Mapping[str, Any]) -> tuple[list[str], int]:
+    """Return the relations that need more pictures, and how many renders of the same mixture have them.
+
+    Relations of which too many wrong pictures are accepted, or that no picture was wrong of, are left out.
+    """
+    seen = {name: row["wrong"]["n"] for name, row in content["relations"].items() if row["lacking"]}
+    needs = {name: content["relations"][name]["lacking"] / count for name, count in seen.items() if count}
+    return sorted(needs), math.ceil(content["faithful"]["n"] * max(needs.values(), default=0))
 
 
 def _accepted(trials: Sequence[Trial]) -> Count:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.verify.base import Verdict
-from datagen.verify.verdicts import accepted, from_json, refusal, to_json
+from datagen.verify.verdicts import accepted, from_json, to_json, why_refused
 from spatial.errors import ConfigError
 from spatial.files import write_json
 
@@ -44,9 +44,8 @@ class Trial:
 
     @property
     def refused(self) -> str:
-        """Check and reason of the first verdict that failed, "layout: moved"; "" where none did."""
-        verdict = refusal(self.verdicts)
-        return f"{verdict.check}: {verdict.reason}" if verdict else ""
+        """Why it was refused, "layout: moved"; "" where it was not."""
+        return why_refused(self.verdicts)
 
 
 class Store:

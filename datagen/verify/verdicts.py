@@ -27,6 +27,9 @@ CHECKS = (
 
 STATUSES = ("passed", "failed", "skipped")
 
+REFUSED_ALREADY = "refused already"
+"""Why a check was not made of a picture that another one refuses."""
+
 
 def passed(check: str, detail: str = "", score: float | None = None) -> Verdict:
     """Return the verdict that a check found nothing wrong."""
@@ -53,6 +56,12 @@ def accepted(verdicts: Iterable[Verdict]) -> bool:
 def refusal(verdicts: Iterable[Verdict]) -> Verdict | None:
     """Return the first failed verdict, which is why a picture is refused, or ``None``."""
     return next((verdict for verdict in verdicts if verdict.status == "failed"), None)
+
+
+def why_refused(verdicts: Iterable[Verdict]) -> str:
+    """Return check and reason of the first verdict that failed, "layout: moved"; "" where none did."""
+    verdict = refusal(verdicts)
+    return f"{verdict.check}: {verdict.reason}" if verdict else ""
 
 
 def in_order(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:

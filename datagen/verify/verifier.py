@@ -6,6 +6,7 @@ picture is looked at once and can be held against several intentions, which is h
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from datagen.config import VerifySettings
 from datagen.verify.base import Detection, Detector, Intent, Pixels, Verdict
@@ -13,13 +14,13 @@ from datagen.verify.boxes import one_each
 from datagen.verify.calibration import Calibration, read_calibration
 from datagen.verify.depth import depth
 from datagen.verify.layout import layout
-from datagen.verify.matching import Evidence, match
+from datagen.verify.matching import NO_SAFETY, Evidence, match
 from datagen.verify.models import Models, load_models, weights_of
 from datagen.verify.presence import presence, uniqueness
 from datagen.verify.quality import quality
 from datagen.verify.questions import question
-from datagen.verify.relation import Reading, read_claims, relation
-from datagen.verify.verdicts import failed, in_order, passed, refusal, skipped
+from datagen.verify.relation import NEEDS_POSES, Reading, read_claims, relation, said
+from datagen.verify.verdicts import REFUSED_ALREADY, failed, in_order, passed, refusal, skipped
 from spatial.errors import ConfigError
 from spatial.scene import digest
 from spatial.vocabulary import NOUNS
@@ -30,7 +31,18 @@ BATCH = 16
 DISTRACTORS = 2
 """Nouns that are not in the scene and are asked for beside it, of a detector that knows any noun."""
 
-UNTRUSTED = "untrusted"
+UNTRUSTED, UNREAD = "untrusted", "unread"
+
+REJECT, ACCEPT = "reject", "accept"
+"""What ``verify.unread`` can be."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is said of one picture: the verdicts on all, and what the relation check alone says of each claim."""
+
+    verdicts: tuple[Verdict, ...]
+    readings: tuple[Reading, ...]
 
 
 class Verifier:
@@ -80,7 +92,7 @@ class Verifier:
         """
         nouns = [tuple(item.name for item in intent.objects) for intent in intents]
         looked = self.look(pictures, nouns)
-        return [self.judge(evidence, intent) for evidence, intent in zip(looked, intents, strict=True)]
+        return [self.judge(evidence, intent).verdicts for evidence, intent in zip(looked, intents, strict=True)]
 
     def look(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> list[Evidence]:
         """Return what the models see in each picture, asked for nouns that it may show and for some that it may not."""
@@ -89,30 +101,32 @@ class Verifier:
             evidence += self._look(pictures[start : start + BATCH], nouns[start : start + BATCH])
         return evidence
 
-    def judge(self, evidence: Evidence, intent: Intent) -> tuple[Verdict, ...]:
-        """Return the verdicts on one picture."""
+    def judge(self, evidence: Evidence, intent: Intent) -> Judged:
+        """Judge one picture.
+
+        Judges are large models, so they are asked only about pictures that nothing else refuses.
+        """
         sound = quality(evidence.pixels, intent.width, intent.height)
         if evidence.pixels.shape[:2] != (intent.height, intent.width):
-            return (sound,)  # nothing that follows could be compared
+            return Judged((sound,), ())  # nothing that follows could be compared
         matched = match(intent, evidence)
-        found = [
+        readings = read_claims(matched)
+        verdicts = [
             sound,
-            evidence.safety or skipped("safety", "no model"),
+            evidence.safe,
             presence(matched),
             uniqueness(matched, self.settings),
             layout(matched, self.settings),
             depth(matched),
-            relation(matched),
-            self._trust(intent),
+            relation(readings, intent),
+            self._trust(intent, readings),
         ]
-        # A judge is slower than all else together, and nothing that it says saves a picture.
-        if self.models.judges and refusal(found):
-            return in_order([*found, skipped("question", "refused already")])
-        return in_order([*found, question(evidence.pixels, intent, self.models.judges)])
-
-    def read(self, evidence: Evidence, intent: Intent) -> list[Reading]:
-        """Return what the relation check alone says of each claim of one picture."""
-        return read_claims(match(intent, evidence))
+        asked = (
+            skipped("question", REFUSED_ALREADY)
+            if refusal(verdicts)
+            else question(evidence.pixels, intent, self.models.judges)
+        )
+        return Judged(in_order([*verdicts, asked]), tuple(readings))
 
     def _look(self, pictures: Sequence[Pixels], nouns: Sequence[Sequence[str]]) -> list[Evidence]:
         found: dict[str, list[list[Detection]]] = {}
@@ -121,7 +135,7 @@ class Verifier:
             queries = asked[detector.name] = [_queries(detector, wanted) for wanted in nouns]
             found[detector.name] = [self._sure(seen) for seen in detector.detect(pictures, queries)]
         depths = self.models.depth.depth(pictures) if self.models.depth else [None] * len(pictures)
-        safe = self.models.safety.verdicts(pictures) if self.models.safety else [None] * len(pictures)
+        safe = self.models.safety.verdicts(pictures) if self.models.safety else [NO_SAFETY] * len(pictures)
         return [
             Evidence(
                 pixels,
@@ -136,8 +150,12 @@ class Verifier:
     def _sure(self, detections: Sequence[Detection]) -> list[Detection]:
         return one_each(it for it in detections if it.score >= self.settings.least_score)
 
-    def _trust(self, intent: Intent) -> Verdict:
+    def _trust(self, intent: Intent, readings: Sequence[Reading]) -> Verdict:
         if self.calibration is None:
+            unread = [reading.claim for reading in readings if reading.outcome == NEEDS_POSES]
+            if unread and self.settings.unread == REJECT:
+                told = "; ".join(said(claim, intent) for claim in unread)
+                return failed("trust", UNREAD, f"not calibrated, and needs poses: {told}")
             return skipped("trust", "not calibrated")
         for claim in intent.claims:
             why = self.calibration.distrust(claim.relation)
@@ -160,6 +178,8 @@ def _queries(detector: Detector, wanted: Sequence[str]) -> list[str]:
 
 
 def _check(settings: VerifySettings) -> None:
+    if settings.unread not in (REJECT, ACCEPT):
+        raise ConfigError(f"verify.unread must be '{REJECT}' or '{ACCEPT}', not {settings.unread!r}")
     for name in ("least_score", "surplus_score", "least_overlap", "most_offset"):
         value = getattr(settings, name)
         if not 0 <= value <= 1:

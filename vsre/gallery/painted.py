@@ -14,7 +14,7 @@ from typing import Any
 from datagen.paint.rows import REJECTED
 from datagen.paint.yields import PARTNER
 from datagen.verify.base import Verdict
-from datagen.verify.verdicts import from_json, refusal
+from datagen.verify.verdicts import from_json, why_refused
 from spatial.dataset import DatasetFolder, FolderImages, finished_shards, shard_path
 from spatial.records import ImageRow, Record
 from vsre.gallery.groups import ORIGINAL, Member, SampleGroup
@@ -117,8 +117,7 @@ def _painted(data: DatasetFolder, shards: Sequence[int], images: FolderImages, v
     for row, (image_id, provenance, verdicts) in enumerate(chain.from_iterable(columns)):
         made = json.loads(provenance).get("painted")
         if made:
-            failed = refusal(from_json(verdicts))
-            why = f"{failed.check}: {failed.reason}" if failed else ""
+            why = why_refused(from_json(verdicts))
             member = (made["role"] != ORIGINAL, image_id, str(made["relation"]), why, row)
             found.setdefault(str(made["group"]), []).append(member)
     return {key: _group(sorted(members), images, verdict) for key, members in found.items()}

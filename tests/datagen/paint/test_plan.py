@@ -118,7 +118,7 @@ def test_photos_are_planned_from_their_annotations_alone(small: DatagenConfig, p
     assert paired.pictures == {"img2img": 6, "box-inpaint": 6} and paired.rows == 2
     assert "2 of 2 photos, such as 1.jpg, are not in" in text and "instances_train2017.json" in text
     assert "COCO photo under its Flickr author's licence" in text
-    masked = replace(config, paint=replace(paint, photos=replace(photos, masks="nobody/sam")))
+    masked = replace(config, paint=replace(paint, photos=replace(one_sided, masks="nobody/sam")))
     assert any("paint.photos.masks: run 'hf download nobody/sam'" in line for line in plan(masked, parts).missing)
 
 

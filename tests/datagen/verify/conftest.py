@@ -89,8 +89,8 @@ def oracle() -> Oracle:
 
 @pytest.fixture
 def verifier(oracle: Oracle) -> Verifier:
-    """Return a verifier that looks with the oracle."""
-    return Verifier(VerifySettings(), Models([oracle], oracle))
+    """Return a verifier that looks with the oracle, and takes layout and depth for what needs poses."""
+    return Verifier(VerifySettings(unread="accept"), Models([oracle], oracle))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The command measures a verifier that makes no errors as one, goes on where it was stopped, and refuses mistakes."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 import pytest
 
 from datagen.config import CalibrateConfig, VerifySettings
+from datagen.groups import draw_group
 from datagen.render import render
+from datagen.schedule import recipes_of
 from datagen.verify import calibrate as command
 from datagen.verify.calibrate import calibrate
 from datagen.verify.models import Models
 from datagen.verify.verifier import Verifier
 from spatial.errors import ConfigError, RecordError
+from vsre.settings import parse
 
 SETTINGS = VerifySettings(detectors=["tiny"], device="cpu")
 
@@ -48,7 +52,7 @@ def measure(groups: Path, tmp_path: Path, oracle: Any, monkeypatch: pytest.Monke
 
 
 def test_an_oracle_is_measured_as_one(measure: Callable[..., Any], tmp_path: Path, capsys: Any) -> None:
-    content = measure(images=0, least_images=1)
+    content = measure(images=0, least_images=1, most_wrong=0.7)  # of a relation there are two wrong pictures or more
     assert content["faithful"]["n"] == 20 and content["faithful"]["share"] == 1.0
     assert {name: (row["n"], row["share"]) for name, row in content["faults"].items()} == {
         "missing": (3, 1.0),
@@ -61,7 +65,34 @@ def test_an_oracle_is_measured_as_one(measure: Callable[..., Any], tmp_path: Pat
     assert relations["left of"]["decided"] == 1.0
     told = capsys.readouterr().out
     assert "faithful, accepted" in told and "facing away from" in told
+    assert re.search(r"[1-9]\d pictures in \d+ s, [\d.]+ images/s", told)
+    assert "not measured enough" not in told
     assert (tmp_path / "out" / "calibration.png").stat().st_size > 10_000
+
+
+def test_the_command_tells_how_many_renders_more_it_needs(measure: Callable[..., Any], capsys: Any) -> None:
+    content = measure(images=0)
+    assert not any(row["trusted"] for row in content["relations"].values())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "not measured enough: " in told and "renders more of the same kind" in told
+    left = content["relations"]["left of"]
+    assert left["wrong"]["n"] + left["lacking"] == 73 and "more are needed" in left["why_not"]
+    named = told.rpartition("not measured enough: ")[2].partition(";")[0].split(", ")
+    assert "left of" in named and "facing" not in named, "no number of renders would mend 'facing'"
+
+
+def test_pictures_of_several_groups_are_looked_at_together(
+    measure: Callable[..., Any], oracle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect, batches = oracle.detect, []
+
+    def counted(pictures: Any, nouns: Any) -> Any:
+        batches.append(len(pictures))
+        return detect(pictures, nouns)
+
+    monkeypatch.setattr(oracle, "detect", counted)
+    measure(images=0, faults=[], faults_each=0)
+    assert batches == [16, 4]
 
 
 def test_a_stopped_run_goes_on_and_ends_the_same(
@@ -74,7 +105,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
 
     def failing(pictures: Any, nouns: Any) -> Any:
         calls.append(len(pictures))
-        if len(calls) == 3:
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return detect(pictures, nouns)
 
@@ -135,3 +166,11 @@ def test_a_damaged_file_of_trials_is_told(measure: Callable[..., Any], tmp_path:
     path.write_text("{")
     with pytest.raises(ConfigError, match="is damaged"):
         measure(images=2, faults=[], faults_each=0)
+
+
+def test_every_relation_of_the_shipped_settings_can_be_drawn() -> None:
+    config = parse("datagen", [str(Path(__file__).parents[3] / "configs" / "datagen" / "calibration.yaml")])
+    recipes = recipes_of(config)
+    assert {name for recipe in recipes for name in (recipe.relation, recipe.counterpart)} >= set(config.relations)
+    for index, recipe in enumerate(recipes):
+        assert draw_group(config, recipe, index).views

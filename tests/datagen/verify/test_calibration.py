@@ -1,6 +1,7 @@
 """Rates with intervals, label precision corrected for the verifier's own errors, and whom to trust."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 
 from datagen.config import CalibrateConfig, VerifySettings
 from datagen.verify.base import Claim, Intent
-from datagen.verify.calibration import Count, Rates, distrust, judging, label_precision, read_calibration
+from datagen.verify.calibration import Count, Rates, distrust, judging, label_precision, lacking, read_calibration
 from datagen.verify.models import Models, weights_of
-from datagen.verify.summary import summarise
+from datagen.verify.summary import renders_lacking, summarise
 from datagen.verify.trials import RIGHT, WRONG, Trial
 from datagen.verify.verdicts import failed, passed, skipped
 from datagen.verify.verifier import Verifier
 from spatial.errors import ConfigError
+from spatial.proportion import wilson
 from spatial.records import ImageObject
 
 
@@ -71,14 +73,36 @@ def test_fewer_accepted_than_errors_alone_would_give_are_all_suspect() -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        (Count(2, 100), ""),
-        (Count(5, 100), ""),
+        (Count(0, 73), ""),
+        (Count(0, 72), "not measured enough: 72 wrong pictures, about 1 more are needed"),
+        (Count(1, 30), "not measured enough: 30 wrong pictures, about 627 more are needed"),
+        (Count(2, 203), ""),
+        (Count(5, 100), "5.0 % of wrong pictures are accepted"),
         (Count(6, 100), "6.0 % of wrong pictures are accepted"),
-        (Count(0, 29), "was measured on 29 wrong pictures only"),
+        (Count(0, 0), "not measured enough: 0 wrong pictures, about 73 more are needed"),
     ],
 )
 def test_trust_needs_few_errors_on_enough_pictures(wrong: Count, why: str) -> None:
+    """The point estimate of 1 of 30 is under 5 %, but as many as 17 % may be wrong."""
     assert distrust(Rates(Count(90, 100), wrong), 0.05, 30) == why
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.floats(0.01, 0.99))
+def test_trust_is_that_the_interval_lies_under_the_bound(some: int, more: int, most: float) -> None:
+    wrong = Count(some, some + more)
+    trusted = distrust(Rates(Count(9, 10), wrong), most, 1) == ""
+    assert trusted == (wrong.interval is not None and wrong.interval[1] <= most + 1e-9)
+
+
+@given(st.integers(0, 40), st.integers(1, 400), st.floats(0.01, 0.9))
+def test_as_many_more_as_are_told_would_do(some: int, more: int, most: float) -> None:
+    wrong = Count(some, some + more)
+    needed = lacking(Rates(Count(9, 10), wrong), most, 1)
+    share = wrong.share or 0.0
+    if needed is None:
+        assert share >= most
+    elif needed:
+        assert wilson(share, wrong.many + needed)[1] <= most + 1e-9 < wilson(share, wrong.many + needed - 1)[1] + 2e-9
 
 
 def test_a_share_of_nothing_is_none() -> None:
@@ -105,7 +129,7 @@ def trials() -> list[Trial]:
 
 
 def written(tmp_path: Path, settings: VerifySettings, **others: Any) -> Path:
-    config = CalibrateConfig(least_images=1, verify=settings, **others)
+    config = CalibrateConfig(**{"least_images": 1, "most_wrong": 0.3, "verify": settings, **others})
     path = tmp_path / "calibration.json"
     facts = {"data": "d", "verify": judging(settings), "weights": {"tiny": "abc"}, "seed": 0}
     path.write_text(json.dumps(summarise(trials(), config, facts)))
@@ -118,11 +142,20 @@ def test_the_summary_counts_what_the_trials_say(tmp_path: Path) -> None:
     assert (left["right"]["n"], left["right"]["share"], left["wrong"]["share"]) == (10, 0.9, 0.0)
     assert left["right"]["relation_check"] == {"passed": 9, "contradicted": 1} and left["decided"] == 1.0
     assert left["trusted"] and left["precision_at_even_odds"] == 1.0
+    assert (left["lacking"], facing["lacking"]) == (0, None)
     assert facing["decided"] == 0.0 and not facing["trusted"] and facing["precision_at_even_odds"] == 0.5
     assert content["faithful"]["n"] == 11 and content["faithful"]["accepted"] == 10
     assert content["faithful"]["refused"] == {"layout: moved": 1}
     missing = content["faults"]["missing"]
     assert (missing["n"], missing["rejected"], missing["refused"]) == (2, 1, {"presence: missing": 1})
+
+
+def test_the_summary_tells_how_many_renders_more_are_needed(tmp_path: Path) -> None:
+    content = json.loads(written(tmp_path, VerifySettings(), most_wrong=0.05).read_text())
+    assert content["relations"]["left of"]["lacking"] == 63
+    assert "about 63 more are needed" in content["relations"]["left of"]["why_not"]
+    # Of 11 renders 10 were wrong pictures of it; no wrong picture of "beside" was there, which no number mends.
+    assert renders_lacking(content) == (["left of"], math.ceil(11 * 63 / 10))
 
 
 def test_a_verifier_reads_whom_to_trust(tmp_path: Path) -> None:

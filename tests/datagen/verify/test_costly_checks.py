@@ -37,7 +37,7 @@ def test_safety_is_asked_once_of_pictures_that_are_held_against_several_intentio
     looked = verifier.look([case.drawn.rgb for case in cases[:3]], nouns)
     for evidence, case in zip(looked, cases[:3], strict=True):
         for _ in range(2):
-            assert {it.check: it.status for it in verifier.judge(evidence, case.intent)}["safety"] == "passed"
+            assert {it.check: it.status for it in verifier.judge(evidence, case.intent).verdicts}["safety"] == "passed"
     assert counting.looked == [3]
 
 

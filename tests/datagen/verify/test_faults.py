@@ -70,6 +70,11 @@ def test_a_smudge_covers_one_thing_only(cases: Any) -> None:
 
 
 def test_the_same_seed_makes_the_same_fault(cases: Any) -> None:
+    for name in ("missing", "duplicate", "noun", "colour", "blurred"):
+        for (_, _, first), (_, _, again) in zip(made(name, cases), made(name, cases), strict=True):
+            assert first.scene == again.scene and (first.pixels == again.pixels).all()
     case = cases[0]
-    one, other = (make_faulty(FAULTS["duplicate"], case.scene, case.claim, np.random.default_rng(7), 1) for _ in "ab")
-    assert one is None or (other is not None and one.scene == other.scene and (one.pixels == other.pixels).all())
+    scenes = [
+        make_faulty(FAULTS["colour"], case.scene, case.claim, np.random.default_rng(seed), 1) for seed in range(6)
+    ]
+    assert len({faulty.scene for faulty in scenes if faulty}) > 1, "another seed makes another fault"

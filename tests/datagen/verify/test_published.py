@@ -257,6 +257,21 @@ def test_what_is_not_fit_is_refused(tmp_path: Path) -> None:
         SafetyChecker(str(classifier(tmp_path / "pets", ("cat", "dog"))), CPU)
 
 
+def test_the_safety_checker_looks_at_many_pictures_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checker = SafetyChecker(str(classifier(tmp_path / "safety", ("normal", "nsfw"))), CPU)
+    alone = [checker.verdicts([pixels])[0] for pixels in PICTURES]
+    forward, batches = checker.network.forward, []
+
+    def counted(**inputs: Any) -> Any:
+        batches.append(len(inputs["pixel_values"]))
+        return forward(**inputs)
+
+    monkeypatch.setattr(checker.network, "forward", counted)
+    together = checker.verdicts(PICTURES)
+    assert batches == [2, 1], "two pictures have one size"
+    assert [it.score for it in together] == pytest.approx([it.score for it in alone], abs=1e-4)
+
+
 def broken(folder: Path, source: Path, how: str) -> Path:
     shutil.copytree(source, folder)
     if how == "lacks":
@@ -317,6 +332,7 @@ def test_the_folder_of_another_model_is_told(published: dict[str, Path]) -> None
         ({"safety": "./nowhere"}, "safety: folder ./nowhere does not exist"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
         ({"least_overlap": 1.5}, "verify.least_overlap must be in 0..1, not 1.5"),
+        ({"unread": "rejct"}, "verify.unread must be 'reject' or 'accept', not 'rejct'"),
         ({"least_score": 0.4}, "verify.surplus_score is 0.3, less than verify.least_score 0.4"),
         ({"calibration": "nowhere.json"}, "calibration nowhere.json cannot be read"),
     ],
