@@ -69,7 +69,8 @@ class VerifySettings:
         surplus_score: of that of a thing that was not, from which it counts as one too many.
         least_overlap: intersection over union of a detected box with the intended one.
         most_offset: distance of their centres, as a share of the picture's width.
-        calibration: file that ``vsre calibrate`` wrote; relations it does not trust are not accepted.
+        calibration: file or folder that ``vsre calibrate`` wrote, or "tiny-verifier" for that of the shipped verifier;
+            relations it does not trust are not accepted.
         unread: what becomes, without a calibration, of a picture with a claim that only poses could tell: "reject", or
             "accept" on its objects, layout and depth alone.
         device: "auto", "cpu", "cuda" or "cuda:1".

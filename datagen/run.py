@@ -137,8 +137,10 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
     path = config.verify.calibration
     if not path:
         return content
+    from datagen.verify.calibration import calibration_file
+
     try:
-        held = digest(Path(path).read_bytes())
+        held = digest(calibration_file(path).read_bytes())
     except OSError as error:
         raise ConfigError(f"verify.calibration {path} cannot be read ({error.strerror}); write it anew") from error
     return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held}

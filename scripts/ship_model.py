@@ -193,7 +193,7 @@ def facts(made: dict[str, Any], note: str) -> dict[str, Any]:
 
 def write_sums(out: Path) -> None:
     """Write the checksums of a folder's files, as ``vsre doctor`` reads them."""
-    files = sorted(path for path in out.rglob("*") if path.is_file())
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != CHECKSUMS)
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(out).as_posix()}" for path in files]
     (out / CHECKSUMS).write_text("\n".join(sums) + "\n")
 

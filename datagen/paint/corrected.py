@@ -14,7 +14,7 @@ from datagen.claim import CALIBRATION
 from datagen.config import VerifySettings
 from datagen.paint.rows import REJECTED
 from datagen.paint.yields import ALL, Yield
-from datagen.verify.calibration import Calibration, label_precision, read_calibration
+from datagen.verify.calibration import Calibration, calibration_file, label_precision, read_calibration
 from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import ConfigError
 from spatial.exposure import description_of
@@ -25,7 +25,7 @@ def keep_calibration(settings: VerifySettings, folder: Path) -> None:
     """Copy the calibration that a run trusts into its dataset folder, where yields are counted with it."""
     if settings.calibration:
         with atomic(folder / CALIBRATION) as temporary:
-            temporary.write_bytes(Path(settings.calibration).read_bytes())
+            temporary.write_bytes(calibration_file(settings.calibration).read_bytes())
 
 
 def calibration_of(folder: Path, path: str = "") -> Calibration | None:

@@ -21,6 +21,7 @@ import numpy as np
 from datagen.config import VerifySettings
 from spatial.errors import ConfigError
 from spatial.proportion import Interval, wilson
+from spatial.shipped import shipped_folder
 
 FILE = "calibration.json"
 
@@ -166,13 +167,19 @@ def label_precision(accepted: int, attempts: int, rates: Rates, seed: int = 0) -
     return Precision(float(share), (min(float(low), float(share)), max(float(high), float(share))), float(before))
 
 
+def calibration_file(setting: str) -> Path:
+    """Return the file that ``verify.calibration`` names: itself, its folder, or the shipped verifier it is of."""
+    folder = shipped_folder(setting)
+    return folder / FILE if folder.is_dir() else Path(setting)
+
+
 def read_calibration(settings: VerifySettings) -> Calibration:
     """Read the file that settings name.
 
     Raises:
         ConfigError: it is missing, is no calibration, or is that of a verifier with other settings.
     """
-    path = Path(settings.calibration)
+    path = calibration_file(settings.calibration)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         relations = {name: _rates(row) for name, row in content["relations"].items()}

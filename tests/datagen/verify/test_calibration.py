@@ -14,12 +14,22 @@ from hypothesis import strategies as st
 
 from datagen.config import CalibrateConfig, VerifySettings
 from datagen.verify.base import Claim, Intent
-from datagen.verify.calibration import Count, Rates, distrust, judging, label_precision, lacking, read_calibration
+from datagen.verify.calibration import (
+    Count,
+    Rates,
+    calibration_file,
+    distrust,
+    judging,
+    label_precision,
+    lacking,
+    read_calibration,
+)
 from datagen.verify.models import Models, weights_of
 from datagen.verify.summary import renders_lacking, summarise
 from datagen.verify.trials import RIGHT, WRONG, Trial
 from datagen.verify.verdicts import failed, passed, skipped
 from datagen.verify.verifier import Verifier
+from spatial import shipped
 from spatial.errors import ConfigError
 from spatial.proportion import wilson
 from spatial.records import ImageObject
@@ -165,6 +175,18 @@ def test_a_verifier_reads_whom_to_trust(tmp_path: Path) -> None:
     assert found.relations["left of"].right == Count(9, 10)
     assert found.distrust("left of") == "" and "100.0 %" in found.distrust("facing")
     assert found.distrust("near") == "was not measured"
+
+
+def test_a_folder_of_a_calibration_or_the_name_of_a_shipped_one_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, path = VerifySettings(), written(tmp_path, VerifySettings())
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path.parent)
+    for named in (str(tmp_path), tmp_path.name):
+        assert calibration_file(named).samefile(path)
+        assert read_calibration(replace(settings, calibration=named)).relations["left of"].right == Count(9, 10)
+    with pytest.raises(ConfigError, match="calibration no-such-name cannot be read"):
+        read_calibration(replace(settings, calibration="no-such-name"))
 
 
 def test_a_calibration_of_another_verifier_is_refused(tmp_path: Path) -> None:
