@@ -21,6 +21,10 @@ from spatial.exposure import description_of
 from spatial.files import atomic
 
 
+UNREAD_CLAIM = "trust: unread"
+"""The reason by which a run without a calibration refuses what needs poses."""
+
+
 def keep_calibration(settings: VerifySettings, folder: Path) -> None:
     """Copy the calibration that a run trusts into its dataset folder, where yields are counted with it."""
     if settings.calibration:
@@ -89,8 +93,8 @@ def _judges(folder: Path) -> list[dict[str, Any]]:
 def with_precision(lines: Sequence[Yield], calibrations: Mapping[str, Calibration]) -> list[Yield]:
     """Return the lines of a yield table with the share of right pictures among those that passed, where it is known.
 
-    Not of pictures that were painted without control, which are judged otherwise than the calibration's renders, and
-    not of all relations together, since their verifiers' errors differ.
+    Not of pictures that were judged otherwise than the calibration's renders: without control, or with claims that need
+    poses refused, as without a calibration. And not of all relations together, since their verifiers' errors differ.
 
     Args:
         lines: of the table.
@@ -98,7 +102,8 @@ def with_precision(lines: Sequence[Yield], calibrations: Mapping[str, Calibratio
     """
     found = []
     for line in lines:
-        calibration = calibrations.get(line.run) if line.control and line.relation != ALL else None
+        alike = line.control and line.relation != ALL and UNREAD_CLAIM not in line.reasons
+        calibration = calibrations.get(line.run) if alike else None
         rates = calibration.relations.get(line.relation) if calibration else None
         precision = label_precision(line.judged_right, line.attempts, rates) if rates else None
         found.append(replace(line, precision=precision))

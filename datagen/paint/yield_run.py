@@ -20,6 +20,7 @@ from spatial.files import write_json
 
 YIELD = "yield.json"
 CHART = "yield.png"
+TIMED = {"relation", "engine", "control", "paint", "verify"}
 
 
 def show_yield(config: YieldConfig) -> Path:
@@ -135,12 +136,13 @@ def _seconds(folder: Path, run: str) -> dict[Key, float]:
 
 
 def read_times(folder: Path, shard: int) -> list[dict[str, Any]] | None:
-    """Return what ``datagen.paint.rows.times_of`` wrote of a shard; ``None`` if it is lost."""
+    """Return what ``datagen.paint.rows.times_of`` wrote of a shard; ``None`` if it is lost or damaged."""
     try:
         found: list[dict[str, Any]] = json.loads((folder / TIMES / f"shard-{shard:05d}.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        whole = all(entry.keys() >= TIMED for entry in found)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return found
+    return found if whole else None
 
 
 def as_json(lines: Sequence[Yield], folders: Sequence[Path]) -> dict[str, Any]:

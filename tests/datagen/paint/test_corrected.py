@@ -95,6 +95,7 @@ def rows_with(found: str, run: str = "", control: bool = True) -> list[Attempted
         "p": (Verdict("duplicate", "passed"), *seen),
         "d": (Verdict("duplicate", "failed", "same pixels"), *seen),
         "f": (seen[0], Verdict("relation", "failed", "contradicted")),
+        "u": (*seen, Verdict("trust", "failed", "unread")),
     }
     return [
         Attempted("left of", "engine", control, str(number), 0, verdicts[letter], letter == "p", run=run)
@@ -106,6 +107,11 @@ def test_what_was_painted_from_words_alone_is_judged_otherwise_than_renders(pain
     known = calibrations_of({"": painted}, str(calibration))
     steered, _, words, _ = with_precision(yields(rows_with("ppf") + rows_with("ppf", control=False)), known)
     assert steered.precision is not None and words.precision is None
+
+
+def test_a_run_that_refused_what_needs_poses_is_judged_otherwise_than_renders(painted: Path, calibration: Path) -> None:
+    line, _ = with_precision(yields(rows_with("ppu")), calibrations_of({"": painted}, str(calibration)))
+    assert line.reasons == {"trust: unread": 1} and line.precision is None
 
 
 def test_a_second_picture_of_one_look_was_judged_right_too(painted: Path, calibration: Path) -> None:

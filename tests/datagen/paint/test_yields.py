@@ -155,6 +155,10 @@ def test_the_table_is_written_again_from_what_is_stored(painted: Path, tmp_path:
     (folder / "yield.png").unlink()
     assert show_yield(YieldConfig(str(folder))).read_text() == first
     assert (folder / "yield.png").stat().st_size > 1000
+    for damaged in ("[{}]", "{", "[1]"):
+        next(iter(sorted((folder / "times").iterdir()))).write_text(damaged)
+        rows = json.loads(show_yield(YieldConfig(str(folder))).read_text())["rows"]
+        assert all(line["seconds_per_accepted"] is None for line in rows)
     shutil.rmtree(folder / "times")
     content = json.loads(show_yield(YieldConfig(str(folder))).read_text())
     assert all(line["seconds_per_accepted"] is None for line in content["rows"])

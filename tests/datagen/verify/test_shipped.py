@@ -1,4 +1,4 @@
-"""The shipped verifier with its own calibration: it accepts faithful renders, and neither their counterparts nor noise."""
+"""The shipped verifier with its calibration accepts faithful renders, and neither their counterparts nor noise."""
 
 from collections.abc import Sequence
 from pathlib import Path
