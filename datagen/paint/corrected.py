@@ -20,7 +20,6 @@ from spatial.errors import ConfigError
 from spatial.exposure import description_of
 from spatial.files import atomic
 
-
 UNREAD_CLAIM = "trust: unread"
 """The reason by which a run without a calibration refuses what needs poses."""
 
