@@ -142,7 +142,10 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
     try:
         held = digest(calibration_file(path).read_bytes())
     except OSError as error:
-        raise ConfigError(f"verify.calibration {path} cannot be read ({error.strerror}); write it anew") from error
+        raise ConfigError(
+            f"verify.calibration {calibration_file(path)} cannot be read ({error.strerror}); "
+            "write it with 'vsre calibrate'"
+        ) from error
     return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held}
 
 

@@ -39,6 +39,7 @@ NOUNS = (
 PIXELS = 3 * PATCH**2
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+PARTS = {"scheduler": ["diffusers", "DDIMScheduler"], "unet": ["diffusers", "UNet2DConditionModel"]}
 
 MEND = "train one with 'vsre train configs/train/tiny-depth.yaml', or name 'tiny-depth', which is shipped"
 
@@ -170,9 +171,13 @@ def load_painter(path: str | Path, dtype: torch.dtype = torch.float32) -> Painte
         CheckpointError: the directory is absent, holds something else, is incomplete or damaged.
     """
     folder = Path(path)
-    known = _index(folder).get("_class_name")
+    index = _index(folder)
+    known = index.get("_class_name")
     if known != PainterPipeline.__name__:
         raise CheckpointError(f"{folder} holds a {known}, not a {PainterPipeline.__name__}; {MEND}")
+    parts = {name: value for name, value in index.items() if isinstance(value, list)}
+    if parts != PARTS:  # diffusers would import whatever stands there
+        raise CheckpointError(f"{folder}: model_index.json names parts {parts}, not {PARTS}; {MEND}")
     try:
         painter = PainterPipeline.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True

@@ -21,10 +21,10 @@ import torch
 
 from datagen.render import observe_rendered, render
 from datagen.verify.base import Detection, Pixels
+from datagen.verify.boxes import overlap
 from datagen.verify.tiny import TinyVerifier, load_detector
 from spatial.dataset import DatasetFolder
 from spatial.files import write_json
-from spatial.observation import Box
 from spatial.records import ImageRow
 from spatial.scene import Scene
 from training.detector_data import Sight, sight_of
@@ -76,14 +76,6 @@ class Case:
 
     sight: Sight
     depths: tuple[float, ...]
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Return intersection over union of two boxes."""
-    wide = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
-    high = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
-    areas = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
-    return wide * high / (areas - wide * high)
 
 
 def tally(cases: Sequence[Case], found: Sequence[Sequence[Detection]], nouns: Sequence[str]) -> Tally:

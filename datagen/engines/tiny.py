@@ -9,6 +9,7 @@ are channels of its input, so ``control_strength`` means nothing to it; ``contro
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from datagen.engines.options import device_of, dtype_of, quiet, resolved, schedu
 from datagen.engines.orders import seed_of
 from datagen.engines.painting import DiffusionEngine, Painted, generators
 from datagen.engines.weights import hashes
+from spatial import shipped
 from spatial.errors import ConfigError
 from spatial.shipped import shipped_folder
 
@@ -73,7 +75,7 @@ def load(settings: EngineSettings) -> Engine:
         "weights": {"name": folder.name, "revision": "", "sha256": hashes(folder.glob("*/*.safetensors"), folder)},
         "control_weights": None,
         "loras": [],
-        "licence": LICENCE if folder.name == NAME else f"{folder.name}: {stated_licence(folder)}",
+        "licence": LICENCE if is_shipped(folder) else f"{folder.name}: {stated_licence(folder)}",
         **options_of(settings, painter.scheduler, controlled=False),
         "control": None if settings.without_control else window,
         "versions": dict(versions()),
@@ -82,6 +84,11 @@ def load(settings: EngineSettings) -> Engine:
     }
     paint = _Painter(painter, settings).paint
     return TinyEngine(paint, settings.size, settings.batch_size, provenance, frozenset(painter.words.nouns))
+
+
+def is_shipped(folder: Path) -> bool:
+    """Tell whether a folder is that of the shipped painter, and not one of the same name."""
+    return folder.resolve() == (shipped.ASSETS / NAME).resolve()
 
 
 KIND = EngineKind(

@@ -16,6 +16,7 @@ from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt
 from datagen.paint.stages import Parts, engine_names, turns_of
 from datagen.run import check_settings, content_settings, prepare, shard_count, shard_size
+from datagen.verify.calibration import read_calibration
 from spatial.dataset import FailedRow, finished_shards
 from spatial.errors import ConfigError
 from spatial.files import atomic
@@ -129,6 +130,8 @@ def check_painted(config: DatagenConfig) -> None:
         share = getattr(config.scale, name)
         if share < 0 or (share > 1 and share % 1):
             raise ConfigError(f"scale.{name} must be 0, a share of one GPU, or a whole number, not {share}")
+    if config.verify.calibration:
+        read_calibration(config.verify)  # before engines are loaded, which takes minutes
     if config.dense or not config.statements:
         raise ConfigError(
             "only statements are made of painted pictures, since no check looks at colours; "

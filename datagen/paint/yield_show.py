@@ -62,12 +62,19 @@ def cells(line: Yield) -> list[str]:
     return [
         line.relation,
         f"{line.attempts:,}",
-        *(with_interval(share) for share in (line.objects, line.unconditional, line.conditional)),
+        with_interval(line.objects),
+        *(_of_fewer(share, line.attempts) for share in (line.unconditional, line.conditional)),
         visor_text(line.visor),
         f"{line.unread:,}",
         with_interval(line.passed),
         with_interval(line.accepted),
     ]
+
+
+def _of_fewer(share: Share, attempts: int) -> str:
+    """Return a share with its interval, and of how many pictures it is where that is not all."""
+    told = with_interval(share)
+    return told if share.total in (0, attempts) else f"{told} of {share.total:,}"
 
 
 def visor_text(found: Visor) -> str:

@@ -188,7 +188,7 @@ def read_calibration(settings: VerifySettings) -> Calibration:
         held = dict(content["verify"])
     except OSError as error:
         raise ConfigError(
-            f"calibration {path} cannot be read ({error.strerror}); write it with 'vsre calibrate'"
+            f"verify.calibration {path} cannot be read ({error.strerror}); write it with 'vsre calibrate'"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not what 'vsre calibrate' writes; name its {FILE}") from error

@@ -16,6 +16,7 @@ from encoders.load import ADAPTER_FILE, base_of, load_model
 from encoders.model_hash import model_hash
 from encoders.register import register
 from spatial.errors import CheckpointError, ConfigError
+from spatial.shipped import shipped_folder
 
 NAME = "vqa"
 SPELLINGS = {"yes": ("yes", "Yes", " yes", " Yes", "YES"), "no": ("no", "No", " no", " No", "NO")}
@@ -26,7 +27,8 @@ class VqaJudge:
 
     def __init__(self, place: str, device: torch.device) -> None:
         """Load it; raises CheckpointError."""
-        self.name = f"{NAME}={place}"
+        # Where a folder of one's own lies is nobody's business.
+        self.name = f"{NAME}={Path(place).name if Path(place).is_dir() else place}"
         self.network, self.processor = _load(place, device)
         self.network.to(device).eval()
         if not getattr(self.processor, "chat_template", None):
@@ -72,15 +74,19 @@ def refuse_tuned(place: str, tuned: str) -> None:
     """Refuse a judge that is the model to be tuned, or that was tuned from it: it would judge its own errors.
 
     Args:
-        place: folder of the judge.
-        tuned: folder of the model to be tuned; "" if it is not known.
+        place: folder or hub name of the judge.
+        tuned: folder, hub name, or shipped name of the model to be tuned; "" if it is not known.
 
     Raises:
-        ConfigError: they have the same weights, or one is an adapter on the other.
+        ConfigError: they are the same, have the same weights, or one is an adapter on the other; or the model to be
+            tuned cannot be found, so that nobody could tell.
     """
-    if not tuned or not Path(place).is_dir() or not Path(tuned).is_dir():
+    if not tuned:
         return
-    if set(_lineage(Path(place))) & set(_lineage(Path(tuned))):
+    judge, model = shipped_folder(place), shipped_folder(tuned)
+    if not model.is_dir() and (tuned.count("/") != 1 or tuned.startswith((".", "/", "~"))):
+        raise ConfigError(f"verify.tuned {tuned} does not exist; correct it, or no judge can be held against it")
+    if place == tuned or (judge.is_dir() and model.is_dir() and set(_lineage(judge)) & set(_lineage(model))):
         raise ConfigError(f"judge {place} is the model to be tuned, {tuned}, or shares its base; name another judge")
 
 

@@ -121,9 +121,14 @@ def places_of(settings: VerifySettings) -> dict[str, str]:
 
 
 def weights_of(models: Models) -> dict[str, str]:
-    """Return the hash of each model's weights by its name, which tells two trainings of one model apart."""
-    named: list[Any] = [*models.detectors, *models.judges, *(it for it in (models.depth, models.safety) if it)]
-    return {model.name: digest for model in named if (digest := _weights_digest(model))}
+    """Return the hash of each model's weights by its part and name, which tells two trainings of one model apart."""
+    named: dict[str, Any] = {detector.name: detector for detector in models.detectors}
+    named |= {f"judge {number}": judge for number, judge in enumerate(models.judges, 1)}
+    if models.depth:  # often the model that detects, and not always with the same weights
+        named[f"depth {models.depth.name}"] = models.depth
+    if models.safety:
+        named["safety"] = models.safety
+    return {name: digest for name, model in named.items() if (digest := _weights_digest(model))}
 
 
 def _weights_digest(model: Any) -> str:

@@ -192,7 +192,7 @@ def test_other_weights_do_not_go_on_with_a_run(real: DatagenConfig, models: Path
     folder = run_painted(replace(real, groups=1))
     assert folder
     held = json.loads((folder / "dataset.json").read_text())["model_weights"]
-    assert set(held) == {"tiny-depth", "verifier: tiny-verifier"}
+    assert set(held) == {"tiny-depth", "verifier: tiny-verifier", "verifier: depth tiny-verifier"}
     for name, save in (("painter", save_painter), ("detector", save_detector)):
         kept = (models / name).rename(models / f"{name}-kept")
         save(models / name, seed=1)

@@ -214,6 +214,22 @@ def test_a_calibration_of_other_weights_is_refused(tmp_path: Path) -> None:
         Verifier(settings, other)
 
 
+def test_a_detector_of_other_weights_is_told_though_depth_is_from_the_same_kind_of_model() -> None:
+    class Both:
+        name, vocabulary = "tiny-verifier", None
+
+        def __init__(self, seed: int) -> None:
+            torch.manual_seed(seed)
+            self.network = torch.nn.Linear(2, 2)
+
+    shipped_one, altered = Both(0), Both(1)
+    found = [
+        weights_of(Models([detector], depth)) for detector in (shipped_one, altered) for depth in (shipped_one, altered)
+    ]
+    assert len({tuple(sorted(it.items())) for it in found}) == 4
+    assert sorted(found[0]) == ["depth tiny-verifier", "tiny-verifier"]
+
+
 def test_untrusted_relations_are_refused_by_name(tmp_path: Path) -> None:
     settings = VerifySettings(calibration=str(written(tmp_path, VerifySettings())))
     verifier = Verifier(settings, Models([]))

@@ -141,6 +141,12 @@ def test_the_model_to_be_tuned_does_not_judge(tmp_path: Path) -> None:
         refuse_tuned(str(copy), str(SHIPPED))
     refuse_tuned(str(copy), "")
     refuse_tuned("someone/else", str(SHIPPED))
+    for judge, tuned in (("llava-hf/one", "llava-hf/one"), (str(copy), "tiny-base")):
+        with pytest.raises(ConfigError, match="is the model to be tuned"):
+            refuse_tuned(judge, tuned)
+    refuse_tuned("llava-hf/one", "llava-hf/another")
+    with pytest.raises(ConfigError, match=r"verify\.tuned checkpoints/typo/x does not exist"):
+        refuse_tuned(str(copy), "checkpoints/typo/x")
 
 
 def test_a_model_that_was_tuned_from_it_does_not_judge_either(tmp_path: Path) -> None:
