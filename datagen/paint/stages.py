@@ -41,7 +41,7 @@ class Parts:
     Attributes:
         engines: the registry of engines.
         load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
-        load_masks: makes what finds objects in boxes of photos, from a folder or hub name and a device; likewise.
+        load_masks: makes what finds objects in boxes of photos, from a folder or hub name; likewise.
         judges: names the folders and hub names that the verifier would load, by what they are.
     """
 
