@@ -145,7 +145,7 @@ class PhotoSettings:
             box need them.
         splits: "random" and "zeroshot", pooled; a row that both have counts once.
         masks: folder or hub name of a Segment Anything model; of a box only the thing that it finds in it is repainted.
-            "" repaints the whole box, as VSRE did.
+            "" repaints the whole box, as VSRE did. It runs on the CPU in float32, whatever ``engine.device`` is.
         one_sided: also take a caption that an engine paints as true alone, or as false alone: one that VSR shows with
             one photo, and all of an engine that paints from words. The caption, or the look of the engine, then tells
             the answer.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from datagen.config import DatagenConfig, EngineSettings
+from datagen.config import DatagenConfig, EngineSettings, VerifySettings
 from datagen.engines.base import COMMON, EngineKind
 from spatial.errors import ConfigError, nearest
 
@@ -42,6 +42,23 @@ def check_unpainted(config: DatagenConfig) -> None:
     for part in PAINTING:
         for name in given(getattr(config, part)):
             raise ConfigError(f"{part}.{name} does nothing without engine.name; name an engine, or leave it away")
+
+
+def check_verify(settings: VerifySettings) -> None:
+    """Refuse settings of the verifier that are read beside others alone.
+
+    Those of ``scale`` are not refused where ``scale.by`` is "here": a configuration for a cluster runs on one machine
+    with ``--scale.by here``, and none of them changes a picture.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if settings.tuned and not settings.judges:
+        raise ConfigError("verify.tuned does nothing without verify.judges; name a judge, or leave it away")
+    if settings.calibration and "unread" in given(settings):
+        raise ConfigError(
+            "verify.unread does nothing with verify.calibration, which tells what is trusted; leave one of them away"
+        )
 
 
 def check_over(config: DatagenConfig) -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from datagen.assets.folder import add_assets_of, assets_of, digest_of, keep_copy
 from datagen.card import CARD, write_card
-from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, check_claim, claim
+from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, WEIGHTS, check_claim, claim
 from datagen.claims import FRAMES
 from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
@@ -125,7 +125,7 @@ def content_settings(config: DatagenConfig) -> dict[str, Any]:
 
 
 def _painting_content(config: DatagenConfig) -> dict[str, Any]:
-    """Return what painting adds; the bytes of a calibration stand for its place."""
+    """Return what painting adds; the bytes of a calibration and of the weights of masks stand for their places."""
     settings = {name: asdict(getattr(config, name)) for name in PAINTING_FIELDS}
     content = {
         name: {key: value for key, value in part.items() if key not in PAINTING_LAYOUT}
@@ -133,7 +133,8 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
     }
     if config.paint.over == "photos":
         photos = settings["paint"]["photos"]
-        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "masks", "one_sided", "leakage")}
+        content["paint"]["photos"] = {name: photos[name] for name in ("splits", "one_sided", "leakage")}
+        content["paint"]["photos"]["masks"] = WEIGHTS if photos["masks"] else ""
     path = config.verify.calibration
     if not path:
         return content

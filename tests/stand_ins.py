@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from datagen.config import DatagenConfig, EngineSettings, PaintSettings, VerifySettings
 from datagen.engines.base import CONTROLLED, LOADED, EngineKind, Order, Painting
-from datagen.engines.photo_orders import MaskModel, box_mask
+from datagen.engines.photo_orders import box_mask
 from datagen.paint.stages import Parts
 from datagen.verify.base import Intent, Pixels, Verdict
 from spatial.errors import CheckpointError
@@ -109,15 +109,25 @@ def sign_in(folder: Path) -> None:
     (folder / str(os.getpid())).touch()
 
 
-def load_halves(name: str, device: str) -> MaskModel:
+@dataclass(frozen=True)
+class Halves:
+    """Finds an object in the left half of its box; the last part of its path stands for its weights."""
+
+    name: str
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return {"name": "halves", "revision": "", "sha256": {"model.safetensors": Path(self.name).name}}
+
+    def __call__(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
+        return box_mask((box[0], box[1], (box[0] + box[2]) / 2, box[3]), pixels.shape[1], pixels.shape[0])
+
+
+def load_halves(name: str) -> Halves:
     """Load what finds an object in the left half of its box."""
     if name == "nowhere":
         raise CheckpointError("no weights in nowhere; fetch them")
-
-    def found(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
-        return box_mask((box[0], box[1], (box[0] + box[2]) / 2, box[3]), pixels.shape[1], pixels.shape[0])
-
-    return found
+    return Halves(name)
 
 
 GEOMETRY, PHOTO, BOX, WORDS = (

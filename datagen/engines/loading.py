@@ -179,13 +179,13 @@ def _weights(
     files = [whole(lora.path, "fetch the LoRA again") for lora in loras]
     used = [file for part in parts for file in part.files]
     return {
-        "weights": _named(model, hashes(used, model.path)),
-        "control_weights": _named(network[0], hashes(network[1].files, network[1].folder)) if network else None,
-        "loras": [_named(lora, hashes([file], file.parent)) for lora, file in zip(loras, files, strict=True)],
+        "weights": named(model, hashes(used, model.path)),
+        "control_weights": named(network[0], hashes(network[1].files, network[1].folder)) if network else None,
+        "loras": [named(lora, hashes([file], file.parent)) for lora, file in zip(loras, files, strict=True)],
     }
 
 
-def _named(source: Source, sums: dict[str, str]) -> dict[str, Any]:
+def named(source: Source, sums: dict[str, str]) -> dict[str, Any]:
     """Return what provenance says of weights."""
     return {"name": _shown(source), "revision": source.revision, "sha256": sums}
 

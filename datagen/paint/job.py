@@ -24,6 +24,9 @@ from spatial.scene import digest
 
 FAILED = "failed.txt"
 
+MASKS = "masks"
+"""Name among the hashes of weights of those of the model that found objects in photos."""
+
 
 class Source(Protocol):
     """Says what is to be painted; can be sent to other processes."""
@@ -47,6 +50,7 @@ class Job:
         content: what the dataset folder says of itself.
         failed: rows that cannot be repainted.
         home: where the run was started, from which relative paths in settings go out.
+        masks: provenance of what finds objects in photos, by the engines that repaint them.
     """
 
     config: DatagenConfig
@@ -55,6 +59,7 @@ class Job:
     content: dict[str, Any]
     failed: Sequence[FailedRow] = ()
     home: Path = field(default_factory=Path.cwd)
+    masks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -81,6 +86,7 @@ def prepare_painted(config: DatagenConfig, parts: Parts) -> Job:
 
     Raises:
         ConfigError: a setting cannot be used, or the folder holds another configuration's data.
+        CheckpointError: what finds objects in photos is missing or wrong, also where workers of a cluster will load it.
         RecordError: photos or their annotations cannot be read.
     """
     check_settings(config)
@@ -97,9 +103,13 @@ def prepare_painted(config: DatagenConfig, parts: Parts) -> Job:
     check_claim(Path(config.out), content)
     config = replace(config, groups=len(photos.groups))
     source = PhotoSource(config, turns, photos.groups, parts.load_masks)
-    if config.scale.by == "here" and any(turn.mode == "box-inpaint" for turn in turns):
-        source.masks()  # so that a missing model is told before any work
-    return Job(config, parts, source, content, photos.failed)
+    boxed = [turn.engine for turn in turns if turn.mode == "box-inpaint"]
+    masks = source.masks() if boxed else None  # here, so that a missing model is told before any work
+    if masks is None:
+        return Job(config, parts, source, content, photos.failed)
+    known = masks.provenance
+    source = replace(source, known_masks=known)
+    return Job(config, parts, source, content, photos.failed, masks=dict.fromkeys(boxed, known))
 
 
 def without_conflicts(config: DatagenConfig) -> DatagenConfig:
@@ -161,12 +171,15 @@ def begin(job: Job, shared: Mapping[str, Origin]) -> None:
 
 
 def weights_of(shared: Mapping[str, Origin]) -> dict[str, str]:
-    """Return hashes of the weights of each engine, its control network and LoRAs, and of the verifier's models."""
+    """Return hashes of the weights of each engine, its control network and LoRAs, and of the verifier's models,
+    and of what found objects in photos."""
     found = {}
     for name, origin in shared.items():
         held = [origin.provenance.get(key) for key in ("weights", "control_weights", "loras")]
         found[name] = digest(json.dumps([_sums(it) for it in held], sort_keys=True))
         found |= {f"verifier: {model}": str(sums) for model, sums in origin.verifier.items()}
+        if origin.masks:
+            found[MASKS] = digest(json.dumps(_sums(origin.masks), sort_keys=True))
     return found
 
 
@@ -186,4 +199,4 @@ def origins(job: Job, provenance: Mapping[str, Mapping[str, Any]], verifier: Map
         verifier: provenance of the verifier.
     """
     licences = {name: str(own.get("licence") or job.parts.kind(name).licence) for name, own in provenance.items()}
-    return {name: Origin(licences[name], own, verifier) for name, own in provenance.items()}
+    return {name: Origin(licences[name], own, verifier, job.masks.get(name, {})) for name, own in provenance.items()}

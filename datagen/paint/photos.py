@@ -8,17 +8,18 @@ attempts with that engine; an attempt of which one side alone is left is not pai
 
 import json
 import os
+import socket
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datagen.config import DatagenConfig, ImportVsrConfig
-from datagen.engines.photo_orders import MaskModel, PhotoJob, photo_jobs, photo_order
+from datagen.engines.photo_orders import PhotoJob, photo_jobs, photo_order
 from datagen.import_vsr import describe_source
 from datagen.paint.specs import Attempt, Spec, Turn, is_readable, painted_group_id
 from datagen.run import shard_groups
@@ -26,14 +27,26 @@ from datagen.verify.base import Intent
 from datagen.verify.boxes import is_known
 from datagen.vsr_rows import SourceRow, select_rows
 from spatial.dataset import FailedRow
-from spatial.errors import RecordError
+from spatial.errors import CheckpointError, RecordError
 from spatial.observation import Box
 from spatial.records import ImageRow, image_id_of
 from spatial.scene import digest
 from spatial.vsr import pair_groups, statement
 from spatial.vsr_photos import LICENCE
 
-LoadMasks = Callable[[str, str], MaskModel]
+
+class NamedMasks(Protocol):
+    """A ``MaskModel`` that says which weights it has."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Name, revision and sha256 of its files."""
+
+    def __call__(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
+        """Return the mask (H, W) of the object in a box of pixels (H, W, 3)."""
+
+
+LoadMasks = Callable[[str], NamedMasks]
 
 ONE_SIDED = "its caption is true alone or false alone of the photos; paint.photos.one_sided lets it in"
 
@@ -50,12 +63,14 @@ class PhotoSource:
         turns: engines in the order in which they take the seeds of a group.
         groups: identifier and rows of each caption.
         load_masks: see ``datagen.paint.stages.Parts``.
+        known_masks: provenance of the masks where the run was started, which must be that of all of its processes.
     """
 
     config: DatagenConfig
     turns: tuple[Turn, ...]
     groups: tuple[tuple[str, tuple[PhotoJob, ...]], ...]
     load_masks: LoadMasks
+    known_masks: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nouns(self) -> list[str]:
@@ -75,14 +90,22 @@ class PhotoSource:
         ]
         return [attempt for attempt in found if attempt.specs]
 
-    def masks(self) -> MaskModel | None:
+    def masks(self) -> NamedMasks | None:
         """Return what finds objects in boxes; it is loaded once in a process, and ``None`` if none is named.
 
         Raises:
-            CheckpointError: it is missing or another model.
+            CheckpointError: it is missing or another model, or has other weights than where the run was started.
         """
         name = self.config.paint.photos.masks
-        return _masks(self.load_masks, name, self.config.engine.device) if name else None
+        if not name:
+            return None
+        masks = _masks(self.load_masks, name)
+        if self.known_masks and masks.provenance["sha256"] != self.known_masks["sha256"]:
+            raise CheckpointError(
+                f"paint.photos.masks {name} has other weights on {socket.gethostname()} than where the run was "
+                "started; copy the same files to all machines"
+            )
+        return masks
 
     def _attempt(self, group_id: str, jobs: Sequence[PhotoJob], number: int) -> Attempt:
         turn = self.turns[number % len(self.turns)]
@@ -101,20 +124,29 @@ class PhotoSource:
         )
 
 
-@lru_cache(maxsize=1)
-def _masks(load: LoadMasks, name: str, device: str) -> MaskModel:
-    model = load(name, device)
-    known: OrderedDict[tuple[str, Box], NDArray[np.bool_]] = OrderedDict()
+class _Remembered:
+    """Masks that are made once for a photo and a box."""
 
-    def found(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
+    def __init__(self, model: NamedMasks) -> None:
+        self.model = model
+        self.known: OrderedDict[tuple[str, Box], NDArray[np.bool_]] = OrderedDict()
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.model.provenance
+
+    def __call__(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:
         key = (image_id_of(pixels), box)
-        if key not in known:
-            known[key] = model(pixels, box)
-            if len(known) > REMEMBERED:
-                known.popitem(last=False)
-        return known[key]
+        if key not in self.known:
+            self.known[key] = self.model(pixels, box)
+            if len(self.known) > REMEMBERED:
+                self.known.popitem(last=False)
+        return self.known[key]
 
-    return found
+
+@lru_cache(maxsize=1)
+def _masks(load: LoadMasks, name: str) -> NamedMasks:
+    return _Remembered(load(name))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ there, out of the balanced data.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ class Origin:
         licence: of what it paints.
         provenance: see ``datagen.engines.base.Engine.provenance``.
         verifier: likewise of the verifier that judged them.
+        masks: likewise of what found the objects that were repainted; empty where nothing did.
     """
 
     licence: str
     provenance: Mapping[str, Any]
     verifier: Mapping[str, Any]
+    masks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_painted(folder: Path, shard: int, verified: Sequence[Verified], origins: Mapping[str, Origin]) -> None:
@@ -78,6 +80,7 @@ def _image(verified: Verified, place: int, origin: Origin) -> ImageRow:
         "painting": painting.provenance,
         "engine": origin.provenance,
         "verifier": origin.verifier,
+        **({"masks": origin.masks} if origin.masks else {}),
     }
     return replace(
         spec.row,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from datagen.config import DatagenConfig, EngineSettings, VerifySettings
 from datagen.engines.base import Engine, EngineKind, Order, Painting
-from datagen.idle import check_engines, check_over, check_weights
+from datagen.idle import check_engines, check_over, check_verify, check_weights
 from datagen.paint.photos import LoadMasks
 from datagen.paint.specs import Attempt, Painted, Turn, Verified
 from datagen.verify.base import Intent, Pixels, Verdict
@@ -41,7 +41,7 @@ class Parts:
     Attributes:
         engines: the registry of engines.
         load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
-        load_masks: makes what finds objects in boxes of photos, from a folder or hub name and a device; likewise.
+        load_masks: makes what finds objects in boxes of photos, from a folder or hub name; likewise.
         judges: names the folders and hub names that the verifier would load, by what they are.
     """
 
@@ -91,6 +91,7 @@ def turns_of(config: DatagenConfig, parts: Parts) -> tuple[Turn, ...]:
     kinds = {name: parts.kind(name) for name in engine_names(config)}
     check_engines(config.engine, kinds)
     check_weights(config, kinds)
+    check_verify(config.verify)
     turns = tuple(_turn(name, kind, config) for name, kind in kinds.items())
     check_over(config)
     if config.paint.photos.masks and not any(turn.mode == "box-inpaint" for turn in turns):

@@ -10,11 +10,12 @@ from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSe
 from datagen.engines.base import COMMON
 from datagen.engines.registry import ENGINES, load_engine
 from datagen.idle import OF_SCENES, check_engines, check_over, given
+from datagen.paint.job import prepare_painted
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts, engine_settings, installed, turns_of
 from datagen.run import check_settings
 from spatial.errors import ConfigError
-from tests.stand_ins import PARTS
+from tests.stand_ins import PARTS, SMALL
 
 OTHERS: dict[str, Any] = {
     "split": "test",
@@ -142,6 +143,30 @@ def test_settings_of_photos_are_refused_over_scenes_and_masks_without_boxes(tmp_
 def test_settings_of_painting_are_refused_where_nothing_is_painted(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_settings(replace(DatagenConfig(), **changed))
+
+
+@pytest.mark.parametrize(
+    ("verify", "message"),
+    [
+        (VerifySettings(tuned="x"), "verify.tuned does nothing without verify.judges; name a judge, or leave it away"),
+        (VerifySettings(unread="accept", calibration="x"), "verify.unread does nothing with verify.calibration"),
+        (VerifySettings(tuned="x", judges=["vqa=y"], unread="accept"), ""),
+        (VerifySettings(tuned="x", judges=["vqa=y"], calibration="z"), ""),
+    ],
+)
+def test_settings_of_the_verifier_that_others_silence_are_refused(verify: VerifySettings, message: str) -> None:
+    config = DatagenConfig(engine=EngineSettings("copyist"), verify=verify)
+    if not message:
+        assert turns_of(config, PARTS)
+        return
+    with pytest.raises(ConfigError, match=message):
+        turns_of(config, PARTS)
+
+
+def test_what_is_set_for_a_cluster_may_stay_where_one_machine_paints(tmp_path: Path) -> None:
+    scale = ScaleSettings("here", "auto", 8, 2, 1.0, 1.0, 5)
+    config = replace(SMALL, out=str(tmp_path / "data"), scale=scale)
+    assert prepare_painted(config, PARTS).config.scale == scale
 
 
 def test_a_setting_is_given_if_it_is_not_its_default() -> None:

@@ -1,6 +1,8 @@
 """Photos are repainted of training rows alone, never of what a target tests, with words that are true of them."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -212,13 +214,39 @@ def sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_sam_masks_stay_in_their_box(sam: Path, config: ImportVsrConfig) -> None:
-    masks: Callable[..., np.ndarray] = load_sam(str(sam), device="cpu")
+    masks: Callable[..., np.ndarray] = load_sam(str(sam))
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     found = [masks(pixels, box) for box in (BOX, (0.0, 0.0, 64.0, 48.0))]
     assert all(mask.shape == (48, 64) and mask.dtype == np.bool_ for mask in found)
     assert not (found[0] & ~box_mask(BOX, 64, 48)).any() and found[1].any() and not found[1].all()
     region = photo_order(jobs_by_truth(config, "box-inpaint")[True], "box-inpaint", 0, "g", masks=masks).order.region
     assert region is not None and region.any() and not (region & ~box_mask(BOX, 64, 48)).any()
+
+
+def test_sam_is_the_same_wherever_it_runs_and_says_which_weights_it_has(
+    sam: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    plain = load_sam(str(sam))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # a machine with GPUs, which SAM must not ask for
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    moved = Path(shutil.copytree(sam, tmp_path / "moved"))
+    weights = load_file(moved / "model.safetensors")
+    for masks in (plain, load_sam(str(moved))):
+        assert {it.device.type for it in masks.model.parameters()} == {"cpu"}
+        assert {it.dtype for it in masks.model.parameters()} == {torch.float32}
+        assert (masks(pixels, BOX) == plain(pixels, BOX)).all()
+        assert masks.provenance["sha256"] == plain.provenance["sha256"]
+        assert str(tmp_path) not in str(masks.provenance)
+    own = hashlib.sha256((sam / "model.safetensors").read_bytes()).hexdigest()
+    assert plain.provenance["sha256"]["model.safetensors"] == own
+    save_file({name: tensor.half() for name, tensor in weights.items()}, moved / "model.safetensors", {"format": "pt"})
+    half = load_sam(str(moved))
+    assert {it.dtype for it in half.model.parameters()} == {torch.float32}
+    assert half.provenance["sha256"] != plain.provenance["sha256"]
 
 
 def test_another_model_is_no_sam(zimage_control: Path, sdxl: Path) -> None:

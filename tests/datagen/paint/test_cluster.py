@@ -72,7 +72,7 @@ def test_workers_that_are_killed_at_random_lose_and_repeat_nothing(
     slow = replace(
         config,
         engine=replace(config.engine, model=str(desks["painters"]), steps=500),
-        verify=replace(config.verify, safety=str(desks["verifiers"]), tuned="0.5"),
+        verify=replace(config.verify, safety=str(desks["verifiers"]), judges=["reader"], tuned="0.5"),
         scale=ScaleSettings(by="ray", painters=2, verifiers=2),
     )
     killed: dict[str, list[int]] = {name: [] for name in desks}

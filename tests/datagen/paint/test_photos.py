@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from datagen.config import DatagenConfig, EngineSettings, LeakageConfig, PaintSettings, PhotoSettings
+from datagen.config import DatagenConfig, EngineSettings, LeakageConfig, PaintSettings, PhotoSettings, ScaleSettings
+from datagen.paint.job import prepare_painted
+from datagen.paint.photos import PhotoSource
 from datagen.paint.plan import plan
 from datagen.paint.rows import REJECTED
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
-from spatial.dataset import DatasetFolder
+from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import CheckpointError, ConfigError, RecordError
 from spatial.exposure import exposure_of
 from spatial.records import ImageRow
+from tests.stand_ins import Halves
 
 from .conftest import CAT, HELD, SIZE, UMBRELLA
 
@@ -146,6 +149,43 @@ def test_of_a_box_all_is_repainted_or_what_a_mask_finds_in_it(
     with pytest.raises(CheckpointError, match="no weights in nowhere"):
         run_painted(replace(config, paint=missing), parts)
     assert not Path(config.out).exists()
+
+
+def test_masks_are_claimed_by_their_weights_and_not_by_their_place(
+    config: DatagenConfig, parts: Parts, tmp_path: Path
+) -> None:
+    def masked(name: str) -> DatagenConfig:
+        return replace(config, paint=replace(config.paint, photos=replace(config.paint.photos, masks=name)))
+
+    folder = run_painted(masked(str(tmp_path / "halves")), parts)
+    assert folder
+    for row in images(folder):
+        held = json.loads(row.provenance).get("masks")
+        assert (held == Halves("halves").provenance) == (row.source == "box-inpaint") != (held is None)
+    described = (folder / "dataset.json").read_text()
+    assert str(tmp_path / "halves") not in described
+    assert set(json.loads(described)["model_weights"]) >= {"masks", "img2img", "box-inpaint"}
+    with pytest.raises(ConfigError, match="made with other paint"):
+        plan(config, parts)
+    (folder / "records" / "shard-00001.parquet").unlink()
+    with pytest.raises(ConfigError, match="made with other model_weights"):
+        run_painted(masked(str(tmp_path / "others")), parts)
+    assert finished_shards(folder) == {0}
+    run_painted(masked(str(tmp_path / "moved" / "halves")), parts)
+    assert finished_shards(folder) == {0, 1}
+
+
+def test_a_worker_makes_the_masks_of_where_the_run_was_started(config: DatagenConfig, parts: Parts) -> None:
+    scale = ScaleSettings(by="ray")
+    photos = replace(config.paint.photos, masks="halves")
+    on_ray = replace(config, paint=replace(config.paint, photos=photos), scale=scale)
+    missing = replace(on_ray, paint=replace(config.paint, photos=replace(photos, masks="nowhere")))
+    with pytest.raises(CheckpointError, match="no weights in nowhere"):
+        prepare_painted(missing, parts)
+    source = prepare_painted(on_ray, parts).source
+    assert isinstance(source, PhotoSource) and source.attempts(0)
+    with pytest.raises(CheckpointError, match=r"paint.photos.masks halves has other weights on .* than where"):
+        replace(source, known_masks=Halves("others").provenance).attempts(0)
 
 
 def test_what_was_repainted_is_guarded_and_licensed_as_photos_are(config: DatagenConfig, parts: Parts) -> None:
