@@ -138,15 +138,12 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
     path = config.verify.calibration
     if not path:
         return content
-    from datagen.verify.calibration import calibration_file
+    from datagen.verify.calibration import calibration_file, unreadable
 
     try:
         held = digest(calibration_file(path).read_bytes())
     except OSError as error:
-        raise ConfigError(
-            f"verify.calibration {calibration_file(path)} cannot be read ({error.strerror}); "
-            "write it with 'vsre calibrate'"
-        ) from error
+        raise ConfigError(unreadable(path, error)) from error
     return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held}
 
 

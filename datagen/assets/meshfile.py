@@ -21,7 +21,7 @@ from spatial.errors import ConfigError
 
 MOST_TRIANGLES = 20_000
 LARGEST_FILE = 64 * 2**20
-MISSING = "reading meshes needs trimesh: pip install 'vsre[meshes]'"
+MISSING = "reading meshes needs trimesh: .venv/bin/pip install -e '.[meshes]'"
 
 
 @dataclass(frozen=True)

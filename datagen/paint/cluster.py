@@ -55,7 +55,9 @@ def _ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise ConfigError("scale.by 'ray' needs Ray; run: pip install 'vsre[distributed]'") from error
+        raise ConfigError(
+            "scale.by 'ray' needs Ray; run in the folder of the code: .venv/bin/pip install -e '.[distributed]'"
+        ) from error
     return ray
 
 

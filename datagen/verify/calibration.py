@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from datagen.config import VerifySettings
-from spatial.errors import ConfigError
+from spatial.errors import ConfigError, nearest
 from spatial.proportion import Interval, wilson
-from spatial.shipped import shipped_folder
+from spatial.shipped import ASSETS, shipped_folder
 
 FILE = "calibration.json"
 
@@ -173,6 +173,13 @@ def calibration_file(setting: str) -> Path:
     return folder / FILE if folder.is_dir() else Path(setting)
 
 
+def unreadable(setting: str, error: OSError) -> str:
+    """Return one line on a calibration that cannot be read."""
+    hint = nearest(setting, [path.parent.name for path in ASSETS.glob(f"*/{FILE}")])
+    why = f"cannot be read ({error.strerror}){hint}"
+    return f"verify.calibration {calibration_file(setting)} {why}; write it with 'vsre calibrate'"
+
+
 def read_calibration(settings: VerifySettings) -> Calibration:
     """Read the file that settings name.
 
@@ -187,9 +194,7 @@ def read_calibration(settings: VerifySettings) -> Calibration:
         found = Calibration(relations, float(content["most_wrong"]), int(content["least_images"]), weights)
         held = dict(content["verify"])
     except OSError as error:
-        raise ConfigError(
-            f"verify.calibration {path} cannot be read ({error.strerror}); write it with 'vsre calibrate'"
-        ) from error
+        raise ConfigError(unreadable(settings.calibration, error)) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not what 'vsre calibrate' writes; name its {FILE}") from error
     now = judging(settings)

@@ -409,7 +409,7 @@ def test_obj_and_ply_must_say_their_axes(tmp_path: Path) -> None:
 
 def test_without_trimesh_the_mend_is_named(mugs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(ConfigError, match=r"pip install 'vsre\[meshes\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[meshes\]'"):
         load_folder(mugs)
 
 

@@ -189,6 +189,14 @@ def test_a_folder_of_a_calibration_or_the_name_of_a_shipped_one_will_do(
         read_calibration(replace(settings, calibration="no-such-name"))
 
 
+@pytest.mark.skipif(not (shipped.ASSETS / "tiny-verifier").is_dir(), reason="tiny-verifier is not shipped here")
+def test_the_nearest_shipped_calibration_is_named() -> None:
+    with pytest.raises(
+        ConfigError, match=r"tiny-verifer cannot be read .*did you mean 'tiny-verifier'.*vsre calibrate"
+    ):
+        read_calibration(VerifySettings(calibration="tiny-verifer"))
+
+
 def test_a_calibration_of_another_verifier_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, VerifySettings())
     with pytest.raises(ConfigError, match="was measured with other least_score; run 'vsre calibrate'"):
