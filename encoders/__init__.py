@@ -8,12 +8,12 @@ costs nothing: ``ENCODERS`` is plain data, and ``FUSIONS``, which needs torch, i
 
 from typing import TYPE_CHECKING, Any
 
-from encoders.registry import ENCODERS
+from encoders.registry import ENCODERS, VSRE_ENCODERS
 
 if TYPE_CHECKING:
     from encoders.fusion import FUSIONS
 
-__all__ = ["ENCODERS", "FUSIONS"]
+__all__ = ["ENCODERS", "FUSIONS", "VSRE_ENCODERS"]
 
 
 def __getattr__(name: str) -> Any:

@@ -80,6 +80,7 @@ def assemble(
         },
         text_config={"model_type": "llama", "vocab_size": len(tokenizer), **specials, **preset["text"]},
         fusion=fusion,
+        **preset.get("projector", {}),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
     )
     with torch.random.fork_rng(devices=[]):

@@ -1,152 +1,126 @@
 """How the features of several encoders become one sequence of visual tokens for the language model.
 
 ``sequence`` (VSRE, Figure 3): each encoder has its own aligner, and the aligned tokens follow each other in encoder
-order. Most faithful, and most tokens.
+order. Most faithful, and most tokens: 576 + 729 + 256 + 256 = 1,817 for the four encoders of the paper.
 
-``channel`` (Prismatic, Eagle): all features are brought to the first encoder's grid, joined channel by channel, and
-aligned together: one token per place, whatever the number of encoders.
+``interleave`` (MoF of MMVP, arXiv 2401.06209): aligned tokens of the same place stand next to each other.
 
-All trained visual parameters live in the projector; saving ``multi_modal_projector`` saves them all.
+``add`` (additive MoF of the same paper): aligned tokens of the same place are summed: one token per place.
+
+``channel`` (Prismatic, Eagle): features of the same place are joined channel by channel, and aligned together: one
+token per place.
+
+``resampler`` (``encoders.resampler``): a fixed number of learned queries look at all encoders.
+
+"The same place" is a cell of the first encoder's grid, which the other grids are interpolated to.
 
 Shapes: B images, N_i tokens and C_i channels of encoder i, D width of the language model.
 """
 
-import re
-from abc import ABC, abstractmethod
-from typing import cast
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encoders.configuration import TowerPlan, VsreConfig
-from spatial.errors import ConfigError
+from encoders.aligners import build_aligner
+from encoders.configuration import VsreConfig
+from encoders.projector import FusionProjector, Place, first_grid, to_grid
+from encoders.resampler import ResamplerFusion
 
 
-class FusionProjector(nn.Module, ABC):
-    """Base of all fusion modes: one LayerNorm per encoder, because the scales of their features differ widely."""
-
-    def __init__(self, config: VsreConfig) -> None:
-        super().__init__()
-        self.plans: dict[str, TowerPlan] = config.vision.plans()
-        self.norms = nn.ModuleDict({name: nn.LayerNorm(plan.width) for name, plan in self.plans.items()})
-
-    @staticmethod
-    @abstractmethod
-    def token_count(plans: dict[str, TowerPlan]) -> int:
-        """Return the number of visual tokens of one image."""
-
-    @staticmethod
-    @abstractmethod
-    def grids(plans: dict[str, TowerPlan]) -> list[int]:
-        """Return the sides of the grids whose cells follow one another as visual tokens, class tokens apart."""
-
-    @abstractmethod
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Fuse features [B, N_i, C_i] per encoder into visual tokens [B, N, D]."""
-
-    def normed(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the normed features, in fusion order whatever the order of ``features``.
-
-        Raises:
-            ValueError: the features of an encoder are absent or have another shape.
-        """
-        normed = {}
-        for name, plan in self.plans.items():
-            shape = tuple(features[name].shape) if name in features else None
-            if shape is None or shape[1:] != (plan.tokens, plan.width):
-                raise ValueError(f"features of {name!r} must be [images, {plan.tokens}, {plan.width}], not {shape}")
-            norm = cast(nn.LayerNorm, self.norms[name])
-            normed[name] = norm(features[name].to(norm.weight.dtype))
-        return normed
-
-
-class SequenceFusion(FusionProjector):
-    """Tokens of all encoders one after the other."""
+class AlignedFusion(FusionProjector):
+    """Base of the modes in which every encoder has an aligner of its own."""
 
     def __init__(self, config: VsreConfig) -> None:
         super().__init__(config)
         width = config.text.hidden_size
         self.aligners = nn.ModuleDict(
-            {name: build_aligner(config.aligner, plan.width, width) for name, plan in self.plans.items()}
+            {name: build_aligner(branch.aligner, branch.channels, width) for name, branch in self.branches.items()}
         )
 
-    @staticmethod
-    def token_count(plans: dict[str, TowerPlan]) -> int:
-        """Return the sum over the encoders."""
-        return sum(plan.tokens for plan in plans.values())
+    def aligned(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return tokens [B, N_i, D] per encoder."""
+        prepared = self.prepared(features).items()
+        return {name: self.gated(name, self.aligners[name](feature)) for name, feature in prepared}
+
+    def aligned_on_first_grid(self, features: dict[str, Tensor]) -> list[Tensor]:
+        """Return tokens [B, N_first, D] per encoder; what is interpolated is the smaller of the two."""
+        side = next(iter(self.branches.values())).grid
+        return [to_grid(tokens, self.branches[name].grid, side) for name, tokens in self.aligned(features).items()]
+
+
+class SequenceFusion(AlignedFusion):
+    """Tokens of all encoders one after the other."""
 
     @staticmethod
-    def grids(plans: dict[str, TowerPlan]) -> list[int]:
-        """Return every encoder's grid."""
-        return [plan.grid for plan in plans.values()]
+    def places(config: VsreConfig) -> list[Place]:
+        """Return the class token, if it is kept, and the cells of each encoder."""
+        found: list[Place] = []
+        for branch in config.branches().values():
+            found += [None] * int(branch.plan.keep_cls)
+            found += [(branch.grid, cell) for cell in range(branch.grid**2)]
+        return found
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] into [B, sum of N_i, D]."""
-        normed = self.normed(features)
-        return torch.cat([self.aligners[name](feature) for name, feature in normed.items()], dim=1)
+        return torch.cat(list(self.aligned(features).values()), dim=1)
 
 
-class ChannelFusion(FusionProjector):
-    """One token per cell of the first encoder's grid."""
-
-    def __init__(self, config: VsreConfig) -> None:
-        super().__init__(config)
-        channels = sum(plan.width for plan in self.plans.values())
-        self.aligner = build_aligner(config.aligner, channels, config.text.hidden_size)
+class InterleaveFusion(AlignedFusion):
+    """For each place, one token of every encoder."""
 
     @staticmethod
-    def token_count(plans: dict[str, TowerPlan]) -> int:
-        """Return the cells of the first encoder's grid.
+    def places(config: VsreConfig) -> list[Place]:
+        """Return each cell of the first encoder's grid once per encoder."""
+        side = first_grid(config)
+        return [(side, cell) for cell in range(side**2) for _ in config.branches()]
 
-        Raises:
-            ConfigError: a class token, which has no place on a grid, is kept.
-        """
-        kept = [name for name, plan in plans.items() if plan.keep_cls]
-        if kept:
-            raise ConfigError(
-                f"fusion 'channel' has no place for the class token of {kept[0]!r}; set keep_cls to false"
-            )
-        return ChannelFusion.grids(plans)[0] ** 2
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Fuse features [B, N_i, C_i] into [B, encoders * N_first, D]."""
+        return torch.stack(self.aligned_on_first_grid(features), dim=2).flatten(1, 2)
+
+
+class AddFusion(AlignedFusion):
+    """For each place, the sum of all encoders' tokens."""
 
     @staticmethod
-    def grids(plans: dict[str, TowerPlan]) -> list[int]:
-        """Return the first encoder's grid."""
-        return [next(iter(plans.values())).grid]
+    def places(config: VsreConfig) -> list[Place]:
+        """Return the cells of the first encoder's grid."""
+        side = first_grid(config)
+        return [(side, cell) for cell in range(side**2)]
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] into [B, N_first, D]."""
-        (side,) = self.grids(self.plans)
-        gridded = [to_grid(feature, self.plans[name].grid, side) for name, feature in self.normed(features).items()]
+        first, *others = self.aligned_on_first_grid(features)
+        return sum(others, start=first)
+
+
+class ChannelFusion(FusionProjector):
+    """For each place, one token of all encoders' channels."""
+
+    def __init__(self, config: VsreConfig) -> None:
+        super().__init__(config)
+        channels = sum(branch.channels for branch in self.branches.values())
+        self.aligner = build_aligner(config.aligner, channels, config.text.hidden_size)
+
+    @staticmethod
+    def places(config: VsreConfig) -> list[Place]:
+        """Return the cells of the first encoder's grid."""
+        return AddFusion.places(config)
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Fuse features [B, N_i, C_i] into [B, N_first, D]."""
+        side = next(iter(self.branches.values())).grid
+        gridded = [
+            to_grid(self.gated(name, feature), self.branches[name].grid, side)
+            for name, feature in self.prepared(features).items()
+        ]
         fused: Tensor = self.aligner(torch.cat(gridded, dim=-1))
         return fused
-
-
-def to_grid(feature: Tensor, grid: int, side: int) -> Tensor:
-    """Interpolate a square grid of tokens [B, grid * grid, C] to [B, side * side, C], in float32."""
-    if grid == side:
-        return feature
-    maps = feature.float().transpose(1, 2).unflatten(2, (grid, grid))
-    scaled = F.interpolate(maps, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
-    return scaled.flatten(2).transpose(1, 2).to(feature.dtype)
-
-
-def build_aligner(kind: str, channels: int, width: int) -> nn.Sequential:
-    """Build "linear" or "mlp<k>x_gelu" from ``channels`` to ``width``.
-
-    Raises:
-        ConfigError: another kind.
-    """
-    match = re.fullmatch(r"mlp([1-9])x_gelu", kind)
-    if kind != "linear" and not match:
-        raise ConfigError(f"unknown aligner {kind!r}; use 'linear' or 'mlp2x_gelu'")
-    layers: list[nn.Module] = [nn.Linear(channels, width)]
-    for _ in range(int(match[1]) - 1 if match else 0):
-        layers += [nn.GELU(), nn.Linear(width, width)]
-    return nn.Sequential(*layers)
 
 
 FUSIONS: dict[str, type[FusionProjector]] = {
     "sequence": SequenceFusion,
     "channel": ChannelFusion,
+    "interleave": InterleaveFusion,
+    "add": AddFusion,
+    "resampler": ResamplerFusion,
 }

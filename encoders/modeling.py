@@ -9,6 +9,7 @@ every stage of training, also while the projector changes.
 Shapes: B rows, L tokens per row, I images, N visual tokens of one image, D width of the language model.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,10 +20,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from encoders.configuration import VsreConfig
 from encoders.fusion import FUSIONS
+from encoders.projector import FusionProjector
 from encoders.tower import FusedVisionModel
 
 EncoderFeatures = dict[str, Tensor]
 """Pre-projector features [I, N_i, C_i] by encoder name."""
+
+
+def initialise(inherited: Callable[[nn.Module], None], module: nn.Module) -> None:
+    """Initialise a module as Transformers does; the projector has parameters that belong to no layer."""
+    inherited(module)
+    if isinstance(module, FusionProjector):
+        module.reset_parameters()
 
 
 class VsreModel(LlavaModel):
@@ -37,6 +46,9 @@ class VsreModel(LlavaModel):
         self.multi_modal_projector = FUSIONS[config.fusion](config)
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        initialise(super()._init_weights, module)
 
     def train_towers(self, trainable: bool) -> None:
         """Let the towers learn, or freeze them again."""
@@ -110,6 +122,9 @@ class VsreForConditionalGeneration(LlavaForConditionalGeneration):
         self.model = VsreModel(config)
         self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        initialise(super()._init_weights, module)
 
     def train_towers(self, trainable: bool) -> None:
         """Let the towers learn (pre-training from scratch), or freeze them again."""

@@ -34,6 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "max_position_embeddings": 2048,
             "tie_word_embeddings": True,
         },
+        "projector": {"conv_adapters": []},  # SAM's grid is as small as the others
         "canvas_size": 128,
     }
 }

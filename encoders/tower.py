@@ -84,18 +84,19 @@ class FusedVisionModel(PreTrainedModel):
                 if encoders is not None and name not in encoders:
                     features[name] = self._blank(name, len(pixel_values))
                     continue
-                key = (plan.image_size, ENCODERS[name].resample)
+                key = (plan.image_size, plan.resample)
                 if key not in resized:
                     resized[key] = resize(pixel_values, *key)
-                features[name] = self._encode(name, normalise(resized[key], ENCODERS[name]))
+                features[name] = self._encode(name, normalise(resized[key], plan))
         return features
 
     def _encode(self, name: str, pixels: Tensor) -> Tensor:
         features: Tensor = self.towers[name](pixel_values=pixels.to(self.dtype)).last_hidden_state
         if features.ndim == 4:  # SAM's neck keeps the grid: [B, C, h, w]
             return features.flatten(2).transpose(1, 2)
-        drop_cls = ENCODERS[name].has_cls and not self.plans[name].keep_cls
-        return features[:, 1:] if drop_cls else features
+        plan = self.plans[name]
+        patches = features[:, features.shape[1] - plan.grid * plan.grid :]  # after class token and registers
+        return torch.cat([features[:, :1], patches], dim=1) if plan.keep_cls else patches
 
     def _blank(self, name: str, images: int) -> Tensor:
         plan = self.plans[name]
@@ -128,10 +129,10 @@ def resize(canvas: Tensor, side: int, resample: str) -> Tensor:
     return scaled.clamp_(0, 255)
 
 
-def normalise(pixels: Tensor, encoder: Encoder) -> Tensor:
+def normalise(pixels: Tensor, plan: TowerPlan) -> Tensor:
     """Normalise float32 pixels [B, 3, side, side] in 0..255 as the encoder was trained.
 
     The statistics stay Python numbers: buffers would be rounded when the model is cast to bfloat16.
     """
-    statistics = zip(pixels.unbind(1), encoder.mean, encoder.std, strict=True)
+    statistics = zip(pixels.unbind(1), plan.mean, plan.std, strict=True)
     return torch.stack([(channel / 255 - mean) / std for channel, mean, std in statistics], dim=1)

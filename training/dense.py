@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from encoders.configuration import VsreConfig
+from encoders.fusion import FUSIONS
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageObject, ImageRow, decode_image, decode_mask
@@ -140,8 +142,8 @@ class DenseTask(nn.Module):
         plans = self.vision_tower.plans
         if any(plan.keep_cls for plan in plans.values()):
             raise ConfigError("dense labels are of places, and class tokens have none; build with keep_cls false")
-        self.grids = {name: plan.grid for name, plan in plans.items()}
-        self.token_grids = self.multi_modal_projector.grids(plans)
+        self.encoder_grids = {name: plan.grid for name, plan in plans.items()}
+        self.token_places = _token_places(model.config)
         self.heads = nn.ModuleDict(
             {
                 name: nn.Sequential(nn.LayerNorm(plan.width), nn.Linear(plan.width, sum(QUESTIONS.values())))
@@ -152,6 +154,11 @@ class DenseTask(nn.Module):
         weights[0] = BACKGROUND_WEIGHT
         self.noun_weights: Tensor
         self.register_buffer("noun_weights", weights, persistent=False)
+
+    @property
+    def grids(self) -> list[int]:
+        """Sides of all grids that need labels: those of encoders and those of visual tokens."""
+        return sorted({*self.encoder_grids.values(), *(grid for grid, _ in self.token_places)})
 
     @property
     def product(self) -> Any:
@@ -169,7 +176,7 @@ class DenseTask(nn.Module):
         losses = []
         for name, feature_BNC in features.items():
             answers = self.heads[name](feature_BNC).split(list(QUESTIONS.values()), dim=-1)
-            targets = cells[f"cells_{self.grids[name]}"].unbind(dim=1)
+            targets = cells[f"cells_{self.encoder_grids[name]}"].unbind(dim=1)
             losses.append(
                 torch.stack([self._loss(q, a, t) for q, a, t in zip(QUESTIONS, answers, targets, strict=True)])
             )
@@ -181,7 +188,7 @@ class DenseTask(nn.Module):
         """Return the cross-entropy of each question over the words that answer it; the background has no word."""
         seen = self.product.model.get_image_features(encoder_features=features).pooler_output
         token_BND = torch.stack(list(seen))
-        target_BQN = torch.cat([cells[f"cells_{grid}"] for grid in self.token_grids], dim=-1)
+        target_BQN = torch.stack([cells[f"cells_{grid}"][:, :, cell] for grid, cell in self.token_places], dim=-1)
         target_BQN = torch.cat([_without_background(target_BQN[:, :1]), target_BQN[:, 1:]], dim=1)
         losses = []
         for ids, target_BN in zip(self.answer_ids.values(), target_BQN.unbind(dim=1), strict=True):
@@ -195,6 +202,13 @@ class DenseTask(nn.Module):
 
 def _cross_entropy(answer_BNK: Tensor, target_BN: Tensor, weight: Tensor | None = None) -> Tensor:
     return nn.functional.cross_entropy(answer_BNK.transpose(1, 2), target_BN, weight=weight, ignore_index=IGNORED)
+
+
+def _token_places(config: VsreConfig) -> list[tuple[int, int]]:
+    places = FUSIONS[config.fusion].places(config)
+    if None in places:
+        raise ConfigError(f"dense labels are of places, and tokens of fusion {config.fusion!r} have none; use another")
+    return [place for place in places if place is not None]
 
 
 def _without_background(noun: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def train(config: TrainConfig) -> Path:
         images = DenseImages(sets)
         model, processor = load_trainable(config, arguments)
         task = DenseTask(model, processor.tokenizer)
-        return fit(config, job, arguments, task, images, DenseCollator(processor, list(task.grids.values())), processor)
+        return fit(config, job, arguments, task, images, DenseCollator(processor, task.grids), processor)
     examples = Examples(
         sets,
         config.statements_per_image,

@@ -45,6 +45,7 @@ MINI: dict[str, Any] = {
         "max_position_embeddings": 256,
         "tie_word_embeddings": True,
     },
+    "projector": {"conv_adapters": []},
     "canvas_size": 64,
 }
 

@@ -5,16 +5,17 @@ from typing import Any
 import pytest
 import torch
 
-from encoders import ENCODERS, FUSIONS
+from encoders import ENCODERS, FUSIONS, VSRE_ENCODERS
+from encoders.aligners import build_aligner
 from encoders.configuration import FusedVisionConfig, VsreConfig
-from encoders.fusion import build_aligner, to_grid
+from encoders.projector import to_grid
 from encoders.tower import FusedVisionModel, resize
 from spatial.errors import ConfigError
 
 
 @pytest.mark.parametrize("column,row", [(0, 0), (3, 0), (1, 2), (3, 3)])
 def test_a_place_on_the_canvas_is_the_same_place_for_every_encoder(build: Any, column: int, row: int) -> None:
-    model, processor = build(tuple(ENCODERS))
+    model, processor = build(tuple(VSRE_ENCODERS))
     side, cells = model.config.vision.canvas_size, 4
     cell = side // cells
     canvas = processor.blank_canvas(1)
@@ -33,7 +34,7 @@ def test_a_place_on_the_canvas_is_the_same_place_for_every_encoder(build: Any, c
 
 
 def test_pixels_are_normalised_as_each_encoder_was_trained(build: Any) -> None:
-    model, _ = build(tuple(ENCODERS))
+    model, _ = build(tuple(VSRE_ENCODERS))
     white = torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
     seen: dict[str, torch.Tensor] = {}
     for name, encoder in model.model.vision_tower.towers.items():
@@ -47,7 +48,7 @@ def test_pixels_are_normalised_as_each_encoder_was_trained(build: Any) -> None:
 
 
 def test_pixels_may_be_bytes_or_floats(build: Any) -> None:
-    model, _ = build(tuple(ENCODERS))
+    model, _ = build(tuple(VSRE_ENCODERS))
     tower = model.model.vision_tower
     canvas = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     expected = tower(canvas)
@@ -83,7 +84,7 @@ def test_the_order_of_the_encoders_is_respected(build: Any, fusion: str) -> None
     tokens = projector(features)
     assert torch.equal(projector(dict(reversed(features.items()))), tokens), "the order of a dict does not matter"
     if fusion == "sequence":
-        normed = projector.normed(features)
+        normed = projector.prepared(features)
         for index, name in enumerate(features):
             part = tokens[:, 16 * index : 16 * (index + 1)]
             torch.testing.assert_close(part, projector.aligners[name](normed[name]))
@@ -96,7 +97,7 @@ def test_channel_fusion_joins_equal_grids_and_interpolates_others(build: Any) ->
         assert model.model.vision_tower.plans["sam"].grid == grid
         projector = model.model.multi_modal_projector
         features = model.model.vision_tower(canvas)
-        normed = projector.normed(features)
+        normed = projector.prepared(features)
         joined = torch.cat([normed["clip"], to_grid(normed["sam"], grid, 4)], dim=-1)
         assert torch.equal(projector(features), projector.aligner(joined))
         assert processor.num_image_tokens == 16

@@ -1,0 +1,121 @@
+"""What every way of fusing encoders has in common: the branch of each encoder up to its aligner.
+
+    features [B, N_i, C_i] -> LayerNorm (optional) -> convolution adapter (optional) -> the fusion's own part
+
+All trained visual parameters live in the projector; saving ``multi_modal_projector`` saves them all.
+
+Shapes: B images, N_i tokens and C_i channels of encoder i, D width of the language model.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import initialization as init
+
+from encoders.aligners import ConvAdapter
+from encoders.configuration import VsreConfig
+from spatial.errors import ConfigError
+
+Place = tuple[int, int] | None
+"""Where a visual token looks: (side of a grid over the canvas, cell row by row), or nowhere in particular."""
+
+
+class FusionProjector(nn.Module, ABC):
+    """Base of all fusion modes."""
+
+    def __init__(self, config: VsreConfig) -> None:
+        super().__init__()
+        self.branches = config.branches()
+        normed = self.branches if config.layer_norm else {}
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(self.branches[name].plan.width) for name in normed})
+        self.adapters = nn.ModuleDict(
+            {
+                name: ConvAdapter(branch.plan.width, branch.plan.grid)
+                for name, branch in self.branches.items()
+                if branch.conv
+            }
+        )
+        gated = [name for name, branch in self.branches.items() if branch.gated]
+        self.gates = nn.ParameterDict({name: nn.Parameter(torch.zeros(1)) for name in gated})
+
+    @staticmethod
+    @abstractmethod
+    def places(config: VsreConfig) -> list[Place]:
+        """Return where each visual token of one image looks; there are as many as tokens.
+
+        Raises:
+            ConfigError: this mode cannot fuse these encoders.
+        """
+
+    @classmethod
+    def token_count(cls, config: VsreConfig) -> int:
+        """Return the number of visual tokens of one image.
+
+        Raises:
+            ConfigError: this mode cannot fuse these encoders.
+        """
+        return len(cls.places(config))
+
+    @abstractmethod
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Fuse features [B, N_i, C_i] per encoder into visual tokens [B, N, D]."""
+
+    def reset_parameters(self) -> None:
+        """Give the parameters that belong to no layer their first values; Transformers calls it, also after meta."""
+        for gate in self.gates.values():
+            init.zeros_(gate)
+
+    def prepared(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the features [B, tokens, channels] of each branch, in fusion order whatever the order of ``features``.
+
+        Raises:
+            ValueError: the features of an encoder are absent or have another shape.
+        """
+        prepared = {}
+        for name, branch in self.branches.items():
+            plan = branch.plan
+            shape = tuple(features[name].shape) if name in features else None
+            if shape is None or shape[1:] != (plan.tokens, plan.width):
+                raise ValueError(f"features of {name!r} must be [images, {plan.tokens}, {plan.width}], not {shape}")
+            feature = features[name].to(self.dtype)
+            if name in self.norms:
+                feature = self.norms[name](feature)
+            if name in self.adapters:
+                feature = self.adapters[name](feature)
+            prepared[name] = feature
+        return prepared
+
+    def gated(self, name: str, tokens: Tensor) -> Tensor:
+        """Multiply what an encoder contributes by its gate, if it has one."""
+        return tokens * self.gates[name] if name in self.gates else tokens
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters."""
+        return next(self.parameters()).dtype
+
+
+def first_grid(config: VsreConfig) -> int:
+    """Return the side of the first encoder's grid, which the others are brought to.
+
+    Raises:
+        ConfigError: a class token, which has no place on a grid, is kept.
+    """
+    branches = config.branches()
+    kept = [name for name, branch in branches.items() if branch.plan.keep_cls]
+    if kept:
+        raise ConfigError(
+            f"fusion {config.fusion!r} has no place for the class token of {kept[0]!r}; set keep_cls to false"
+        )
+    return next(iter(branches.values())).grid
+
+
+def to_grid(feature: Tensor, grid: int, side: int) -> Tensor:
+    """Interpolate a square grid of tokens [B, grid * grid, C] to [B, side * side, C], in float32."""
+    if grid == side:
+        return feature
+    maps = feature.float().transpose(1, 2).unflatten(2, (grid, grid))
+    scaled = F.interpolate(maps, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+    return scaled.flatten(2).transpose(1, 2).to(feature.dtype)
