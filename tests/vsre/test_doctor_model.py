@@ -60,7 +60,7 @@ def test_a_picture_that_leaves_no_room_for_text_is_a_problem(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = {"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 60}
-    towers = {"clip": {"config": {"image_size": 32, "patch_size": 4, "hidden_size": 32, "num_hidden_layers": 1}}}
+    towers = {"clip": {"config": {"image_size": 32, "patch_size": 4, "hidden_size": 24, "num_hidden_layers": 1}}}
     VsreConfig(
         vision_config={"encoders": ["clip"], "towers": towers},
         text_config=text | {"num_attention_heads": 2, "vocab_size": 50},
