@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
@@ -52,7 +52,8 @@ def language_flops(config: VsreConfig, tokens: int) -> int:
     return _count(model, inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
 
 
-def _count(function: Any, *inputs: Tensor | dict[str, Tensor], **settings: Any) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        function(*inputs, **settings)
+def _count(module: nn.Module, *inputs: Tensor | dict[str, Tensor], **settings: Any) -> int:
+    module.requires_grad_(False)  # the counter would hang hooks on the graph
+    with FlopCounterMode(display=False) as counter:
+        module(*inputs, **settings)
     return int(counter.get_total_flops())
