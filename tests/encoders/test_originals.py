@@ -126,6 +126,23 @@ def test_a_segment_anything_file_gives_its_features(legacy: bool, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    "name,source,key",
+    [
+        (GELU, "ViT-tiny@{}", "visual.transformer.resblocks.0.ls_1.gamma"),
+        ("sam", "{}", "image_encoder.blocks.0.adapter.weight"),
+    ],
+)
+def test_weights_that_would_be_left_out_are_named(
+    name: str, source: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Fixture(name)
+    monkeypatch.setitem(openclip_models.OPENCLIP_MODELS, "ViT-tiny", Fixture(GELU).model_cfg)
+    torch.save({**original.weights, key: torch.ones(16)}, tmp_path / "more.pt")
+    with pytest.raises(CheckpointError, match=f"1 weights that a .* tower lacks.*{key.split('.', 3)[-1]}"):
+        read_tower(source.format(tmp_path / "more.pt"))
+
+
+@pytest.mark.parametrize(
     "key,message",
     [
         ("visual.trunk.blocks.0.norm1.weight", "timm's; use .*google/siglip-so400m"),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from encoders import ENCODERS
 from encoders.configuration import FusedVisionConfig
-from encoders.sources import TowerSource, read_tower
+from encoders.sources import TowerSource, describe, read_tower
 from encoders.tower import FusedVisionModel, normalise, resize
 from spatial.errors import CheckpointError, ConfigError
 from tests.encoders.tiny_towers import TINY, randomise
@@ -126,20 +126,24 @@ def expected_features(model: Any, name: str, fused: FusedVisionModel, layer: int
     return output.hidden_states[layer][:, -(plan.grid**2) :]
 
 
-@pytest.mark.parametrize("layout", list(LAYOUTS))
+RARE = {"CLIPVisionModelWithProjection", "Dinov2Model, SwiGLU", "Dinov2ForImageClassification", "DINOv3ViTModel, gated"}
+
+
+@pytest.mark.parametrize(
+    "layout", [pytest.param(layout, marks=[pytest.mark.slow] * (layout in RARE)) for layout in LAYOUTS]
+)
 @torch.no_grad()
 def test_every_layout_gives_the_features_of_the_class_that_wrote_it(layout: str, tmp_path: Path) -> None:
     name, write = LAYOUTS[layout]
     model = write(tmp_path)
-    for layer in (-1,) if name == "sam" else (-1, -2):
-        source = read_tower(tmp_path, feature_layer=layer)
+    for layer, dtype in ((-1, None),) if name == "sam" else ((-1, None), (-2, torch.float32)):
+        source = read_tower(tmp_path, feature_layer=layer, dtype=dtype)
         assert source.name == name and source.origin == tmp_path.name
         json.dumps(source.entry)
         fused = built(source)
         features = fused(canvas())[name]
         expected = expected_features(model, name, fused, layer)
         torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-5)
-    assert {tensor.dtype for tensor in read_tower(tmp_path, dtype=torch.bfloat16).weights.values()} == {torch.bfloat16}
 
 
 OLDER_NAMES: list[tuple[str, str, str]] = [
@@ -180,6 +184,7 @@ def test_shards_and_half_precision_are_read(tmp_path: Path) -> None:
     source = read_tower(tmp_path / "shards")
     assert {tensor.dtype for tensor in source.weights.values()} == {torch.float16}
     whole = read_tower(tmp_path / "whole", dtype=torch.float16)
+    assert {tensor.dtype for tensor in whole.weights.values()} == {torch.float16}
     assert all(torch.equal(source.weights[key], whole.weights[key]) for key in whole.weights)
 
 
@@ -229,11 +234,11 @@ def test_the_checkpoints_image_processor_decides(
 ) -> None:
     LAYOUTS[layout][1](tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    entry = read_tower(tmp_path).entry
+    entry, pixels = read_tower(tmp_path).entry, describe(tmp_path).pixels
     assert {key: entry[key] for key in expected} == expected
     (tmp_path / "preprocessor_config.json").unlink()
     (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
-    assert read_tower(tmp_path).entry == entry, "newer releases keep it in processor_config.json"
+    assert describe(tmp_path).pixels == pixels, "newer releases keep it in processor_config.json"
 
 
 def test_what_is_asked_goes_before_what_the_checkpoint_says(tmp_path: Path) -> None:
