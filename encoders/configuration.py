@@ -141,6 +141,10 @@ def _image_size(name: str, config: Any, asked: int) -> int:
     side: int = asked or own
     if side < config.patch_size:
         raise ConfigError(f"encoder {name!r}: image_size {side} is less than one patch of {config.patch_size} pixels")
+    if encoder.patches and side % config.patch_size:
+        raise ConfigError(
+            f"encoder {name!r}: image_size {side} is no multiple of its patches' {config.patch_size} pixels"
+        )
     return side
 
 

@@ -1,6 +1,6 @@
 """Which vision encoders exist, as data: the Transformers class of each and what its pixels must look like.
 
-A new encoder is one entry here. The weights of all four were trained with different normalisations, so the tower
+A new encoder is one entry here. Their weights were trained with different normalisations, so the tower
 normalises per encoder; their own resize policies (centre crop, squash, pad to one corner) are deliberately not kept:
 every encoder sees the same letterboxed canvas, so that a place in the image is the same place in every grid.
 """
@@ -27,7 +27,9 @@ class Encoder:
         any_size: position embeddings follow the input's size, so a tower may look at more or fewer pixels than its
             configuration says.
         patches: the model takes flattened patches instead of pictures (SigLIP 2 "NaFlex").
+        asks_interpolation: the model must be told when the input's size is not that of its configuration.
         final_norm: attribute of a last norm that comes after the features; it is not built, "" if there is none.
+        unused: other parameters without a use here, which no config value switches off (mask tokens).
         fixed: config values that switch off parts without a use here (heads, mask tokens).
     """
 
@@ -40,7 +42,9 @@ class Encoder:
     has_cls: bool = True
     any_size: bool = False
     patches: bool = False
+    asks_interpolation: bool = False
     final_norm: str = ""
+    unused: tuple[str, ...] = ()
     fixed: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,6 +55,7 @@ ENCODERS: dict[str, Encoder] = {
         mean=(0.48145466, 0.4578275, 0.40821073),
         std=(0.26862954, 0.26130258, 0.27577711),
         any_size=True,
+        asks_interpolation=True,
         final_norm="post_layernorm",
     ),
     "siglip": Encoder(
@@ -60,6 +65,7 @@ ENCODERS: dict[str, Encoder] = {
         std=(0.5, 0.5, 0.5),
         has_cls=False,
         any_size=True,
+        asks_interpolation=True,
         final_norm="post_layernorm",
         fixed={"vision_use_head": False},
     ),
@@ -100,6 +106,7 @@ ENCODERS: dict[str, Encoder] = {
         std=_IMAGENET_STD,
         any_size=True,
         final_norm="layernorm",
+        unused=("embeddings.mask_token",),
     ),
     "dinov3": Encoder(
         "DINOv3ViTModel",
@@ -109,6 +116,7 @@ ENCODERS: dict[str, Encoder] = {
         resample="bilinear",
         any_size=True,
         final_norm="norm",
+        unused=("embeddings.mask_token",),
     ),
 }
 """Encoders by name. SigLIP 2 of fixed resolution has SigLIP's classes and is "siglip"."""

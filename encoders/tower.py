@@ -11,13 +11,13 @@ Shapes: B images, S canvas side, N_i tokens and C_i channels of encoder i.
 
 from collections.abc import Collection
 from copy import deepcopy
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 import transformers
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from encoders.configuration import FusedVisionConfig, TowerPlan
 from encoders.registry import ENCODERS, Encoder
@@ -33,7 +33,21 @@ class FusedVisionModel(PreTrainedModel):
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules: ClassVar[list[str]] = ["CLIPEncoderLayer", "SiglipEncoderLayer", "Dinov2Layer", "SamVisionLayer"]
+    _no_split_modules: ClassVar[list[str]] = [
+        "CLIPVisionEmbeddings",
+        "CLIPEncoderLayer",
+        "SiglipVisionEmbeddings",
+        "SiglipEncoderLayer",
+        "Siglip2VisionEmbeddings",
+        "Siglip2EncoderLayer",
+        "Dinov2Embeddings",
+        "Dinov2Layer",
+        "Dinov2WithRegistersEmbeddings",
+        "Dinov2WithRegistersLayer",
+        "DINOv3ViTEmbeddings",
+        "DINOv3ViTLayer",
+        "SamVisionLayer",
+    ]
 
     def __init__(self, config: FusedVisionConfig) -> None:
         super().__init__(config)
@@ -91,10 +105,11 @@ class FusedVisionModel(PreTrainedModel):
         return features
 
     def _encode(self, name: str, pixels: Tensor) -> Tensor:
-        features: Tensor = self.towers[name](pixel_values=pixels.to(self.dtype)).last_hidden_state
+        plan = self.plans[name]
+        inputs = tower_inputs(ENCODERS[name], plan, pixels.to(self.dtype))
+        features: Tensor = self.towers[name](**inputs).last_hidden_state
         if features.ndim == 4:  # SAM's neck keeps the grid: [B, C, h, w]
             return features.flatten(2).transpose(1, 2)
-        plan = self.plans[name]
         patches = features[:, features.shape[1] - plan.grid * plan.grid :]  # after class token and registers
         return torch.cat([features[:, :1], patches], dim=1) if plan.keep_cls else patches
 
@@ -110,14 +125,48 @@ class FusedVisionModel(PreTrainedModel):
 
 def build_tower(encoder: Encoder, plan: TowerPlan, attention: str | None) -> PreTrainedModel:
     """Build one encoder, cut at its feature layer, so that its ``last_hidden_state`` is the features."""
+    model_class = getattr(transformers, encoder.model_class)
+    return trim(model_class._from_config(cut_config(plan), attn_implementation=attention), encoder)
+
+
+def cut_config(plan: TowerPlan) -> PreTrainedConfig:
+    """Return the encoder's configuration without the layers after its feature layer."""
     config = deepcopy(plan.config)
     layer = plan.feature_layer
     config.num_hidden_layers = layer if layer >= 0 else config.num_hidden_layers + 1 + layer
-    model_class = getattr(transformers, encoder.model_class)
-    tower = model_class._from_config(config, attn_implementation=attention)
+    return config
+
+
+def trim(tower: PreTrainedModel, encoder: Encoder) -> PreTrainedModel:
+    """Remove from a cut tower, in place, what the features never pass through."""
     if encoder.final_norm:
         setattr(tower, encoder.final_norm, nn.Identity())
-    return cast(PreTrainedModel, tower)
+    for path in encoder.unused:
+        owner, _, name = path.rpartition(".")
+        module = tower.get_submodule(owner)
+        delattr(module, name)
+        setattr(module, name, torch.empty(0, device="cpu"))  # its class still initialises it, whatever it is
+    return tower
+
+
+def tower_inputs(encoder: Encoder, plan: TowerPlan, pixels: Tensor) -> dict[str, Any]:
+    """Return what the encoder's forward takes for normalised pixels [B, 3, side, side]."""
+    if encoder.patches:
+        return {
+            "pixel_values": flatten_patches(pixels, plan.config.patch_size),
+            "pixel_attention_mask": None,  # no patch is padding; a mask of ones would be read back from the device
+            "spatial_shapes": torch.full((len(pixels), 2), plan.grid, device="cpu"),  # read as Python numbers
+        }
+    if encoder.asks_interpolation and plan.image_size != plan.config.image_size:
+        return {"pixel_values": pixels, "interpolate_pos_encoding": True}
+    return {"pixel_values": pixels}
+
+
+def flatten_patches(pixels: Tensor, patch: int) -> Tensor:
+    """Cut pixels [B, 3, S, S] into rows of patches [B, (S / patch)^2, patch * patch * 3], channels last as SigLIP 2."""
+    grid = pixels.shape[-1] // patch
+    cells = pixels.unflatten(3, (grid, patch)).unflatten(2, (grid, patch))  # [B, 3, row, y, column, x]
+    return cells.permute(0, 2, 4, 3, 5, 1).reshape(len(pixels), grid * grid, -1)
 
 
 def resize(canvas: Tensor, side: int, resample: str) -> Tensor:

@@ -1,0 +1,162 @@
+"""Where a checkpoint's files are, and how their tensors are read without running anything that a file says.
+
+A source is a directory, a file, or a hub id; a hub id becomes the directory of its snapshot in the local cache, first
+with the small files that say what it holds, later with its weights.
+"""
+
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from encoders.configuration import TowerPlan
+from spatial.errors import CheckpointError, first_line
+
+OPENCLIP_CONFIG = "open_clip_config.json"
+OPENCLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+_DESCRIPTIONS = ["config.json", "preprocessor_config.json", "processor_config.json", OPENCLIP_CONFIG, "*.index.json"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory with a checkpoint, or one file of weights.
+
+    Attributes:
+        path: of the directory or file.
+        hub_id: the hub repository whose snapshot it is; "" for local files.
+    """
+
+    path: Path
+    hub_id: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Name for people, without the directories of this machine."""
+        return self.hub_id or self.path.resolve().name
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of its vision encoder, before any weight is read.
+
+    Attributes:
+        name: key of ``ENCODERS``.
+        config: configuration of the whole encoder, what differs from the defaults of its class.
+        pixels: "image_size", "mean", "std" and "resample", as far as the checkpoint says.
+        origin: for people.
+        load: a function (plan, dtype) -> weights by parameter name of the cut tower.
+    """
+
+    name: str
+    config: dict[str, Any]
+    pixels: dict[str, Any]
+    origin: str
+    load: Callable[[TowerPlan, torch.dtype | None], dict[str, Tensor]]
+
+
+def locate(source: str | Path) -> Place:
+    """Find a source on disk, else its snapshot in the hub's cache, else fetch the files that describe it.
+
+    Raises:
+        CheckpointError: it is neither here nor on the hub, or the hub cannot be reached.
+    """
+    path = Path(source)
+    if path.exists():
+        return Place(path)
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)):
+        raise CheckpointError(f"{source} does not exist; give a hub id, a directory or a file of weights")
+    return Place(_snapshot(str(source), _DESCRIPTIONS), str(source))
+
+
+def fetch_weights(place: Place, *choices: Sequence[str]) -> None:
+    """Bring the weights of a hub checkpoint into its snapshot: the first of ``choices`` (patterns) that it has."""
+    for patterns in choices:
+        if place.hub_id:
+            _snapshot(place.hub_id, patterns)
+        if any(next(place.path.glob(pattern), None) for pattern in patterns):
+            return
+
+
+def _snapshot(hub_id: str, patterns: Sequence[str]) -> Path:
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{hub_id} is given only to those who accept its licence; do so at https://huggingface.co/{hub_id} and run "
+            "'hf auth login'"
+        ) from error
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise CheckpointError(
+            f"{hub_id} is not on this machine and cannot be fetched ({first_line(error).rstrip('.')}); run "
+            f"'hf download {hub_id} --local-dir DIR' where there is a net, and give the directory"
+        ) from error
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the mapping in a JSON file, empty if there is none.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({first_line(error)}); download it again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a weight file by name, mapped from disk where the format allows it.
+
+    Training checkpoints hold them under "state_dict" or "model", with "module." before each name if several devices
+    trained; both are taken off.
+
+    Raises:
+        CheckpointError: the file is damaged, holds code, or holds no tensors.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path} cannot be read ({first_line(error)}); download it again") from error
+    _refuse_torchscript(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} cannot be read as plain tensors, and nothing else is loaded; download it again, or save its "
+            "state dict alone"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({first_line(error)}); download it again") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{path} holds no state dict; give a file of weights by parameter name")
+    return {key.removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def _refuse_torchscript(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist()):
+            raise CheckpointError(
+                f"{path} is a TorchScript archive, which holds code that is not run here; give the same weights as "
+                "published for Transformers, e.g. openai/clip-vit-large-patch14-336"
+            )
