@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AddedToken
 
 from encoders.bases import Base, read_tokenizer
 from encoders.chat import IMAGE, settle
@@ -53,7 +54,7 @@ def base_vocabulary(base: Base, required: bool = True) -> Vocabulary:
         return _stand_in(base)
     notes = []
     if IMAGE not in tokenizer.get_vocab():
-        tokenizer.add_special_tokens({"extra_special_tokens": {"image_token": IMAGE}})
+        tokenizer.add_tokens([AddedToken(IMAGE, special=True, normalized=False)], special_tokens=True)
         notes.append(f"{IMAGE} added to the vocabulary")
     chat = settle(tokenizer, base.llava)
     notes.append(f"conversations: {chat.note}")
