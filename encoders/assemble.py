@@ -5,7 +5,8 @@ made without storage, the loaded tensors become its parameters as they are, and 
 drawn from the seed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
+from transformers.utils import logging
 
 from encoders.bases import Base, read_base
 from encoders.config import BuildConfig, TowerSettings
@@ -63,7 +65,7 @@ def assemble_on_base(config: BuildConfig) -> Assembled:
     check_towers(config)
     base = read_base(config.base, dtype_of(config.dtype), config.random)
     towers = {name: _tower(name, config, base) for name in config.encoders}
-    vocabulary = base_vocabulary(base, required=not config.random)
+    vocabulary = base_vocabulary(config.base, base, required=not config.random)
     model_config = configure(config, base, towers, vocabulary)
     origins = {LANGUAGE: base.origin, HEAD: base.origin} if base.weights else {}
     weights = grow(base.weights, vocabulary.rows)
@@ -157,7 +159,7 @@ def materialise(
     Raises:
         ConfigError: a weight has no place in the model, or another shape.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
         model, info = VsreForConditionalGeneration.from_pretrained(
             None,
@@ -172,6 +174,17 @@ def materialise(
         raise ConfigError(f"{len(wrong)} weights do not fit the model, the first is {wrong[0]}")
     model.config._name_or_path = ""
     return model.eval(), set(info["missing_keys"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Transformers from reporting what is new: that is wanted here, and the table says it."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _tower(name: str, config: BuildConfig, base: Base) -> TowerSource:

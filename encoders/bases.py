@@ -22,7 +22,8 @@ from transformers import (
 )
 
 from encoders.published_bases import PUBLISHED_BASES
-from encoders.sources import TowerSource
+from encoders.source_files import locate
+from encoders.sources import TowerSource, describe
 from spatial.errors import CheckpointError, ConfigError, first_line
 
 PROJECTOR = {"linear_1": "0", "linear_2": "2"}
@@ -34,7 +35,7 @@ class Base:
     """What a base gives to a model.
 
     Attributes:
-        origin: the base as the user named it.
+        origin: the base, for people.
         llava: whether it is a LLaVA.
         text: configuration of the language model.
         dtype: of its weights.
@@ -78,11 +79,11 @@ def read_base(source: str, dtype: torch.dtype | None = None, sizes_only: bool = 
         raise ConfigError(f"base {source} is a {config.model_type!r}, neither a LLaVA nor a language model")
     text = config.text_config if llava else config
     saved = dtype or getattr(config, "dtype", None) or getattr(text, "dtype", None) or torch.float32
-    base = Base(source, llava, text, saved)
+    base = Base(_name(source), llava, text, saved)
     if llava:
-        _read_llava_sizes(base, config)
+        _read_llava_sizes(base, source, config)
     if not sizes_only:
-        _read_weights(base, dtype)
+        _read_weights(base, source, dtype)
     return base
 
 
@@ -95,50 +96,51 @@ def read_tokenizer(source: str) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(source, error) from error
+        raise _damaged(source, error) from error
     if not tokenizer.is_fast:
         raise CheckpointError(f"base {source} has no fast tokenizer; save it with one (tokenizer.json)")
     return tokenizer
 
 
 def _config(source: str, sizes_only: bool) -> Any:
-    if sizes_only and source in PUBLISHED_BASES:
+    if sizes_only and source in PUBLISHED_BASES and not Path(source).exists():
         return AutoConfig.for_model(**PUBLISHED_BASES[source])
     try:
-        return AutoConfig.from_pretrained(source)
+        return AutoConfig.from_pretrained(locate(source).path)
     except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(source, error) from error
+        raise _damaged(source, error) from error
 
 
-def _unreadable(source: str, error: Exception) -> CheckpointError:
-    if Path(source).is_dir():
-        return CheckpointError(f"base {source} cannot be read ({first_line(error)}); download it again")
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        return CheckpointError(f"base {source} is no directory; correct base")
-    return CheckpointError(
-        f"base {source} is neither a directory nor within reach ({first_line(error)}); "
-        f"run 'hf download {source} --local-dir DIR' where there is a network, and set base to DIR"
-    )
+def _name(source: str) -> str:
+    """Return the name of a base, without the directories of this machine."""
+    return Path(source).resolve().name if Path(source).exists() else source
 
 
-def _read_llava_sizes(base: Base, config: Any) -> None:
+def _damaged(source: str, error: Exception) -> CheckpointError:
+    return CheckpointError(f"base {source} cannot be read ({first_line(error)}); download it again")
+
+
+def _read_llava_sizes(base: Base, source: str, config: Any) -> None:
     if not isinstance(config.vision_feature_layer, int):
         raise ConfigError(f"base {base.origin} joins the features of several layers; use one that takes a single layer")
     base.feature_layer = config.vision_feature_layer
     base.keep_cls = config.vision_feature_select_strategy == "full"
     base.image_token = config.image_token_index
-    if isinstance(config.vision_config, CLIPVisionConfig):
-        known = CLIPVisionConfig().to_dict().keys() - {"model_type", "architectures", "dtype", "transformers_version"}
-        sizes = {key: value for key, value in config.vision_config.to_diff_dict().items() if key in known}
-        base.tower = TowerSource("clip", {"config": sizes}, {}, f"{base.origin} vision tower")
+    if not isinstance(config.vision_config, CLIPVisionConfig):
+        return
+    entry: dict[str, Any] = {"config": PUBLISHED_BASES.get(source, {}).get("vision_config")}
+    if Path(source).exists() or not entry["config"]:
+        tower = describe(source)
+        entry = {"config": tower.config, **tower.pixels}
+    base.tower = TowerSource("clip", entry, {}, f"{base.origin} vision tower")
 
 
-def _read_weights(base: Base, dtype: torch.dtype | None) -> None:
+def _read_weights(base: Base, source: str, dtype: torch.dtype | None) -> None:
     loader = LlavaForConditionalGeneration if base.llava else AutoModelForCausalLM
     try:
-        model, info = loader.from_pretrained(base.origin, dtype=dtype or "auto", output_loading_info=True)
+        model, info = loader.from_pretrained(source, dtype=dtype or "auto", output_loading_info=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise _unreadable(base.origin, error) from error
+        raise _damaged(source, error) from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"base {base.origin} lacks {len(wrong)} weights, the first is {wrong[0]}")

@@ -6,7 +6,6 @@ Facts of each checkpoint's config.json; what is left out has the default of Tran
 from typing import Any
 
 _CLIP_L_336 = {
-    "model_type": "clip_vision_model",
     "hidden_size": 1024,
     "intermediate_size": 4096,
     "num_hidden_layers": 24,
@@ -21,7 +20,12 @@ _LLAMA_13B = {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layer
 
 def _llava(**text: Any) -> dict[str, Any]:
     text = {"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, **text}
-    return {"model_type": "llava", "vision_config": _CLIP_L_336, "text_config": text, "dtype": "float16"}
+    return {
+        "model_type": "llava",
+        "vision_config": {"model_type": "clip_vision_model"} | _CLIP_L_336,
+        "text_config": text,
+        "dtype": "float16",
+    }
 
 
 PUBLISHED_BASES: dict[str, dict[str, Any]] = {

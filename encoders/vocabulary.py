@@ -36,18 +36,19 @@ class Vocabulary:
     notes: list[str] = field(default_factory=list)
 
 
-def base_vocabulary(base: Base, required: bool = True) -> Vocabulary:
+def base_vocabulary(source: str, base: Base, required: bool = True) -> Vocabulary:
     """Return the vocabulary of a model on a base.
 
     Args:
-        base: what was read.
+        source: hub id or directory of the base.
+        base: what was read of it.
         required: if not, a base without a tokenizer gets one of the words of our relations, to try things out.
 
     Raises:
         CheckpointError: the base has no fast tokenizer.
     """
     try:
-        tokenizer = read_tokenizer(base.origin)
+        tokenizer = read_tokenizer(source)
     except CheckpointError:
         if required:
             raise
