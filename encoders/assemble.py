@@ -66,7 +66,7 @@ def assemble_on_base(config: BuildConfig) -> Assembled:
     base = read_base(config.base, dtype_of(config.dtype), config.random)
     towers = {name: _tower(name, config, base) for name in config.encoders}
     vocabulary = base_vocabulary(config.base, base, required=not config.random)
-    model_config = configure(config, base, towers, vocabulary)
+    model_config = configure(config, base, towers, vocabulary.rows, vocabulary.image_token)
     origins = {LANGUAGE: base.origin, HEAD: base.origin} if base.weights else {}
     weights = grow(base.weights, vocabulary.rows)
     notes = [*vocabulary.notes]
@@ -114,10 +114,30 @@ def check_towers(config: BuildConfig) -> None:
             raise ConfigError(f"unknown encoder {name!r}, choose from {', '.join(ENCODERS)}{nearest(name, ENCODERS)}")
 
 
-def configure(config: BuildConfig, base: Base, towers: dict[str, TowerSource], vocabulary: Vocabulary) -> VsreConfig:
+def plan(config: BuildConfig) -> VsreConfig:
+    """Return the configuration of the model that would be built on ``config.base``, reading no weights.
+
+    Sizes of published bases and encoders are known here, others come from their config.json. What the tokenizer may
+    add to the vocabulary is left out.
+
+    Raises:
+        CheckpointError, ConfigError: as ``assemble_on_base``.
+    """
+    register()
+    check_towers(config)
+    base = read_base(config.base, dtype_of(config.dtype), sizes_only=True)
+    sizes = replace(config, random=True)
+    towers = {name: _tower(name, sizes, base) for name in config.encoders}
+    image_token = base.image_token if base.llava else base.text.vocab_size - 1
+    return configure(config, base, towers, base.text.vocab_size, image_token)
+
+
+def configure(
+    config: BuildConfig, base: Base, towers: dict[str, TowerSource], rows: int, image_token: int
+) -> VsreConfig:
     """Return the configuration of the whole model."""
     text = deepcopy(base.text)
-    text.vocab_size = max(text.vocab_size, vocabulary.rows)
+    text.vocab_size = max(text.vocab_size, rows)
     vision = FusedVisionConfig(
         encoders=list(config.encoders),
         towers={name: tower.entry for name, tower in towers.items()},
@@ -126,7 +146,7 @@ def configure(config: BuildConfig, base: Base, towers: dict[str, TowerSource], v
     return VsreConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=vocabulary.image_token,
+        image_token_index=image_token,
         tie_word_embeddings=text.tie_word_embeddings,
         **projector_settings(config),
     )

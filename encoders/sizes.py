@@ -1,7 +1,9 @@
 """Sizes of an encoder without its weights: to plan a model, or to build one with random weights."""
 
+from pathlib import Path
 from typing import Any
 
+from encoders.published import PUBLISHED, published_entry
 from encoders.sources import describe
 from spatial.errors import ConfigError
 
@@ -27,9 +29,12 @@ def tower_sizes(
     """
     if not source:
         raise ConfigError(f"encoder {name!r} has no sizes; set towers.{name}.weights to a hub id or a directory")
-    found = describe(source)
-    if found.name != name:
-        raise ConfigError(f"{found.origin} is a {found.name!r} tower, not {name!r}; correct towers.{name}.weights")
-    pixels = found.pixels | ({"image_size": image_size} if image_size else {})
-    config = found.config | _DRAWN.get(name, {})
-    return {"config": config, "feature_layer": feature_layer, "keep_cls": keep_cls, **pixels}
+    if source in PUBLISHED and not Path(source).exists():
+        found, entry = published_entry(source)
+    else:
+        checkpoint = describe(source)
+        found, entry = checkpoint.name, {"config": checkpoint.config, **checkpoint.pixels}
+    if found != name:
+        raise ConfigError(f"{source} is a {found!r} tower, not {name!r}; correct towers.{name}.weights")
+    entry |= {"config": entry["config"] | _DRAWN.get(name, {}), "feature_layer": feature_layer, "keep_cls": keep_cls}
+    return entry | ({"image_size": image_size} if image_size else {})

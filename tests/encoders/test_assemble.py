@@ -23,14 +23,16 @@ from transformers import (
 )
 
 from encoders import FUSIONS
-from encoders.assemble import assemble_on_base
+from encoders.assemble import assemble_on_base, plan
 from encoders.bases import read_base
 from encoders.build import build_model
 from encoders.config import BuildConfig, TowerSettings
 from encoders.load import load_model
+from encoders.modeling import VsreForConditionalGeneration
 from encoders.tower import normalise, resize
 from spatial.errors import CheckpointError, ConfigError
 from tests.encoders.tiny_bases import CHATML, language_model, llava
+from vsre.settings import parse
 
 _VIT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -251,6 +253,36 @@ def test_only_sizes_are_read_when_weights_are_to_be_drawn(bases: Path, tmp_path:
     assert {part["weights"] for part in _parts(tmp_path / "out")} == {"random, seed 0"}
     features = model.model.vision_tower(_canvas(processor))
     assert features["sam"].float().std() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "name,tokens,parameters",
+    [
+        ("llava-1.5-7b", 576, 7.05e9),
+        ("vsre-7b", 1817, 7.73e9),
+        ("vsre-13b", 1817, 14.05e9),
+        ("vsre-channel-7b", 576, 7.65e9),
+        ("smollm2-siglip-dinov2", 729, 2.22e9),
+    ],
+)
+def test_the_shipped_settings_describe_the_published_models(name: str, tokens: int, parameters: float) -> None:
+    settings = parse("build-model", [f"configs/model/{name}.yaml"])
+    config = plan(settings)
+    with torch.device("meta"):
+        model = VsreForConditionalGeneration(config)
+    assert config.num_image_tokens == tokens
+    assert model.num_parameters() == pytest.approx(parameters, rel=2e-3)
+    aligners = {encoder: branch.aligner for encoder, branch in config.branches().items()}
+    if name.startswith("vsre-7b"):
+        assert aligners == {"clip": "mlp2x_gelu", "siglip": "mlp3x_gelu", "dinov2": "mlp3x_gelu", "sam": "linear"}
+
+
+def test_weights_of_a_tower_can_be_named_on_the_command_line() -> None:
+    settings = parse("build-model", ["configs/model/vsre-7b.yaml", "--towers.siglip.weights", "somewhere"])
+    assert settings.towers["siglip"] == TowerSettings(weights="somewhere")
+    assert settings.towers["clip"].feature_layer == -2
+    with pytest.raises(ConfigError, match="wieghts"):
+        parse("build-model", ["configs/model/vsre-7b.yaml", "--towers.siglip.wieghts", "somewhere"])
 
 
 def _parts(out: Path) -> list[dict[str, Any]]:
