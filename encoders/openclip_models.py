@@ -37,7 +37,9 @@ def _huge(patch: int, side: int = 224) -> dict[str, Any]:
     return _vit(32, 1280, patch, side, head=80)
 
 
-_BIG_G = {"layers": 48, "width": 1664, "patch": 14, "head": 104, "mlp": 4.9231}
+def _big_g(patch: int, side: int = 224) -> dict[str, Any]:
+    return _vit(48, 1664, patch, side, head=104, mlp=4.9231)
+
 
 _GELU = {
     "ViT-S-32": _small(32),
@@ -62,9 +64,9 @@ _GELU = {
     "ViT-H-14-worldwide": _huge(14),
     "ViT-H-14-worldwide-378": _huge(14, 378),
     "ViT-g-14": _vit(40, 1408, 14, 224, head=88, mlp=4.3637),
-    "ViT-bigG-14": _vit(**_BIG_G, side=224),
-    "ViT-bigG-14-worldwide": _vit(**_BIG_G, side=224),
-    "ViT-bigG-14-worldwide-378": _vit(**_BIG_G, side=378),
+    "ViT-bigG-14": _big_g(14),
+    "ViT-bigG-14-worldwide": _big_g(14),
+    "ViT-bigG-14-worldwide-378": _big_g(14, 378),
     "ViT-e-14": _vit(56, 1792, 14, 224, head=112, mlp=8.5715),
 }
 

@@ -97,6 +97,9 @@ def describe_file(path: Path, architecture: str) -> Checkpoint:
         CheckpointError: the file holds something else.
     """
     tensors = read_tensors(path)
+    for pattern, what in _REFUSED.items():
+        if any(re.match(pattern, key) for key in tensors):
+            raise CheckpointError(f"{path.name} is {what}")
     if _SAM_MARK in tensors:
         if architecture:
             raise ConfigError(
@@ -104,7 +107,10 @@ def describe_file(path: Path, architecture: str) -> Checkpoint:
             )
         return _describe_sam(tensors, path.name)
     if _OPENCLIP_MARK not in tensors:
-        raise CheckpointError(f"{path.name} {_what_it_is(tensors)}")
+        raise CheckpointError(
+            f"{path.name} is of neither OpenCLIP nor segment-anything (its first weight is {next(iter(tensors))!r}); "
+            "give a Transformers directory"
+        )
     if not architecture:
         fits = [name for name in OPENCLIP_MODELS if _fits(tensors, name)]
         hint = f"it could be {' or '.join(fits)}" if fits else "give its directory with open_clip_config.json"
@@ -120,14 +126,6 @@ def describe_file(path: Path, architecture: str) -> Checkpoint:
         f"{path.name} (OpenCLIP {architecture})",
         lambda plan, dtype: convert_openclip(tensors, plan, dtype),
     )
-
-
-def _what_it_is(tensors: Mapping[str, Tensor]) -> str:
-    for pattern, what in _REFUSED.items():
-        if any(re.match(pattern, key) for key in tensors):
-            return f"is {what}"
-    first = next(iter(tensors))
-    return f"is of neither OpenCLIP nor segment-anything (its first weight is {first!r}); give a Transformers directory"
 
 
 def _fits(tensors: Mapping[str, Tensor], name: str) -> bool:
@@ -160,22 +158,27 @@ _OPENCLIP_PARTS = {
 }
 
 
+_OPENCLIP_AFTER = ("ln_post.", "proj")
+
+
 def convert_openclip(tensors: Mapping[str, Tensor], plan: TowerPlan, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """Return the weights of OpenCLIP's ``visual`` by the names of a cut ``CLIPVisionModel``, copied."""
+    """Return the weights of OpenCLIP's ``visual`` by the names of a cut ``CLIPVisionModel``, copied.
+
+    What has no such name, e.g. layer scales, keeps its own: leaving it out would change the features unnoticed.
+    """
     weights: dict[str, Tensor] = {}
     layers = cut_config(plan).num_hidden_layers
     for key, tensor in _below("visual.", tensors).items():
-        if key in _OPENCLIP_NAMES:
-            weights[_OPENCLIP_NAMES[key]] = _copy(tensor, dtype)
         block = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)", key)
-        if not block or int(block[1]) >= layers:
+        if key.startswith(_OPENCLIP_AFTER) or (block and int(block[1]) >= layers):
             continue
-        layer, part, kind = f"encoder.layers.{block[1]}", block[2], block[3]
-        if part == "attn.in_proj":
+        if block and block[2] == "attn.in_proj":
             for letter, third in zip("qkv", tensor.chunk(3), strict=True):
-                weights[f"{layer}.self_attn.{letter}_proj.{kind}"] = _copy(third, dtype)
-        elif part in _OPENCLIP_PARTS:
-            weights[f"{layer}.{_OPENCLIP_PARTS[part]}.{kind}"] = _copy(tensor, dtype)
+                weights[f"encoder.layers.{block[1]}.self_attn.{letter}_proj.{block[3]}"] = _copy(third, dtype)
+        elif block and block[2] in _OPENCLIP_PARTS:
+            weights[f"encoder.layers.{block[1]}.{_OPENCLIP_PARTS[block[2]]}.{block[3]}"] = _copy(tensor, dtype)
+        else:
+            weights[_OPENCLIP_NAMES.get(key, f"visual.{key}")] = _copy(tensor, dtype)
     return weights
 
 

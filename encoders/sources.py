@@ -126,19 +126,24 @@ def _exactly(weights: dict[str, Tensor], checkpoint: Checkpoint, plan: TowerPlan
     """Return the weights that the cut tower has, in its order.
 
     Raises:
-        CheckpointError: one is missing or has another shape.
+        CheckpointError: one is missing or has another shape, or there are others.
     """
     with torch.device("meta"):
         expected = build_tower(ENCODERS[checkpoint.name], plan, None).state_dict()
-    wrong = [key for key in expected if key not in weights]
-    wrong += [
-        f"{key} of shape {list(weights[key].shape)}, not {list(tensor.shape)}"
+    wrong = [
+        f"{key} of shape {list(tensor.shape)}"
         for key, tensor in expected.items()
-        if key in weights and weights[key].shape != tensor.shape
+        if key not in weights or weights[key].shape != tensor.shape
     ]
     if wrong:
         raise CheckpointError(
             f"{checkpoint.origin} lacks {len(wrong)} weights of a {checkpoint.name!r} tower, the first is {wrong[0]}; "
-            "download it again"
+            "it is damaged, or another architecture than was said"
+        )
+    extra = sorted(weights.keys() - expected.keys())
+    if extra:
+        raise CheckpointError(
+            f"{checkpoint.origin} has {len(extra)} weights that a {checkpoint.name!r} tower lacks, the first is "
+            f"{extra[0]}; it is another architecture"
         )
     return {key: weights[key] for key in expected}
