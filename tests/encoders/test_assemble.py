@@ -37,6 +37,10 @@ from vsre.settings import parse
 _VIT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
+def _slow(*values: Any) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory with a LLaVA, language models and encoders."""
@@ -100,7 +104,7 @@ def _tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("name", ["vicuna", "smollm2", "qwen2", "qwen3", "smollm3", "mistral"])
+@pytest.mark.parametrize("name", ["vicuna", "smollm2", "qwen2", *map(_slow, ("qwen3", "smollm3", "mistral"))])
 def test_text_alone_is_scored_as_the_language_model_scores_it(bases: Path, tmp_path: Path, name: str) -> None:
     config = BuildConfig(
         out=str(tmp_path / "out"), base=str(bases / name), encoders=["siglip"], towers=_towers(bases, "siglip")
@@ -172,7 +176,7 @@ def test_no_tensor_of_the_base_is_copied(bases: Path, monkeypatch: pytest.Monkey
     assert places == seen
 
 
-@pytest.mark.parametrize("fusion", sorted(FUSIONS))
+@pytest.mark.parametrize("fusion", [_slow(name) if name != "sequence" else name for name in sorted(FUSIONS)])
 def test_every_fusion_builds_and_says_where_its_weights_are_from(
     bases: Path, tmp_path: Path, fusion: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -260,8 +264,8 @@ def test_only_sizes_are_read_when_weights_are_to_be_drawn(bases: Path, tmp_path:
     [
         ("llava-1.5-7b", 576, 7.05e9),
         ("vsre-7b", 1817, 7.73e9),
-        ("vsre-13b", 1817, 14.05e9),
-        ("vsre-channel-7b", 576, 7.65e9),
+        _slow("vsre-13b", 1817, 14.05e9),
+        _slow("vsre-channel-7b", 576, 7.65e9),
         ("smollm2-siglip-dinov2", 729, 2.22e9),
     ],
 )
