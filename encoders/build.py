@@ -1,4 +1,4 @@
-"""Build a model with random weights once, on one process; everything else loads it from disk.
+"""Build a model once, on one process; everything else loads it from disk.
 
 Building inside a training job would give each process its own weights, and sharded optimisers cannot initialise all
 encoders at all.
@@ -6,7 +6,6 @@ encoders at all.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,45 +15,80 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from encoders.assemble import Assembled, assemble_on_base, check_towers, dtype_of, projector_settings
 from encoders.config import BuildConfig
 from encoders.configuration import VsreConfig
 from encoders.modeling import VsreForConditionalGeneration
-from encoders.parameters import parameter_counts, parameter_table
 from encoders.presets import PRESETS
 from encoders.processing import VsreImageProcessor, VsreProcessor
+from encoders.provenance import Part, parts_of, parts_table, provenance
 from encoders.register import register
 from encoders.tokenizer import build_tokenizer
 from spatial.errors import CheckpointError, ConfigError, nearest
+from spatial.files import atomic_folder
 
 BUILD_FILE = "build.json"
 """What a directory was built from, so that building again can tell whether there is anything to do."""
 
+PROVENANCE = "provenance"
+"""Key of that file: what came of it, part by part."""
+
+SHARD_SIZE = "4GB"
+
 
 def build_model(config: BuildConfig) -> Path:
-    """Build a preset with random weights, print its parameters by component, and save it.
+    """Build a preset or a model on a base, print what it consists of, and save it.
 
     Returns:
         The checkpoint directory. If it already holds exactly this build, it is left as it is.
 
     Raises:
-        ConfigError: unknown preset, encoder or fusion.
-        CheckpointError: the directory holds something else.
+        ConfigError: settings that are unknown or do not fit each other, or no room on the disk.
+        CheckpointError: the directory holds something else, or weights cannot be read.
     """
-    from spatial.vocabulary import words
-
-    if config.preset not in PRESETS:
-        hint = nearest(config.preset, PRESETS)
-        raise ConfigError(f"unknown preset {config.preset!r}, choose from {', '.join(PRESETS)}{hint}")
-    vocabulary = sorted(words())
+    _check(config)
     out = Path(config.out)
-    recipe = _recipe(config, vocabulary)
+    recipe = _recipe(config)
     if _already_built(out, recipe):
         print(f"{out} already holds this build")
         return out
-    model, processor = assemble(PRESETS[config.preset], config.encoders, config.fusion, vocabulary, config.seed)
-    Console().print(parameter_table(parameter_counts(model)))
-    _save(model, processor, recipe, out)
+    built = assemble_on_base(config) if config.base else _assemble_preset(config)
+    parts = parts_of(built.model, built.origins, built.drawn if config.base else None, config.seed)
+    console = Console()
+    console.print(parts_table(parts, built.model.config))
+    for note in built.notes:
+        console.print(f"- {note}", markup=False, highlight=False, soft_wrap=True)
+    _check_room(out, parts)
+    with atomic_folder(out) as partial:
+        built.model.save_pretrained(partial, max_shard_size=SHARD_SIZE)
+        built.processor.save_pretrained(partial)
+        content = recipe | {PROVENANCE: provenance(parts, built.model.config, built.notes)}
+        (partial / BUILD_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     return out
+
+
+def _check(config: BuildConfig) -> None:
+    """Refuse what would fail only after minutes of loading."""
+    if config.base and config.preset:
+        raise ConfigError(f"preset {config.preset!r} and base {config.base!r} exclude each other; leave one out")
+    if config.preset and config.preset not in PRESETS:
+        hint = nearest(config.preset, PRESETS)
+        raise ConfigError(f"unknown preset {config.preset!r}, choose from {', '.join(PRESETS)}{hint}")
+    if config.towers and not config.base:
+        raise ConfigError("towers need a base; a preset has random towers of its own sizes")
+    check_towers(config)
+    dtype_of(config.dtype)
+
+
+def _assemble_preset(config: BuildConfig) -> Assembled:
+    preset = dict(PRESETS[config.preset or "tiny"])
+    asked = projector_settings(config)
+    if config.conv_adapters is None:
+        del asked["conv_adapters"]
+    preset["projector"] = preset.get("projector", {}) | {key: asked[key] for key in asked if key != "fusion"}
+    preset["canvas_size"] = config.canvas_size or preset["canvas_size"]
+    model, processor = assemble(preset, config.encoders, config.fusion, _vocabulary(), config.seed)
+    return Assembled(model.to(dtype_of(config.dtype)), processor)
 
 
 def assemble(
@@ -93,10 +127,18 @@ def assemble(
     return model.eval(), VsreProcessor(image_processor, tokenizer, num_image_tokens=config.num_image_tokens)
 
 
-def _recipe(config: BuildConfig, vocabulary: list[str]) -> dict[str, Any]:
+def _vocabulary() -> list[str]:
+    from spatial.vocabulary import words
+
+    return sorted(words())
+
+
+def _recipe(config: BuildConfig) -> dict[str, Any]:
     recipe = {key: value for key, value in asdict(config).items() if key != "out"}
-    recipe["sizes"] = PRESETS[config.preset]
-    recipe["vocabulary"] = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()
+    if not config.base:
+        recipe["preset"] = config.preset or "tiny"
+        recipe["sizes"] = PRESETS[recipe["preset"]]
+        recipe["vocabulary"] = hashlib.sha256("\n".join(_vocabulary()).encode()).hexdigest()
     return recipe
 
 
@@ -104,21 +146,19 @@ def _already_built(out: Path, recipe: dict[str, Any]) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     built = out / BUILD_FILE
-    if built.is_file() and json.loads(built.read_text()) == recipe:
-        return True
+    if built.is_file():
+        content = json.loads(built.read_text())
+        content.pop(PROVENANCE, None)
+        if asdict(BuildConfig()) | content == recipe | {"out": BuildConfig.out}:  # older ones say less
+            return True
     raise CheckpointError(f"{out} already holds something else; choose another --out or remove it")
 
 
-def _save(model: VsreForConditionalGeneration, processor: VsreProcessor, recipe: dict[str, Any], out: Path) -> None:
-    """Write everything beside ``out`` and rename, so that ``out`` is complete whenever it exists."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
-    try:
-        model.save_pretrained(partial)
-        processor.save_pretrained(partial)
-        (partial / BUILD_FILE).write_text(json.dumps(recipe, indent=2, sort_keys=True) + "\n")
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _check_room(out: Path, parts: list[Part]) -> None:
+    """Refuse to start writing what will not fit."""
+    parent = next(folder for folder in out.resolve().parents if folder.exists())
+    needed, free = sum(part.bytes for part in parts), shutil.disk_usage(parent).free
+    if needed > free:
+        raise ConfigError(
+            f"{parent} has {free / 1e9:.1f} GB left and the model needs {needed / 1e9:.1f}; choose another out"
+        )

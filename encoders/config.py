@@ -4,19 +4,63 @@ from dataclasses import dataclass, field
 
 
 @dataclass
+class TowerSettings:
+    """Where one encoder's weights come from, and which of its features are used.
+
+    Attributes:
+        weights: hub id, directory, or an original file of OpenCLIP or segment-anything. For "clip" on a LLaVA, its own
+            tower if empty.
+        feature_layer: index into the hidden states (0: the embeddings, -1: after the last layer). -1 if left out; for
+            "clip" on a LLaVA that LLaVA's own, which is -2 for LLaVA-1.5.
+        keep_cls: keep the class token. No if left out; for "clip" on a LLaVA as it does.
+        image_size: side of the encoder's input in pixels; that of its configuration if 0.
+    """
+
+    weights: str = ""
+    feature_layer: int | None = None
+    keep_cls: bool | None = None
+    image_size: int = 0
+
+
+@dataclass
 class BuildConfig:
-    """A model with random weights, built once and then always loaded from disk.
+    """A model, built once and then always loaded from disk.
 
     Attributes:
         out: directory to create.
-        preset: sizes of all parts ("tiny").
-        encoders: clip, siglip, dinov2, sam or fewer, in the order in which their tokens or channels are joined.
-        fusion: "sequence" (tokens one after the other, as in VSRE) or "channel" (one token per place; the fast one).
-        seed: seed of the random weights.
+        preset: sizes of all parts, with random weights ("tiny", which it is where there is no base either).
+        base: hub id or directory of a LLaVA-1.5 or of a language model; instead of a preset.
+        encoders: names from ``ENCODERS``, in the order in which their tokens or channels are joined.
+        towers: by encoder: where its weights come from.
+        fusion: "sequence" (tokens one after the other, as in VSRE), "channel" (one token per place; the fast one),
+            "interleave", "add" or "resampler".
+        aligner: "linear" or "mlp<k>x_gelu": k linear layers with GELU between (LLaVA-1.5: 2, VSRE's figure: 3).
+        aligners: the same for single encoders, by name.
+        layer_norm: norm features before the projector; LLaVA-1.5 and VSRE's figure do without.
+        gates: encoders whose contribution is multiplied by a learned scalar that starts at 0.
+        conv_adapters: encoders whose grid a convolution adapter shrinks first; if left out the preset's, or SAM.
+        resampler_tokens: visual tokens of one image under fusion "resampler".
+        resampler_layers: cross-attention layers of the same.
+        canvas_size: side of the square canvas in pixels; 0 means the preset's, or the largest input of the encoders.
+        dtype: of the weights: "float32", "bfloat16", "float16", or "auto" (the base's; float32 for a preset).
+        random: take only sizes from base and towers, and draw the weights: for tests and planning.
+        seed: seed of the weights that are drawn.
     """
 
     out: str = "checkpoints/tiny-init"
-    preset: str = "tiny"
+    preset: str = ""
+    base: str = ""
     encoders: list[str] = field(default_factory=lambda: ["clip", "siglip", "dinov2", "sam"])
+    towers: dict[str, TowerSettings] = field(default_factory=dict)
     fusion: str = "sequence"
+    aligner: str = "mlp2x_gelu"
+    aligners: dict[str, str] = field(default_factory=dict)
+    layer_norm: bool = True
+    gates: list[str] = field(default_factory=list)
+    conv_adapters: list[str] | None = None
+    resampler_tokens: int = 64
+    resampler_layers: int = 2
+    canvas_size: int = 0
+    dtype: str = "auto"
+    random: bool = False
     seed: int = 0

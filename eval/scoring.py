@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from encoders.chat import answer_gap
 from eval.attention import scaled_image_attention
 from spatial.errors import CheckpointError
 
@@ -179,7 +180,7 @@ class Scorer:
         a word on its own differently.
         """
         prompt = self._encode(text)
-        joint = self._encode(text + ("" if text[-1:].isspace() else " ") + option)
+        joint = self._encode(text + answer_gap(text) + option)
         if joint[: len(prompt)] != prompt or len(joint) == len(prompt):
             raise CheckpointError(
                 f"the tokenizer merges the end of the prompt with the answer {option!r}; "

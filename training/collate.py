@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from encoders.chat import answer_gap
 from training.examples import Example
 
 IGNORED = -100
@@ -88,7 +89,7 @@ class PrefixCollator:
         # The image token stays in front while tokenising: some tokenizers treat the start of a text differently.
         questions = [image + after for _, _, after in parts]
         encoded = self.tokenizer(
-            [f"{question} {answer}" for question, answer in zip(questions, answers, strict=True)],
+            [f"{question}{answer_gap(question)}{answer}" for question, answer in zip(questions, answers, strict=True)],
             add_special_tokens=False,
             return_attention_mask=False,
             return_offsets_mapping=True,

@@ -1,0 +1,176 @@
+"""Read a base: a LLaVA-1.5 or a language model as Transformers saves it, from a directory or the hub.
+
+Nothing is copied: what is returned are the tensors as they were loaded, under the names that they have in our model.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
+
+from encoders.published_bases import PUBLISHED_BASES
+from encoders.source_files import locate
+from encoders.sources import TowerSource, describe
+from spatial.errors import CheckpointError, ConfigError, first_line
+
+PROJECTOR = {"linear_1": "0", "linear_2": "2"}
+"""LLaVA's names of the two linear layers, and those of our "mlp2x_gelu"."""
+
+
+@dataclass
+class Base:
+    """What a base gives to a model.
+
+    Attributes:
+        origin: the base, for people.
+        llava: whether it is a LLaVA.
+        text: configuration of the language model.
+        dtype: of its weights.
+        weights: of the language model and its head, by name in our model; empty if only sizes were asked for.
+        tower: LLaVA's own CLIP, not cut yet, if it has one.
+        projector: LLaVA's own, by parameter name in our "mlp2x_gelu".
+        feature_layer: hidden state that LLaVA's projector was trained on.
+        keep_cls: whether LLaVA keeps the class token.
+        generation: generation settings.
+        image_token: LLaVA's, or -1.
+    """
+
+    origin: str
+    llava: bool
+    text: Any
+    dtype: torch.dtype
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    tower: TowerSource | None = None
+    projector: dict[str, Tensor] = field(default_factory=dict)
+    feature_layer: int = -1
+    keep_cls: bool = False
+    generation: GenerationConfig | None = None
+    image_token: int = -1
+
+
+def read_base(source: str, dtype: torch.dtype | None = None, sizes_only: bool = False) -> Base:
+    """Read a LLaVA-1.5 or a language model.
+
+    Args:
+        source: hub id or directory.
+        dtype: to load the weights in; as they are saved by default.
+        sizes_only: read the configuration and no weights.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or incomplete.
+        ConfigError: it is something else, or has parts that our model has not.
+    """
+    config = _config(source, sizes_only)
+    llava = isinstance(config, LlavaConfig) and config.model_type == "llava"
+    if not llava and (type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.get_text_config() is not config):
+        raise ConfigError(f"base {source} is a {config.model_type!r}, neither a LLaVA nor a language model")
+    text = config.text_config if llava else config
+    saved = dtype or getattr(config, "dtype", None) or getattr(text, "dtype", None) or torch.float32
+    base = Base(_name(source), llava, text, saved)
+    if llava:
+        _read_llava_sizes(base, source, config)
+    if not sizes_only:
+        _read_weights(base, source, dtype)
+    return base
+
+
+def read_tokenizer(source: str) -> Any:
+    """Return the fast tokenizer of a base.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(source, error) from error
+    if not tokenizer.is_fast:
+        raise CheckpointError(f"base {source} has no fast tokenizer; save it with one (tokenizer.json)")
+    return tokenizer
+
+
+def _config(source: str, sizes_only: bool) -> Any:
+    if sizes_only and source in PUBLISHED_BASES and not Path(source).exists():
+        return AutoConfig.for_model(**PUBLISHED_BASES[source])
+    try:
+        return AutoConfig.from_pretrained(locate(source).path)
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(source, error) from error
+
+
+def _name(source: str) -> str:
+    """Return the name of a base, without the directories of this machine."""
+    return Path(source).resolve().name if Path(source).exists() else source
+
+
+def _damaged(source: str, error: Exception) -> CheckpointError:
+    return CheckpointError(f"base {source} cannot be read ({first_line(error)}); download it again")
+
+
+def _read_llava_sizes(base: Base, source: str, config: Any) -> None:
+    if not isinstance(config.vision_feature_layer, int):
+        raise ConfigError(f"base {base.origin} joins the features of several layers; use one that takes a single layer")
+    base.feature_layer = config.vision_feature_layer
+    base.keep_cls = config.vision_feature_select_strategy == "full"
+    base.image_token = config.image_token_index
+    if not isinstance(config.vision_config, CLIPVisionConfig):
+        return
+    entry: dict[str, Any] = {"config": PUBLISHED_BASES.get(source, {}).get("vision_config")}
+    if Path(source).exists() or not entry["config"]:
+        tower = describe(source)
+        entry = {"config": tower.config, **tower.pixels}
+    base.tower = TowerSource("clip", entry, {}, f"{base.origin} vision tower")
+
+
+def _read_weights(base: Base, source: str, dtype: torch.dtype | None) -> None:
+    loader = LlavaForConditionalGeneration if base.llava else AutoModelForCausalLM
+    try:
+        model, info = loader.from_pretrained(source, dtype=dtype or "auto", output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _damaged(source, error) from error
+    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if wrong:
+        raise CheckpointError(f"base {base.origin} lacks {len(wrong)} weights, the first is {wrong[0]}")
+    decoder = model.model.language_model if base.llava else model.base_model
+    _check_parts(base, model, decoder)
+    base.dtype = model.dtype
+    base.generation = model.generation_config
+    base.weights = {f"model.language_model.{name}": tensor for name, tensor in decoder.state_dict().items()}
+    if not base.text.tie_word_embeddings:
+        base.weights["lm_head.weight"] = model.get_output_embeddings().weight.detach()
+    if base.llava:
+        if base.tower:
+            base.tower.weights.update(model.model.vision_tower.state_dict())
+        if model.config.projector_hidden_act == "gelu":
+            for name, tensor in model.model.multi_modal_projector.state_dict().items():
+                layer, kind = name.split(".")
+                base.projector[f"{PROJECTOR[layer]}.{kind}"] = tensor
+
+
+def _check_parts(base: Base, model: Any, decoder: nn.Module) -> None:
+    """Hold against the base what our model takes for granted: decoder, then one linear layer without a bias."""
+    refused = f"base {base.origin} cannot be used:"
+    expected = MODEL_MAPPING.get(type(base.text), None)
+    if type(decoder) is not expected or not hasattr(decoder, "embed_tokens"):
+        raise ConfigError(f"{refused} its decoder {type(decoder).__name__} is not one that AutoModel loads by itself")
+    head = model.get_output_embeddings()
+    if type(head) is not nn.Linear or head.bias is not None:
+        raise ConfigError(f"{refused} its head is not a linear layer without bias")
+    with torch.no_grad():
+        ids = torch.arange(4)[None] % base.text.vocab_size
+        own, ours = model(input_ids=ids).logits, head(decoder(input_ids=ids).last_hidden_state)
+    if not torch.allclose(own, ours, rtol=1e-3, atol=1e-3, equal_nan=True):
+        raise ConfigError(f"{refused} {type(model).__name__} changes the logits after its head")
