@@ -9,11 +9,12 @@ from typing import Any, ClassVar, cast
 
 import transformers
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, LlavaConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from encoders.registry import ENCODERS, VSRE_ENCODERS
-from spatial.errors import ConfigError, nearest
+from spatial.errors import ConfigError, first_line, nearest
 
 TOWER_SETTINGS = ("config", "feature_layer", "keep_cls", "image_size", "mean", "std", "resample")
 """What an entry of ``FusedVisionConfig.towers`` may say."""
@@ -94,7 +95,7 @@ class FusedVisionConfig(PreTrainedConfig):
         for key in entry:
             if key not in TOWER_SETTINGS:
                 raise ConfigError(f"encoder {name!r} has no setting {key!r}{nearest(key, TOWER_SETTINGS)}")
-        config = getattr(transformers, encoder.config_class)(**{**entry.get("config", {}), **encoder.fixed})
+        config = _own_config(name, entry.get("config", {}))
         layer, keep_cls = entry.get("feature_layer", -1), entry.get("keep_cls", False)
         if keep_cls and not encoder.has_cls:
             raise ConfigError(f"encoder {name!r} has no class token; set keep_cls to false")
@@ -130,6 +131,16 @@ class FusedVisionConfig(PreTrainedConfig):
     def image_size(self) -> int:
         """Side of the canvas, under the name that other tools look for."""
         return self.canvas_size
+
+
+def _own_config(name: str, settings: dict[str, Any]) -> Any:
+    """Return the encoder's own Transformers configuration."""
+    encoder = ENCODERS[name]
+    try:
+        return getattr(transformers, encoder.config_class)(**{**settings, **encoder.fixed})
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        raise ConfigError(f"encoder {name!r} cannot have these sizes: {first_line(cause)}") from error
 
 
 def _image_size(name: str, config: Any, asked: int) -> int:

@@ -84,13 +84,32 @@ def base_of(folder: Path) -> Path:
     )
 
 
-def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
+def read_config(path: str | Path) -> VsreConfig:
+    """Return the configuration of a checkpoint or adapter directory; no weights are read.
+
+    Raises:
+        CheckpointError: the directory is absent or not a model of ours.
+        ConfigError: the configuration is of a model that cannot be.
+    """
+    folder = Path(path)
+    while (folder / ADAPTER_FILE).is_file():
+        folder = base_of(folder)
+    _check_kind(folder)
+    config: VsreConfig = VsreConfig.from_pretrained(folder, local_files_only=True)
+    return config
+
+
+def _check_kind(folder: Path) -> None:
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise CheckpointError(f"{folder} has no config.json and no {ADAPTER_FILE}; give a directory that 'vsre' wrote")
     kind = read_json(config_file).get("model_type")
     if kind != VsreConfig.model_type:
         raise CheckpointError(f"{folder} holds a model of type {kind!r}, not 'vsre'; build one with 'vsre build-model'")
+
+
+def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
+    _check_kind(folder)
     try:
         model, info = VsreForConditionalGeneration.from_pretrained(
             folder, dtype=dtype or "auto", output_loading_info=True, local_files_only=True

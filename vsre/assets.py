@@ -25,7 +25,7 @@ def resolve_model(name: str) -> str:
     Raises:
         CheckpointError: a plain name that is neither a directory here nor shipped.
     """
-    if not re.fullmatch(r"[\w.-]+", name) or Path(name).is_dir():
+    if not re.fullmatch(r"[\w.-]+", name) or Path(name).exists():
         return name
     if name in asset_names():
         return str(ASSETS / name)

@@ -10,9 +10,11 @@ class DoctorConfig:
 
     Attributes:
         free_gib: disk space in the working directory below which the doctor complains, in GiB.
+        model: checkpoint directory whose tokens, parameters and FLOPs are shown; no weights are loaded.
     """
 
     free_gib: float = 2.0
+    model: str = ""
 
 
 @dataclass

@@ -35,6 +35,10 @@ def examine(config: DoctorConfig) -> None:
         print(f"{name:<14} {value}")
     problems = [line for check in (_roots, _torch, _torchvision, _assets) for line in check()]
     problems += low_disk(Path.cwd(), config.free_gib)
+    if config.model:
+        from vsre.doctor_model import examine_model
+
+        problems += examine_model(config.model)
     for line in problems:
         print(f"PROBLEM: {line}")
     if problems:

@@ -145,6 +145,13 @@ def test_a_kept_class_token_is_counted() -> None:
         ({"encoders": ["siglip"], "towers": {"siglip": {"keep_cls": True}}}, "no class token"),
         ({"encoders": ["sam"], "towers": {"sam": {"feature_layer": -2}}}, "after its neck"),
         ({"encoders": ["clip"], "towers": {"clip": {"feature_layer": -40}}}, "12 layers"),
+        ({"encoders": ["clip"], "towers": {"clip": {"feature": -2}}}, "did you mean 'feature_layer'"),
+        (
+            {"encoders": ["clip"], "towers": {"clip": {"config": {"hidden_size": 20}}}},
+            "size .20. is not a multiple",
+        ),
+        ({"encoders": ["sam"], "towers": {"sam": {"image_size": 512}}}, "1024 pixels only"),
+        ({"encoders": ["clip"], "towers": {"clip": {"image_size": 8}}}, "less than one patch"),
     ],
 )
 def test_settings_that_cannot_work_say_so(settings: dict[str, Any], message: str) -> None:

@@ -13,11 +13,20 @@ from vsre.roots import ROOT
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+USE_OF_THEM = """
+from encoders.build import assemble
+model, processor = assemble(PRESETS["tiny"], ["clip", "vit"], "maximum", ["cup"], seed=0)
+assert len(model.get_image_features(processor.blank_canvas(1)).pooler_output[0]) == 64
+"""
+
+
 def test_the_examples_of_extending_run() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 6
-    result = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, check=False)
+    assert len(blocks) == 7
+    result = subprocess.run(
+        [sys.executable, "-c", "\n".join([*blocks, USE_OF_THEM])], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
 
 
