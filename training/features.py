@@ -9,6 +9,7 @@ of LoRA) share it: inside, every encoder, revision, geometry and number format h
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,7 @@ def encoder_share(config: TrainConfig, arguments: TrainingArguments, model: Vsre
     Frozen weights cost a forward pass and the gradient of their inputs, trained ones as much again as a forward pass,
     and checkpointing a second forward pass.
     """
+    model = deepcopy(model)  # counting builds models, which write into their configuration
     tokens = model.num_image_tokens + config.statements_per_image * TOKENS_PER_STATEMENT
     passes = 2 + (config.stage == "full") + bool(arguments.gradient_checkpointing)
     return sum(tower_flops(model.vision).values()) / (passes * language_flops(model, tokens))
