@@ -96,7 +96,7 @@ def weights_hash(module: nn.Module) -> str:
     hasher = hashlib.blake2b(digest_size=16)
     for name, weight in sorted(module.state_dict().items()):
         hasher.update(f"{name}:{list(weight.shape)}:{weight.dtype}\n".encode())
-        hasher.update(memoryview(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+        hasher.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return hasher.hexdigest()
 
 

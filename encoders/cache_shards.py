@@ -73,7 +73,7 @@ def write_features(folder: Path, key: FeatureKey, images: Sequence[str], feature
 def checksum(image: str, features: Tensor) -> int:
     """Return the CRC-32 of an image's name and features, so that swapped rows are found too."""
     values = features.contiguous().flatten().view(torch.uint8).numpy()
-    return zlib.crc32(memoryview(values), zlib.crc32(image.encode()))
+    return zlib.crc32(values.data, zlib.crc32(image.encode()))
 
 
 def read_index(folder: Path, key: FeatureKey) -> Index:

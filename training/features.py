@@ -97,7 +97,8 @@ def prepare_features(
     """
     if not config.features:
         return None
-    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    wrapped: Any = model
+    base = wrapped.get_base_model() if hasattr(model, "get_base_model") else wrapped
     vision = base.model.vision_tower
     auto = config.features == AUTO
     folder = Path(config.out).parent / FOLDER if auto else Path(config.features)
