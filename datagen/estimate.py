@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datagen.config import DatagenConfig
-from datagen.disk import disk_line
 from datagen.groups import draw_group
 from datagen.recipe import Recipe
 from datagen.run import group_rows, shard_count, shard_size, worker_count
 from datagen.schedule import turns
 from spatial.dataset import finished_shards, shard_bytes
+from spatial.disk import disk_line
 from spatial.records import ImageRow, Record
 
 MEASURED = 3

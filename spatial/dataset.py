@@ -223,6 +223,22 @@ class FolderImages(Mapping[str, ImageRow]):
         return len(self._row)
 
 
+class PooledImages(Mapping[str, ImageRow]):
+    """The images of several sets, in their order; what several hold counts once, as the last of them has it."""
+
+    def __init__(self, sets: Iterable[Mapping[str, ImageRow]]) -> None:
+        self._holder = {image_id: images for images in sets for image_id in images}
+
+    def __getitem__(self, image_id: str) -> ImageRow:
+        return self._holder[image_id][image_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._holder)
+
+    def __len__(self) -> int:
+        return len(self._holder)
+
+
 def shard_path(folder: Path, part: str, index: int) -> Path:
     """Return the file of a shard's "images" or "records"."""
     return folder / part / SHARD_NAME.format(index=index)

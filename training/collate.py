@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from encoders.cache import FeatureCache
 from encoders.chat import answer_gap
 from training.examples import Example
 
@@ -44,18 +45,20 @@ class PrefixCollator:
     Args:
         processor: has a fast ``tokenizer`` with an eos token, an ``image_token``, and a chat template that puts the
             image before the text.
+        features: of the examples' images, to be shipped instead of pixels; the processor is then one of ours.
 
     Raises:
         ValueError: the tokenizer is not fast, so it cannot tell where an answer starts.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: Any, features: FeatureCache | None = None) -> None:
         if not processor.tokenizer.is_fast:
             raise ValueError("packing needs a fast tokenizer; save the model's processor with one")
         self.processor = processor
         self.tokenizer = processor.tokenizer
+        self.features = features
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return a batch of packed rows.
 
         Returns:
@@ -63,17 +66,28 @@ class PrefixCollator:
             attention_mask (B, 1, S, S): bool, True where a query (row) sees a key (column).
             position_ids (B, S): restarted after the prefix for every statement.
             labels (B, S): the token itself on answers and their eos, else ``IGNORED``.
-            pixel_values (B, V): as the processor makes them, and whatever else it makes of images.
+            pixel_values (B, V): as the processor makes them, and whatever else it makes of images; or
+            encoder_features: {encoder: (B, tokens, channels)} where they are cached.
         """
         texts = self._texts(examples)
         prefix, statements = self._tokenise(texts, [prompt.answer for e in examples for prompt in e.prompts])
-        seen = self.processor(images=[e.image for e in examples], text=[prefix] * len(examples), padding=False)
+        seen = self._seen(examples, prefix)
         ends = [0, *accumulate(len(e.prompts) for e in examples)]
         rows = [statements[start:end] for start, end in pairwise(ends)]
         packed = pack(seen.pop("input_ids"), rows, self.tokenizer.pad_token_id or 0)
+        return packed | seen
+
+    def _seen(self, examples: Sequence[Example], prefix: str) -> dict[str, Any]:
+        """Return "input_ids" of the prefix with its image tokens, per example, and what the model sees of images."""
+        if self.features is not None:
+            expanded = prefix.replace(self.processor.image_token, self.processor.replace_image_token({}, 0))
+            ids = self.tokenizer([expanded] * len(examples))["input_ids"]
+            return {"input_ids": ids, "encoder_features": self.features.read([e.image_id for e in examples])}
+        seen = dict(self.processor(images=[e.image for e in examples], text=[prefix] * len(examples), padding=False))
         for of_text in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
             seen.pop(of_text, None)
-        return packed | {name: torch.as_tensor(_stacked(value)) for name, value in seen.items()}
+        ids = seen.pop("input_ids")
+        return {"input_ids": ids} | {name: torch.as_tensor(_stacked(value)) for name, value in seen.items()}
 
     def _texts(self, examples: Iterable[Example]) -> list[str]:
         chats = [prompt.messages for example in examples for prompt in example.prompts]

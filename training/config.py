@@ -6,6 +6,9 @@ from typing import Any, Literal
 Stage = Literal["towers", "pretrain", "full", "align", "finetune", "detector", "painter"]
 LossPer = Literal["token", "statement"]
 
+AUTO = "auto"
+"""Value of ``TrainConfig.features`` that leaves the choice to ``training.features``."""
+
 
 @dataclass
 class LoraSettings:
@@ -46,6 +49,9 @@ class TrainConfig:
         statements_per_image: records drawn for an image in each epoch; they share one image prefix in the batch.
         loss_per: "token": every supervised token weighs the same. "statement": every statement does, long or short.
         encoder_dropout: probability that an encoder is left out of a training step (never all of them).
+        features: cached features of the frozen encoders, which then do not run: a folder that 'vsre cache-features'
+            wrote; "auto": where it pays (docs/feature-cache.md), in "feature-cache" beside ``out``; "": none. Only for
+            "align", "finetune" and "full".
         controls: folder of the control maps of the data, as 'vsre passes' writes them; used by "painter".
         max_seconds: training time, counted over resumed runs, after which the run ends and saves; 0: no limit.
         schedule: "trainer": as ``trainer.lr_scheduler_type`` says. "time": linear warm-up over
@@ -66,6 +72,7 @@ class TrainConfig:
     statements_per_image: int = 8
     loss_per: LossPer = "token"
     encoder_dropout: float = 0.0
+    features: str = ""
     controls: str = ""
     max_seconds: float = 0.0
     schedule: Literal["trainer", "time"] = "trainer"

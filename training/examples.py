@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch.utils.data import Dataset
 
-from spatial.dataset import RecordSet
+from spatial.dataset import PooledImages, RecordSet
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import TASKS, TOPICS, ImageObject, Record, decode_image
 from spatial.templates import TEMPLATES, Prompt, choose_templates, render
@@ -25,10 +25,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Example:
-    """One image and the prompts about it; the answers are in the prompts."""
+    """One image (absent where it is not needed) and the prompts about it; the answers are in the prompts."""
 
-    image: Image
+    image: Image | None
     prompts: tuple[Prompt, ...]
+    image_id: str = ""
 
 
 class Examples(Dataset[Example]):
@@ -41,6 +42,10 @@ class Examples(Dataset[Example]):
         templates: names to draw from, of templates or of ``spatial.templates.SELECTIONS``; empty: the core ones. Each
             record is put into those that suit it; one that none suits is left out.
         seed: of the draws.
+
+    Attributes:
+        images: of the data, by identifier.
+        decoded: whether items have their picture; cached features do without.
 
     Raises:
         ConfigError: a kind or a template is unknown, or no record is of a named kind.
@@ -60,7 +65,8 @@ class Examples(Dataset[Example]):
         check_names(self._weights, templates)
         chosen = choose_templates(templates)
         self._templates = {task: [name for name in chosen if TEMPLATES[name].task == task] for task in TASKS}
-        self._source = {image_id: item.images for item in sets for image_id in item.images}
+        self.images = PooledImages([item.images for item in sets])
+        self.decoded = True
         self._groups = self._eligible({record.record_id: record for item in sets for record in item.records})
         # Shared with loader workers, which may outlive an epoch.
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
@@ -73,15 +79,25 @@ class Examples(Dataset[Example]):
         """Return the number of images with at least one eligible record."""
         return len(self._groups)
 
+    @property
+    def image_ids(self) -> list[str]:
+        """Identifiers of the images, item by item."""
+        return [records[0].image_id for records in self._groups]
+
+    @property
+    def records_per_image(self) -> float:
+        """Eligible records per image, on average."""
+        return sum(map(len, self._groups)) / len(self._groups)
+
     def __getitem__(self, index: int) -> Example:
         """Return an image and its prompts of the current epoch."""
         records = self._groups[index]
         random = np.random.default_rng((self._seed, int(self._epoch), index))
         chosen = [records[row] for row in self._draw(records, random)]
         image_id = records[0].image_id
-        row = self._source[image_id][image_id]
+        row = self.images[image_id]
         prompts = tuple(self._word(record, row.objects, random) for record in chosen)
-        return Example(decode_image(row.image, image_id), prompts)
+        return Example(decode_image(row.image, image_id) if self.decoded else None, prompts, image_id)
 
     def _draw(self, records: Sequence[Record], random: np.random.Generator) -> NDArray[np.int64]:
         """Return distinct rows; a kind's weight is shared by its records (keys of Efraimidis and Spirakis, 2006)."""
@@ -108,7 +124,7 @@ class Examples(Dataset[Example]):
         if any(template.suits_all for template in templates):
             return True
         needed = any(template.needs_objects for template in templates)
-        objects = self._source[record.image_id][record.image_id].objects if needed else ()
+        objects = self.images[record.image_id].objects if needed else ()
         for template in templates:
             try:
                 render(record, template, 0, objects)
@@ -125,7 +141,7 @@ class Examples(Dataset[Example]):
         for record in records.values():
             kind = kind_of(record)
             if self._templates.get(record.task) and (not self._weights or self._weights.get(kind, 0) > 0):
-                if record.image_id not in self._source:
+                if record.image_id not in self.images:
                     raise RecordError(f"record {record.record_id} is about a missing image; make its dataset again")
                 if not self._suits(record):
                     unsuited += 1

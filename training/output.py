@@ -27,7 +27,7 @@ from spatial.dataset import DatasetFolder
 from spatial.errors import CheckpointError, ConfigError
 from spatial.exposure import Exposure, exposure_from_json, exposure_of
 from spatial.files import write_json
-from training.config import TrainConfig
+from training.config import AUTO, TrainConfig
 
 FINISHED, JOB, CHECKPOINTS, LOG = "training.json", "job.json", "checkpoints", "log.jsonl"
 
@@ -44,7 +44,10 @@ def describe_job(config: TrainConfig, folders: Sequence[DatasetFolder]) -> dict[
 
     Beside it stands what the result will have seen of VSR, by which ``vsre eval`` tells which scores mean something.
     """
-    settings = {key: value for key, value in asdict(config).items() if key != "out"}
+    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "features")}
+    if config.features and any(config.trainer.get(name) for name in ("bf16", "fp16")):
+        # Under autocast, towers round in other places than when the cache is made; in float32 both come to the same.
+        settings["features"] = config.features if config.features == AUTO else "cached"
     return {
         "config": json.loads(json.dumps(settings)),
         "data": {str(folder.path): folder.content_hash() for folder in folders},
@@ -59,11 +62,11 @@ def is_finished(out: Path, job: dict[str, Any]) -> bool:
     Raises:
         ConfigError: it holds another job, finished or with checkpoints to resume from.
     """
-    finished = _read(out / FINISHED)
+    finished = read_mapping(out / FINISHED)
     if finished is not None:
         _refuse_difference(out, {key: finished.get(key) for key in job}, job)
         return True
-    started = _read(out / CHECKPOINTS / JOB)
+    started = read_mapping(out / CHECKPOINTS / JOB)
     if started is not None and last_checkpoint(out / CHECKPOINTS) is not None:
         _refuse_difference(out, started, job)
     return False
@@ -75,20 +78,20 @@ def start_job(out: Path, job: dict[str, Any]) -> None:
     checkpoints.mkdir(parents=True, exist_ok=True)
     write_json(checkpoints / JOB, job, sort_keys=True)
     for path in checkpoints.glob("checkpoint-*"):
-        if _read(path / "trainer_state.json") is None:
+        if read_mapping(path / "trainer_state.json") is None:
             shutil.rmtree(path)
 
 
 def last_checkpoint(checkpoints: str | Path) -> Path | None:
     """Return the complete Trainer checkpoint of the most steps, if there is one."""
     found = Path(checkpoints).glob("checkpoint-*")
-    complete = [path for path in found if _read(path / "trainer_state.json") is not None]
+    complete = [path for path in found if read_mapping(path / "trainer_state.json") is not None]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def seconds_spent(checkpoint: Path | None) -> float:
     """Return the training time that a checkpoint has cost (see ``training.callbacks.TimeLimit``)."""
-    state = _read(checkpoint / "trainer_state.json") if checkpoint else None
+    state = read_mapping(checkpoint / "trainer_state.json") if checkpoint else None
     stored = (state or {}).get("stateful_callbacks", {}).get("TimeLimit", {})
     return float(stored.get("attributes", {}).get("seconds", 0.0))
 
@@ -137,7 +140,7 @@ def fingerprint(model: Path) -> str:
 
 def _exposure(model: Path | None, folders: Sequence[DatasetFolder]) -> Exposure:
     """Return what the data and the model that is started from have seen; a model without a record has seen nothing."""
-    started = (_read(model / FINISHED) or {}).get("exposure") if model else None
+    started = (read_mapping(model / FINISHED) or {}).get("exposure") if model else None
     seen = [exposure_from_json(started)] if started else []
     for folder in folders:
         seen.append(exposure_of(folder))
@@ -157,7 +160,7 @@ def _refuse_difference(out: Path, old: dict[str, Any], new: dict[str, Any]) -> N
 
 def _make_base_relative(adapter_config: Path, out: Path) -> None:
     """Name the base relative to the adapter, so that both can be moved together."""
-    settings = _read(adapter_config)
+    settings = read_mapping(adapter_config)
     if settings is not None:
         base = Path(settings["base_model_name_or_path"]).resolve()
         relative = {"base_model_name_or_path": os.path.relpath(base, out.resolve())}
@@ -169,7 +172,8 @@ def _versions() -> dict[str, str]:
     return {"python": sys.version.split()[0]} | {name: version(name) for name in names}
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_mapping(path: Path) -> dict[str, Any] | None:
+    """Return the mapping in a JSON file, or ``None`` if there is no such file or it is cut short."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):

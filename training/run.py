@@ -28,6 +28,7 @@ from training.config import TrainConfig
 from training.dense import DenseCollator, DenseImages, DenseTask
 from training.detector import detector_parts
 from training.examples import Examples, check_names
+from training.features import check_features, prepare_features
 from training.output import (
     CHECKPOINTS,
     LOG,
@@ -87,7 +88,9 @@ def train(config: TrainConfig) -> Path:
         config.seed,
     )
     model, processor = load_trainable(config, arguments)
-    return fit(config, job, arguments, model, examples, PrefixCollator(processor), processor, [EpochDraws(examples)])
+    features = prepare_features(config, arguments, examples, model, processor)
+    collator = PrefixCollator(processor, features)
+    return fit(config, job, arguments, model, examples, collator, processor, [EpochDraws(examples)])
 
 
 def check(config: TrainConfig) -> None:
@@ -98,6 +101,7 @@ def check(config: TrainConfig) -> None:
     """
     check_trainer(config)
     check_names(config.tasks, config.templates)
+    check_features(config)
     if not config.data:
         raise ConfigError("no data; name at least one dataset folder in 'data'")
     if config.statements_per_image < 1:

@@ -129,6 +129,11 @@ COMMANDS: dict[str, Command] = {
         "encoders.config:BuildConfig",
         "encoders.build:build_model",
     ),
+    "cache-features": Command(
+        "compute the features of frozen encoders once, and keep them for training",
+        "encoders.config:CacheFeaturesConfig",
+        "encoders.cache_build:cache_features",
+    ),
     "train": Command("train or fine-tune a checkpoint", "training.config:TrainConfig", "training.run:train"),
     "audit": Command(
         "find shortcuts in a dataset, and hold predicates against VSR",

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from datagen.config import ExportConfig
-from datagen.disk import disk_line
 from datagen.export.formats import FORMATS
 from datagen.export.pictures import PICTURES
 from datagen.tally import Tally
+from spatial.disk import disk_line
 from spatial.stream import Sample, Samples
 
 MEASURED = 64

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from datagen.claim import check_claim
 from datagen.config import DatagenConfig, ImportVsrConfig
-from datagen.disk import disk_line
 from datagen.import_vsr import describe_source
 from datagen.paint.job import check_painted, without_conflicts
 from datagen.paint.missing import missing_photos, missing_weights
@@ -28,6 +27,7 @@ from datagen.paint.yield_run import read_times
 from datagen.run import check_settings, content_settings, prepare, shard_count, shard_size
 from datagen.vsr_rows import Selection, SourceRow, select_rows
 from spatial.dataset import finished_shards
+from spatial.disk import disk_line
 from spatial.errors import RecordError, UserError
 from spatial.vsr import pair_groups
 from spatial.vsr_photos import LICENCE

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from datagen.config import ExportConfig
-from datagen.disk import disk_line
 from datagen.export import estimate as estimate_module
 from datagen.export.estimate import BLOCK, Estimate, describe, estimate
 from datagen.export.formats import FORMATS
 from datagen.export.rows import MANIFEST
 from datagen.export.run import export, run
 from spatial.dataset import DatasetFolder
+from spatial.disk import disk_line
 from spatial.errors import ConfigError, RecordError
 from spatial.stream import Samples
 from vsre.cli import main

@@ -6,9 +6,14 @@ from pathlib import Path
 
 def disk_line(to_write: float, place: Path) -> str:
     """Say how many bytes would be written, and whether the disk of ``place``, which need not be there, has room."""
-    free = shutil.disk_usage(_existing(place)).free
+    free = free_bytes(place)
     verdict = "not enough" if to_write > free else "enough"
     return f"about {size_text(to_write)} to write, {size_text(free)} free, which is {verdict}"
+
+
+def free_bytes(place: Path) -> int:
+    """Return the free bytes of the disk of ``place``, which need not be there."""
+    return shutil.disk_usage(_existing(place)).free
 
 
 def size_text(count: float) -> str:
