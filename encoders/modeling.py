@@ -83,6 +83,23 @@ class VsreModel(LlavaModel):
         tokens = self.multi_modal_projector(encoder_features)
         return BaseModelOutputWithPooling(pooler_output=list(tokens))
 
+    def get_placeholder_mask(self, input_ids: Tensor, inputs_embeds: Tensor, image_features: Tensor) -> Tensor:
+        """Return where visual tokens [I * N, D] go, [B, L, 1].
+
+        Raises:
+            ValueError: the rows have more or fewer image tokens than there are visual tokens.
+        """
+        try:
+            mask: Tensor = super().get_placeholder_mask(input_ids, inputs_embeds, image_features)
+        except ValueError as error:
+            each = self.config.num_image_tokens
+            found = "" if input_ids is None else f", not {int((input_ids == self.config.image_token_id).sum())}"
+            raise ValueError(
+                f"{len(image_features) // each} images of {each} tokens need {len(image_features)} image tokens "
+                f"(id {self.config.image_token_id}) in input_ids{found}; let the processor put them in"
+            ) from error
+        return mask
+
     def _draw_encoders(self) -> list[str]:
         """Return the encoders that this step keeps: all, unless encoder dropout is on; never none."""
         names = list(self.config.vision.plans())
