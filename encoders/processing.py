@@ -83,7 +83,8 @@ class VsreImageProcessor(PilBackend):
         if isinstance(image_url_or_urls, str | Path):
             return _read(image_url_or_urls)
         if is_valid_image(image_url_or_urls):
-            return image_url_or_urls
+            flat = getattr(image_url_or_urls, "ndim", 0) == 2  # grey, which Transformers would not take in a list
+            return _from_array(image_url_or_urls, None) if flat else image_url_or_urls
         raise TypeError(f"an image must be a path, a PIL image or an array, not {type(image_url_or_urls).__name__}")
 
     def process_image(self, image: Any, **kwargs: Any) -> np.ndarray:
