@@ -20,7 +20,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from encoders.configuration import VsreConfig
 from encoders.fusion import FUSIONS
-from encoders.projector import FusionProjector
+from encoders.projector import EncoderValues
+from encoders.resampler import ResamplerFusion
 from encoders.tower import FusedVisionModel
 
 EncoderFeatures = dict[str, Tensor]
@@ -28,9 +29,9 @@ EncoderFeatures = dict[str, Tensor]
 
 
 def initialise(inherited: Callable[[nn.Module], None], module: nn.Module) -> None:
-    """Initialise a module as Transformers does; the projector has parameters that belong to no layer."""
+    """Initialise a module as Transformers does; the projector has parameters that belong to no layer of its."""
     inherited(module)
-    if isinstance(module, FusionProjector):
+    if isinstance(module, EncoderValues | ResamplerFusion):
         module.reset_parameters()
 
 
