@@ -65,7 +65,11 @@ def test_one_layer_by_its_whole_path(build: Any) -> None:
 def test_all_linear_layers_of_a_llama_have_the_pattern_of_earlier_adapters(build: Any) -> None:
     model, _ = build()
     config = lora_config(model)
-    assert config.target_modules == LORA_TARGETS and (config.r, config.lora_alpha, config.lora_dropout) == (128, 256, 0.05)
+    assert config.target_modules == LORA_TARGETS and (config.r, config.lora_alpha, config.lora_dropout) == (
+        128,
+        256,
+        0.05,
+    )
     assert config.task_type == "CAUSAL_LM" and config.modules_to_save == ["multi_modal_projector"]
     model.model.language_model.extra = torch.nn.Linear(2, 2)  # another family of language models
     pattern = target_pattern(model, "all-linear")
