@@ -33,7 +33,8 @@ def marked(size: tuple[int, int], mode: str, column: int, row: int) -> tuple[Ima
         return None  # this cell is padding, at least in part
     plain = Image.fromarray(np.random.default_rng(1).integers(60, 120, (size[1], size[0], 3), dtype=np.uint8))
     white = plain.copy()
-    white.paste((255, 255, 255), tuple(round(c * size[i % 2]) for i, c in enumerate(corners)))
+    left, top, right, bottom = (round(corner * size[axis % 2]) for axis, corner in enumerate(corners))
+    white.paste((255, 255, 255), (left, top, right, bottom))
     return plain, white
 
 

@@ -57,8 +57,9 @@ def test_the_order_of_images_in_a_prompt_matters(build: Any) -> None:
 def test_a_batch_of_texts_alone_needs_no_image(build: Any) -> None:
     model, processor = build()
     texts = [TEXTS[1], "user: where is the cup? assistant:"]
-    for none in (None, [], [[], []]):
-        inputs = inputs_of(processor, texts, none)
+    nothing: list[Any] = [None, [], [[], []]]
+    for images in nothing:
+        inputs = inputs_of(processor, texts, images)
         assert "pixel_values" not in inputs
     batch = model(**inputs).logits
     single = model(**inputs_of(processor, texts[1], None)).logits[0]

@@ -18,7 +18,12 @@ from encoders.modeling import VsreForConditionalGeneration
 CONFIG: dict[str, Any] = {
     "train_batch_size": 2,
     "train_micro_batch_size_per_gpu": 1,
-    "zero_optimization": {"stage": 3, "stage3_param_persistence_threshold": 0},
+    "zero_optimization": {
+        "stage": 3,
+        "overlap_comm": False,
+        "contiguous_gradients": True,
+        "stage3_param_persistence_threshold": 0,
+    },
 }
 
 
