@@ -20,7 +20,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from encoders.configuration import VsreConfig
 from encoders.fusion import FUSIONS
-from encoders.projector import FusionProjector
+from encoders.projector import EncoderValues
+from encoders.resampler import ResamplerFusion
 from encoders.tower import FusedVisionModel
 
 EncoderFeatures = dict[str, Tensor]
@@ -28,9 +29,9 @@ EncoderFeatures = dict[str, Tensor]
 
 
 def initialise(inherited: Callable[[nn.Module], None], module: nn.Module) -> None:
-    """Initialise a module as Transformers does; the projector has parameters that belong to no layer."""
+    """Initialise a module as Transformers does; the projector has parameters that belong to no layer of its."""
     inherited(module)
-    if isinstance(module, FusionProjector):
+    if isinstance(module, EncoderValues | ResamplerFusion):
         module.reset_parameters()
 
 
@@ -82,6 +83,23 @@ class VsreModel(LlavaModel):
             }
         tokens = self.multi_modal_projector(encoder_features)
         return BaseModelOutputWithPooling(pooler_output=list(tokens))
+
+    def get_placeholder_mask(self, input_ids: Tensor, inputs_embeds: Tensor, image_features: Tensor) -> Tensor:
+        """Return where visual tokens [I * N, D] go, [B, L, 1].
+
+        Raises:
+            ValueError: the rows have more or fewer image tokens than there are visual tokens.
+        """
+        try:
+            mask: Tensor = super().get_placeholder_mask(input_ids, inputs_embeds, image_features)
+        except ValueError as error:
+            each = self.config.num_image_tokens
+            found = "" if input_ids is None else f", not {int((input_ids == self.config.image_token_id).sum())}"
+            raise ValueError(
+                f"{len(image_features) // each} images of {each} tokens need {len(image_features)} image tokens "
+                f"(id {self.config.image_token_id}) in input_ids{found}; let the processor put them in"
+            ) from error
+        return mask
 
     def _draw_encoders(self) -> list[str]:
         """Return the encoders that this step keeps: all, unless encoder dropout is on; never none."""

@@ -8,6 +8,7 @@ Shapes: B images, N_i tokens and C_i channels of encoder i, D width of the langu
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ class FusionProjector(nn.Module, ABC):
             }
         )
         gated = [name for name, branch in self.branches.items() if branch.gated]
-        self.gates = nn.ParameterDict({name: nn.Parameter(torch.zeros(1)) for name in gated})
+        self.gates = EncoderValues(gated, 1, std=0.0)
 
     @staticmethod
     @abstractmethod
@@ -61,11 +62,6 @@ class FusionProjector(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] per encoder into visual tokens [B, N, D]."""
-
-    def reset_parameters(self) -> None:
-        """Give the parameters that belong to no layer their first values; Transformers calls it, also after meta."""
-        for gate in self.gates.values():
-            init.zeros_(gate)
 
     def prepared(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the features [B, tokens, channels] of each branch, in fusion order whatever the order of ``features``.
@@ -95,6 +91,27 @@ class FusionProjector(nn.Module, ABC):
     def dtype(self) -> torch.dtype:
         """Of the parameters."""
         return next(self.parameters()).dtype
+
+
+class EncoderValues(nn.ParameterDict):
+    """A learned vector [width] for each encoder, by its name; zero at first, or normal with a deviation of ``std``.
+
+    It is a module of its own because Transformers, when it loads, gives first values to those modules only that own a
+    parameter which the file lacks.
+    """
+
+    def __init__(self, names: Iterable[str], width: int, std: float) -> None:
+        super().__init__({name: nn.Parameter(torch.empty(width)) for name in names})
+        self.std = std
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Give all their first values; Transformers calls it, also after the meta device."""
+        for value in self.values():
+            if self.std:
+                init.normal_(value, std=self.std)
+            else:
+                init.zeros_(value)
 
 
 def first_grid(config: VsreConfig) -> int:

@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from encoders.configuration import VsreConfig
-from encoders.projector import FusionProjector, Place
+from encoders.projector import EncoderValues, FusionProjector, Place
 from spatial.errors import ConfigError
 
 _HEAD_WIDTH = 64
+
+_DEVIATION = 0.02
+"""Of the first values of queries and kinds."""
 
 
 class ResamplerFusion(FusionProjector):
@@ -29,7 +32,7 @@ class ResamplerFusion(FusionProjector):
         if width % 4:
             raise ConfigError(f"fusion 'resampler' needs a language model whose width is a multiple of 4, not {width}")
         self.inputs = nn.ModuleDict({name: nn.Linear(branch.channels, width) for name, branch in self.branches.items()})
-        self.kinds = nn.ParameterDict({name: nn.Parameter(torch.empty(width)) for name in self.branches})
+        self.kinds = EncoderValues(self.branches, width, std=_DEVIATION)
         self.queries = nn.Parameter(torch.empty(config.resampler_tokens, width))
         self.layers = nn.ModuleList([ResamplerLayer(width) for _ in range(config.resampler_layers)])
         self.norm = nn.LayerNorm(width)
@@ -44,10 +47,8 @@ class ResamplerFusion(FusionProjector):
         return [None] * config.resampler_tokens
 
     def reset_parameters(self) -> None:
-        """Give queries and kinds small random values."""
-        super().reset_parameters()
-        for parameter in (self.queries, *self.kinds.values()):
-            init.normal_(parameter, std=0.02)
+        """Give the queries small random values; Transformers calls it, also after the meta device."""
+        init.normal_(self.queries, std=_DEVIATION)
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse features [B, N_i, C_i] into [B, Q, D]."""

@@ -19,6 +19,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from encoders.adapters import refuse_adapters
 from encoders.configuration import FusedVisionConfig, TowerPlan
 from encoders.registry import ENCODERS, Encoder
 
@@ -69,7 +70,13 @@ class FusedVisionModel(PreTrainedModel):
 
         The freezing is repeated here because loading replaces parameters by new ones that require gradients, and
         ends with ``eval()``.
+
+        Raises:
+            ConfigError: an adapter was put on a frozen tower. PEFT exchanges layers behind a tower's back; this is the
+                first that it hears of it, and every training and every loaded adapter comes through here.
         """
+        if not self.trainable:
+            refuse_adapters(self)
         super().train(mode and self.trainable)
         self.requires_grad_(self.trainable)
         return self

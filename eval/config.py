@@ -44,6 +44,8 @@ class EvalConfig:
             (docs/templates.md); empty takes the core ones. A record is asked with those that suit it.
         decoders: canonical strings: "greedy", "scale(alpha=0.5)", "adaptvis(a1=0.5,a2=1.2,beta=0.4)".
         image_modes: "image"; "image_blind" (a canvas of the mean colour); "shuffled" (another group's image).
+        canvas: "pad" (the whole picture, padded to a square) or "crop" (its middle square, as CLIP's own processor);
+            "" as the checkpoint's processor says.
         batch_size: questions in one forward pass; it changes the speed, not the answers.
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
         bootstrap: resamples of the confidence intervals.
@@ -56,6 +58,7 @@ class EvalConfig:
     templates: list[str] = field(default_factory=list)
     decoders: list[str] = field(default_factory=lambda: ["greedy"])
     image_modes: list[str] = field(default_factory=lambda: ["image"])
+    canvas: str = ""
     batch_size: int = 16
     seed: int = 0
     bootstrap: int = 1000

@@ -117,7 +117,7 @@ def decode(decoder: Decoder, predictions: Iterable[Prediction]) -> list[Predicti
     questions: dict[tuple[str, ...], dict[float, Prediction]] = defaultdict(dict)
     for row in predictions:
         if row.decoder in alpha_of:
-            name = (row.model_hash, row.record_id, row.template, row.image_mode)
+            name = (row.model_hash, row.record_id, row.template, row.image_mode, row.canvas)
             questions[name][alpha_of[row.decoder]] = row
     return [_decode_one(decoder, rows) for rows in questions.values()]
 

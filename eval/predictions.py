@@ -1,7 +1,8 @@
 """Predictions: one row per answered question, as a Parquet file that every metric and report reads.
 
-A row is named by (model_hash, record_id, template, decoder, image_mode). While a run goes on, rows are appended as
-small part files, each renamed into place when it is whole, so a killed run loses only what it had not yet written.
+A row is named by (model_hash, record_id, template, decoder, image_mode, canvas). While a run goes on, rows are
+appended as small part files, each renamed into place when it is whole, so a killed run loses only what it had not yet
+written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,10 @@ from typing import Any
 from spatial.errors import RecordError
 from spatial.files import atomic
 
-Key = tuple[str, str, str, str, str]
+Key = tuple[str, str, str, str, str, str]
+
+OLD_CANVAS = "pad"
+"""What every picture was made into while rows did not say it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Prediction:
         predicted: the chosen option.
         failed: why there is no prediction, or "".
         question: hash of what the model was shown; a stored row counts only while it agrees.
+        canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``.
     """
 
     model_hash: str
@@ -58,11 +63,12 @@ class Prediction:
     correct: bool = False
     failed: str = ""
     question: str = ""
+    canvas: str = OLD_CANVAS
 
     @property
     def key(self) -> Key:
         """What names the row."""
-        return (self.model_hash, self.record_id, self.template, self.decoder, self.image_mode)
+        return (self.model_hash, self.record_id, self.template, self.decoder, self.image_mode, self.canvas)
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
@@ -112,7 +118,7 @@ class PartFiles:
 
 def _prediction(row: dict[str, Any]) -> Prediction:
     lists = {name: tuple(row[name]) for name in ("options", "option_logprobs")}
-    return Prediction(**{**row, **lists})
+    return Prediction(**{**row, **lists, "canvas": row["canvas"] or OLD_CANVAS})
 
 
 def _schema() -> Any:

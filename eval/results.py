@@ -27,33 +27,35 @@ INTERVAL = "percentile bootstrap over images, 95 %; Wilson over images where all
 
 
 def summarise(predictions: Sequence[Prediction], resamples: int, seed: int) -> list[dict[str, Any]]:
-    """Return the scores of every (decoder, image mode), in the order in which they first appear.
+    """Return the scores of every (decoder, image mode, canvas), in the order in which they first appear.
 
     Each has the metrics of ``eval.metrics.METRICS``, ``ci95`` clustered by image, ``near_chance`` (the interval
     contains chance), the same per relation, category, topic, template and family of templates, ``wordings`` (mean,
     worst and spread over templates and families), ``against_greedy`` (exact McNemar on the same questions), and the
     rows that failed by record.
     """
-    runs: dict[tuple[str, str], list[Prediction]] = {}
+    runs: dict[tuple[str, str, str], list[Prediction]] = {}
     for row in predictions:
-        runs.setdefault((row.decoder, row.image_mode), []).append(row)
+        runs.setdefault((row.decoder, row.image_mode, row.canvas), []).append(row)
     return [
-        {"decoder": decoder, "image_mode": mode}
+        {"decoder": decoder, "image_mode": mode, "canvas": canvas}
         | _scores(rows, resamples, seed)
-        | _against(runs.get(("greedy", mode), []), rows, decoder)
-        for (decoder, mode), rows in runs.items()
+        | _against(runs.get(("greedy", mode, canvas), []), rows, decoder)
+        for (decoder, mode, canvas), rows in runs.items()
     ]
 
 
 def print_tables(scores: Sequence[dict[str, Any]], console: Console | None = None) -> None:
-    """Print a table of all runs, which says which of them are near chance, and their accuracies by category.
+    """Print a table of all runs, headed by the canvas, which says which are near chance; and accuracies by category.
 
     Where a run asks in several wordings, a third table has the spread over these.
     """
     console = console or Console()
     if not console.is_terminal:
         console.width = 140  # a log file has no edge to wrap at
-    table = Table("decoder", "images", "n", "accuracy", "95 %", "yes", "answered", "pairs", "failed", "")
+    canvases = ", ".join(dict.fromkeys(run["canvas"] for run in scores))
+    columns = ("decoder", "images", "n", "accuracy", "95 %", "yes", "answered", "pairs", "failed", "")
+    table = Table(*columns, title=f"canvas: {canvases}", title_justify="left")
     for run in scores:
         rates = [_percent(run[key]) for key in ("yes_rate", "answered", "pair_accuracy")]
         note = f"near chance ({_percent(run['chance'])})" if run["near_chance"] else ""

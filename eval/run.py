@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from encoders.canvas import check_mode
 from encoders.load import load_model
 from encoders.model_hash import model_hash
 from eval.benchmarks import read_benchmark
@@ -48,6 +49,9 @@ def evaluate(config: EvalConfig) -> Path:
     device = _device(config.device)
     records = read_benchmark(config.data)
     model, processor = load_model(config.model)
+    if config.canvas:
+        processor.image_processor.mode = config.canvas
+    canvas: str = processor.image_processor.mode
     name = model_hash(config.model)
     leakage = check_leakage(config.model, config.data)
     items = plan_items(records.records, config, processor, records.images)
@@ -55,9 +59,9 @@ def evaluate(config: EvalConfig) -> Path:
     network: torch.nn.Module = model
     network.to(device).eval()
     features = ImageFeatures(model, processor, records.images)
-    run = _Run(name, config, alphas, Scorer(model, processor), features)
-    predictions = run.answer(items) + _unreadable(records, config, alphas, name)
-    return _finish(config, decoders, predictions, {"model_hash": name, "leakage": leakage})
+    run = _Run(name, canvas, config, alphas, Scorer(model, processor), features)
+    predictions = run.answer(items) + _unreadable(records, config, alphas, name, canvas)
+    return _finish(config, decoders, predictions, {"model_hash": name, "canvas": canvas, "leakage": leakage})
 
 
 def neutral_choice(options: Sequence[str], logprobs: Sequence[float], text: str, seed: int) -> str:
@@ -75,9 +79,16 @@ class _Run:
     """What one evaluation needs to answer questions, and its stored predictions."""
 
     def __init__(
-        self, name: str, config: EvalConfig, alphas: Sequence[float], scorer: Scorer, features: ImageFeatures
+        self,
+        name: str,
+        canvas: str,
+        config: EvalConfig,
+        alphas: Sequence[float],
+        scorer: Scorer,
+        features: ImageFeatures,
     ) -> None:
         self.name = name
+        self.canvas = canvas
         self.config = config
         self.alphas = alphas
         self.scorer = scorer
@@ -148,7 +159,7 @@ class _Run:
         return {alpha: dict(zip(shown, values, strict=True)) for alpha, values in scores.items()}
 
     def _key(self, item: Item, alpha: float) -> Key:
-        return (self.name, item.record.record_id, item.template, scale_name(alpha), item.image_mode)
+        return (self.name, item.record.record_id, item.template, scale_name(alpha), item.image_mode, self.canvas)
 
     def _row(
         self, item: Item, alpha: float, scores: Scores | None = None, confidence: float = math.nan, failed: str = ""
@@ -182,11 +193,14 @@ class _Run:
             correct=predicted != "" and predicted == item.answer,
             failed=failed,
             question=item.question_hash,
+            canvas=self.canvas,
         )
 
 
 def _check(config: EvalConfig) -> list[Decoder]:
     check_names(config)
+    if config.canvas:
+        check_mode(config.canvas)
     for name, value in (("batch_size", config.batch_size), ("bootstrap", config.bootstrap)):
         if value < 1:
             raise ConfigError(f"{name} is {value}; use a positive number")
@@ -200,10 +214,12 @@ def _device(name: str) -> torch.device:
         raise ConfigError(f"device {name!r} cannot be used here; leave device empty or use 'cpu'") from error
 
 
-def _unreadable(records: RecordSet, config: EvalConfig, alphas: Sequence[float], name: str) -> list[Prediction]:
+def _unreadable(
+    records: RecordSet, config: EvalConfig, alphas: Sequence[float], name: str, canvas: str
+) -> list[Prediction]:
     """One failed row per alpha and image mode for each row that the reader could not use."""
     return [
-        Prediction(name, failed.name, "", "", "", scale_name(alpha), mode, failed=failed.reason)
+        Prediction(name, failed.name, "", "", "", scale_name(alpha), mode, failed=failed.reason, canvas=canvas)
         for failed, alpha, mode in product(records.failed, alphas, config.image_modes)
     ]
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spatial.errors import RecordError
+from spatial.pictures import MAX_PIXELS as MAX_PIXELS
+from spatial.pictures import decode_image as decode_image
 from spatial.scene import digest
 
 TASKS = ("statement", "choice", "locate", "name", "count", "caption")
@@ -23,9 +25,6 @@ name: answer is the phrase of the object in a cell. count: answer is a number wo
 
 TOPICS = ("relation", "presence", "colour", "count", "cell", "scene")
 """What a record is about; only "relation" records name a relation of ``spatial.relations``."""
-
-MAX_PIXELS = 64_000_000
-"""Images that would decode to more pixels than this are refused (decompression bombs)."""
 
 
 @dataclass(frozen=True)
@@ -135,36 +134,6 @@ def decode_mask(run_lengths: str, height: int, width: int) -> NDArray[np.bool_]:
             f"mask run lengths cover {sum(lengths)} pixels of a {width}x{height} image; make the data again"
         )
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width, order="F")
-
-
-def decode_image(data: bytes, name: str) -> Image.Image:
-    """Decode image bytes to RGB, upright, bounded in size.
-
-    Raises:
-        RecordError: the bytes are not an image, are truncated, or decode to more than ``MAX_PIXELS``.
-    """
-    from PIL import ImageOps
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise RecordError(
-                    f"image {name} has {image.width}x{image.height} pixels, more than {MAX_PIXELS}; resize it"
-                )
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("I", "I;16", "I;16B", "F"):
-                upright = _to_eight_bits(upright)
-            return upright.convert("RGB")
-    except RecordError:
-        raise
-    except Exception as error:
-        raise RecordError(f"image {name} cannot be decoded ({error}); replace the file") from error
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if values.max() > 255 else 255.0
-    return Image.fromarray(np.clip(values * 255.0 / top, 0, 255).astype(np.uint8))
 
 
 def row_dict(row: ImageRow | Record) -> dict[str, Any]:

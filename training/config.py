@@ -12,17 +12,20 @@ AUTO = "auto"
 
 @dataclass
 class LoraSettings:
-    """Low-rank adapters on every linear layer of the language model (LLaVA-1.5's shipped LoRA recipe).
+    """Low-rank adapters on the language model, by default on every linear layer (LLaVA-1.5's shipped LoRA recipe).
 
     Attributes:
         r: rank.
         alpha: scale; the update is multiplied by ``alpha / r``.
         dropout: probability on the adapter's input.
+        targets: "all-linear", a list of layer names such as [q_proj, v_proj], or a regular expression for whole paths;
+            always of the language model only (``encoders.adapters``).
     """
 
     r: int = 128
     alpha: int = 256
     dropout: float = 0.05
+    targets: str | list[str] = "all-linear"
 
 
 @dataclass

@@ -2,30 +2,27 @@
 
 Parameter paths are a contract: encoders are under ``vision_tower``, everything trainable of vision under
 ``multi_modal_projector``, the language model under ``language_model``. A stage is a choice of these prefixes.
-The LoRA pattern is anchored on ``language_model`` because encoders have ``q_proj`` and ``v_proj`` too.
+Where LoRA may go is decided in ``encoders.adapters``.
 """
 
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from encoders.parameters import LANGUAGE, PROJECTOR, TOWER
-from spatial.errors import ConfigError
+from encoders.adapters import lora_config
+from encoders.parameters import PROJECTOR, TOWER
 from training.config import LoraSettings, Stage
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-LORA_TARGETS = rf"(?:.*\.)?{LANGUAGE}\..*\.(?:q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""Full match on module names: all linear layers of a Llama-like language model except ``lm_head``."""
-
 
 def prepare_stage(model: "PreTrainedModel", stage: Stage, lora: LoraSettings) -> "PreTrainedModel | PeftModel":
     """Return the model with exactly the stage's parameters trainable; "finetune" wraps it with adapters.
 
     Raises:
-        ConfigError: the language model has none of the layers that LoRA is put on.
+        ConfigError: the language model has none of the layers that LoRA shall be put on.
     """
     if stage == "pretrain":
         nn.Module.requires_grad_(model, True)
@@ -63,17 +60,6 @@ def check_towers_frozen(model: nn.Module) -> None:
 
 
 def _with_lora(model: "PreTrainedModel", lora: LoraSettings) -> "PeftModel":
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
-    settings = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=LORA_TARGETS,
-        modules_to_save=[PROJECTOR],
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, settings)
-    except ValueError as error:
-        raise ConfigError(f"LoRA finds nothing to adapt ({error}); use a Llama-like language model") from error
+    return get_peft_model(model, lora_config(model, lora.targets, lora.r, lora.alpha, lora.dropout))

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from encoders.processing import MEAN_COLOUR, letterbox, letterbox_box
+from encoders.canvas import letterbox, letterbox_box
 from encoders.tokenizer import build_tokenizer
+from spatial.pictures import MEAN_COLOUR
 
 PROMPT = "user: <image>is the red cup left of the blue book? assistant:"
 

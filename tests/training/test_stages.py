@@ -7,14 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from encoders.adapters import LORA_TARGETS
 from encoders.load import load_model
 from encoders.parameters import component_of, parameter_counts, parameter_table
 from training.config import LoraSettings, Stage
-from training.stages import (
-    LORA_TARGETS,
-    check_towers_frozen,
-    prepare_stage,
-)
+from training.stages import check_towers_frozen, prepare_stage
 
 
 def staged(model_path: Path, stage: Stage) -> nn.Module:
