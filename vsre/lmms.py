@@ -1,8 +1,7 @@
 """Let lmms-eval ask our checkpoints: ``lmms-eval --model vsre --model_args pretrained=checkpoints/my-expert``.
 
 lmms-eval finds ``MANIFEST`` through the entry point that ``pyproject.toml`` declares; nothing of vsre imports this
-module, and vsre does not need lmms-eval. Its own wrapper for any Transformers model cannot run ours: it takes the
-model without the head that scores words, and rounds weights to bfloat16.
+module, and vsre does not need lmms-eval. Its own wrapper for Transformers models cannot run ours: docs/lmms-eval.md.
 
 A question is put as in training: the pictures, the text, one user turn of the checkpoint's chat template.
 """

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import load_from_disk
 from PIL import Image
 
 from datagen.config import DatagenConfig
@@ -63,7 +64,8 @@ def request(kind: Any, text: str, asked: Any, row: int) -> Instance:
 
 
 def test_a_question_is_put_into_the_words_of_vsre_eval(model: Vsre) -> None:
-    record = Record("image", "group", "original", caption="The cat is left of the dog.", relation="left of")
+    caption = "The cat is left of the dog."
+    record = Record("image", "group", "original", "statement", "relation", caption, "true", relation="left of")
     asked = render(record, TEMPLATES["question-short"], seed=0)
     expected = model.processor.apply_chat_template(asked.messages, add_generation_prompt=True, tokenize=False)
     assert model.prompt(f"{record.caption} Is this true?", 1) == expected
@@ -155,23 +157,28 @@ def test_batches_hold_equal_keys_and_every_place_once() -> None:
 def test_the_tasks_of_the_documents_agree_with_vsre_eval_row_by_row(tmp_path: Path) -> None:
     plain = {"contrasts": ["direct"], "frames": "viewer", "nouns": ["core"], "exclude_nouns": [], "dense": True}
     made = str(tmp_path / "data" / "test")
-    generate(DatagenConfig(made, groups=6, relations=["left of", "on"], split="test", workers=1, **plain))
+    generate(DatagenConfig(made, groups=6, relations=["left of", "right of"], split="test", workers=1, **plain))
     export(ExportConfig(made, "datasets", str(tmp_path / "data" / "test-rows")))
     command = f"-m lmms_eval --model vsre --model_args pretrained={TINY} --device cpu --batch_size 16 --log_samples"
     tasks = f"--include_path {ROOT}/docs/examples/lmms-eval --tasks vsre_choice,vsre_generate --output_path out"
     subprocess.run([sys.executable, *command.split(), *tasks.split()], cwd=tmp_path, check=True, timeout=280)
     data = DataConfig(path=made, tasks=["statement"])
     config = EvalConfig(TINY, data, str(tmp_path / "eval"), templates=["question-short"], device="cpu")
-    rows = {row.record_id: row for row in read_predictions(evaluate(config) / "predictions.parquet")}
+    answered = {row.record_id: row for row in read_predictions(evaluate(config) / "predictions.parquet")}
+    images = load_from_disk(str(tmp_path / "data" / "test-rows"))["test"]
+    records = [record for row in images["records"] for record in row if record["task"] == "statement"]
+    rows = [answered[record["record_id"]] for record in records]
+    assert len(rows) == len(answered) > 20
     chosen, written = samples(tmp_path / "out", "vsre_choice"), samples(tmp_path / "out", "vsre_generate")
-    assert {name: sample["acc"] == 1 for name, sample in chosen.items()} == {n: row.correct for n, row in rows.items()}
-    for name, sample in written.items():
-        assert sample["filtered_resps"][0] == rows[name].predicted or not rows[name].answered
-    assert len(written) == len(rows) > 0
+    assert [sample["acc"] == 1 for sample in chosen] == [row.correct for row in rows]
+    losses = [float(loss) for sample in chosen for loss, _ in sample["filtered_resps"]]
+    assert losses == pytest.approx([-value for row in rows for value in row.option_logprobs], rel=1e-3, abs=1e-5)
+    assert all(row.answered for row in rows)
+    assert [sample["filtered_resps"] for sample in written] == [row.predicted for row in rows]
 
 
-def samples(folder: Path, task: str) -> dict[str, Any]:
-    """Return the rows that lmms-eval logged of a task, by record."""
+def samples(folder: Path, task: str) -> list[dict[str, Any]]:
+    """Return the rows that lmms-eval logged of a task, in the task's order."""
     (path,) = folder.rglob(f"*samples_{task}.jsonl")
     logged = [json.loads(line) for line in path.read_text().splitlines()]
-    return {row["doc"]["record_id"]: row for row in logged}
+    return sorted(logged, key=lambda row: row["doc_id"])
