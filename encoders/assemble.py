@@ -84,7 +84,7 @@ def assemble_on_base(config: BuildConfig) -> Assembled:
     model.generation_config = _generation(base.generation, vocabulary)
     side = model_config.vision.canvas_size
     processor = VsreProcessor(
-        VsreImageProcessor(size={"height": side, "width": side}),
+        VsreImageProcessor(size={"height": side, "width": side}, mode=config.canvas_mode),
         vocabulary.tokenizer,
         chat_template=vocabulary.chat_template,
         num_image_tokens=model_config.num_image_tokens,

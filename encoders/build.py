@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from encoders.assemble import Assembled, assemble_on_base, check_towers, dtype_of, projector_settings
+from encoders.assemble import Assembled, assemble_on_base, check_towers, dtype_of, plan, projector_settings
+from encoders.canvas import check_mode
 from encoders.config import BuildConfig
 from encoders.configuration import VsreConfig
 from encoders.modeling import VsreForConditionalGeneration
@@ -67,6 +68,20 @@ def build_model(config: BuildConfig) -> Path:
     return out
 
 
+def planned_config(config: BuildConfig) -> VsreConfig:
+    """Return the configuration of the model that the settings describe; no weights are read.
+
+    Raises:
+        CheckpointError, ConfigError: as ``build_model``, as far as it needs no weights to tell.
+    """
+    _check(config)
+    if config.base:
+        return plan(config)
+    register()
+    preset = _preset(config)
+    return _preset_config(preset, config.encoders, config.fusion, _preset_tokenizer(preset, _vocabulary()))
+
+
 def _check(config: BuildConfig) -> None:
     """Refuse what would fail only after minutes of loading."""
     if config.base and config.preset:
@@ -78,17 +93,24 @@ def _check(config: BuildConfig) -> None:
         raise ConfigError("towers need a base; a preset has random towers of its own sizes")
     check_towers(config)
     dtype_of(config.dtype)
+    check_mode(config.canvas_mode)
 
 
 def _assemble_preset(config: BuildConfig) -> Assembled:
+    model, processor = assemble(_preset(config), config.encoders, config.fusion, _vocabulary(), config.seed)
+    processor.image_processor.mode = config.canvas_mode
+    return Assembled(model.to(dtype_of(config.dtype)), processor)
+
+
+def _preset(config: BuildConfig) -> dict[str, Any]:
+    """Return the sizes of the preset, with what the settings say otherwise."""
     preset = dict(PRESETS[config.preset or "tiny"])
     asked = projector_settings(config)
     if config.conv_adapters is None:
         del asked["conv_adapters"]
     preset["projector"] = preset.get("projector", {}) | {key: asked[key] for key in asked if key != "fusion"}
     preset["canvas_size"] = config.canvas_size or preset["canvas_size"]
-    model, processor = assemble(preset, config.encoders, config.fusion, _vocabulary(), config.seed)
-    return Assembled(model.to(dtype_of(config.dtype)), processor)
+    return preset
 
 
 def assemble(
@@ -104,27 +126,38 @@ def assemble(
         seed: seed of the weights; the global random state is left as it was.
     """
     register()
-    tokenizer = build_tokenizer(words, preset["text"]["max_position_embeddings"])
-    specials = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
-    config = VsreConfig(
+    tokenizer = _preset_tokenizer(preset, words)
+    config = _preset_config(preset, encoders, fusion, tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VsreForConditionalGeneration(config)
+    for key, value in _specials(tokenizer).items():
+        setattr(model.generation_config, key, value)
+    side = config.vision.canvas_size
+    image_processor = VsreImageProcessor(size={"height": side, "width": side})
+    return model.eval(), VsreProcessor(image_processor, tokenizer, num_image_tokens=config.num_image_tokens)
+
+
+def _preset_tokenizer(preset: dict[str, Any], words: Sequence[str]) -> Any:
+    return build_tokenizer(words, preset["text"]["max_position_embeddings"])
+
+
+def _specials(tokenizer: Any) -> dict[str, int | None]:
+    return {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+
+
+def _preset_config(preset: dict[str, Any], encoders: Sequence[str], fusion: str, tokenizer: Any) -> VsreConfig:
+    return VsreConfig(
         vision_config={
             "encoders": list(encoders),
             "towers": {name: {"config": sizes} for name, sizes in preset["towers"].items() if name in encoders},
             "canvas_size": preset["canvas_size"],
         },
-        text_config={"model_type": "llama", "vocab_size": len(tokenizer), **specials, **preset["text"]},
+        text_config={"model_type": "llama", "vocab_size": len(tokenizer), **_specials(tokenizer), **preset["text"]},
         fusion=fusion,
         **preset.get("projector", {}),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = VsreForConditionalGeneration(config)
-    for key, value in specials.items():
-        setattr(model.generation_config, key, value)
-    side = config.vision.canvas_size
-    image_processor = VsreImageProcessor(size={"height": side, "width": side})
-    return model.eval(), VsreProcessor(image_processor, tokenizer, num_image_tokens=config.num_image_tokens)
 
 
 def _vocabulary() -> list[str]:

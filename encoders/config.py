@@ -42,6 +42,8 @@ class BuildConfig:
         resampler_tokens: visual tokens of one image under fusion "resampler".
         resampler_layers: cross-attention layers of the same.
         canvas_size: side of the square canvas in pixels; 0 means the preset's, or the largest input of the encoders.
+        canvas_mode: "pad" (the whole picture, padded to a square) or "crop" (its middle square, as LLaVA-1.5 in
+            Transformers sees it).
         dtype: of the weights: "float32", "bfloat16", "float16", or "auto" (the base's; float32 for a preset).
         random: take only sizes from base and towers, and draw the weights: for tests and planning.
         seed: seed of the weights that are drawn.
@@ -61,6 +63,7 @@ class BuildConfig:
     resampler_tokens: int = 64
     resampler_layers: int = 2
     canvas_size: int = 0
+    canvas_mode: str = "pad"
     dtype: str = "auto"
     random: bool = False
     seed: int = 0

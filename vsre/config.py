@@ -10,7 +10,8 @@ class DoctorConfig:
 
     Attributes:
         free_gib: disk space in the working directory below which the doctor complains, in GiB.
-        model: checkpoint directory whose tokens, parameters and FLOPs are shown; no weights are loaded.
+        model: checkpoint directory, or settings file of 'vsre build-model', whose tokens, parameters and FLOPs are
+            shown; no weights are loaded.
     """
 
     free_gib: float = 2.0

@@ -5,16 +5,19 @@ part, the memory of the weights, and the room that is left for text.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from encoders.build import planned_config
 from encoders.configuration import VsreConfig
 from encoders.flops import language_flops, projector_flops, tower_flops
 from encoders.load import read_config
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.parameters import LANGUAGE, PROJECTOR, TOWER, parameter_counts
+from vsre.settings import find_config, from_mapping, load_mapping
 
 TEXT_TOKENS = 64
 """Length of a question and its answer, for the figure of the language model."""
@@ -24,13 +27,13 @@ def examine_model(model: str) -> list[str]:
     """Print the tables of a model and return what is wrong with it.
 
     Args:
-        model: directory of a checkpoint or adapter.
+        model: directory of a checkpoint or adapter, or settings file of ``vsre build-model``.
 
     Raises:
         CheckpointError: the directory is not a model of ours.
-        ConfigError: its configuration is of a model that cannot be.
+        ConfigError: it describes a model that cannot be.
     """
-    config = read_config(model)
+    config = model_config(model)
     with torch.device("meta"):
         counts = {name: count for name, (count, _) in parameter_counts(VsreForConditionalGeneration(config)).items()}
     flops = tower_flops(config.vision)
@@ -38,6 +41,13 @@ def examine_model(model: str) -> list[str]:
     console.print(encoder_table(config, counts, flops))
     console.print(part_table(config, counts, sum(flops.values())))
     return problems(config)
+
+
+def model_config(model: str) -> VsreConfig:
+    """Return the configuration of a checkpoint directory, or of what a settings file would build."""
+    if Path(model).suffix not in (".yaml", ".yml"):
+        return read_config(model)
+    return planned_config(from_mapping("build-model", load_mapping(find_config(model))))
 
 
 def problems(config: VsreConfig) -> list[str]:
@@ -59,10 +69,8 @@ def encoder_table(config: VsreConfig, counts: dict[str, int], flops: dict[str, i
     cut = [name for name, plan in config.vision.plans().items() if plan.feature_layer != -1]
     whole = flops | tower_flops(config.vision, cut, whole=True)
     unit, scale = _unit(whole.values())
-    table = Table(
-        title=f"encoders: a canvas of {config.vision.canvas_size} pixels becomes "
-        f"{config.num_image_tokens} visual tokens (fusion '{config.fusion}')"
-    )
+    title = f"canvas of {config.vision.canvas_size} pixels: {config.num_image_tokens} visual tokens ({config.fusion})"
+    table = Table(title=title)
     for column in ("encoder", "input", "features", "layer", "M params", unit, "whole", "tokens"):
         table.add_column(column, justify="left" if column == "encoder" else "right")
     for name, branch in config.branches().items():

@@ -10,6 +10,7 @@ from encoders.flops import language_flops, projector_flops, tower_flops
 from spatial.errors import CheckpointError, UserError
 from vsre.config import DoctorConfig
 from vsre.doctor import examine
+from vsre.doctor_model import model_config
 
 CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
 SIGLIP = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
@@ -54,6 +55,14 @@ def test_the_tables_of_a_checkpoint_need_no_weights(tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().out
     for figure in ("1817 visual tokens", "576x1024", "729x1152", "256x768", "4096x256", "0.382", "0.972", "6,738"):
         assert figure in shown, figure
+
+
+@pytest.mark.parametrize(
+    "name,tokens",
+    [("vsre-7b", 1817), ("vsre-13b", 1817), ("vsre-channel-7b", 576), ("llava-1.5-7b", 576), ("tiny", 64)],
+)
+def test_shipped_settings_can_be_counted_without_any_file(name: str, tokens: int) -> None:
+    assert model_config(f"configs/model/{name}.yaml").num_image_tokens == tokens
 
 
 def test_a_picture_that_leaves_no_room_for_text_is_a_problem(
