@@ -34,7 +34,7 @@ def adapted(model: torch.nn.Module) -> set[str]:
         (["q_proj", "lm_head"], {"q_proj", "lm_head"}),
         (["lm_head"], {"lm_head"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 @pytest.mark.filterwarnings("ignore:.*tie")
 def test_every_way_of_naming_layers_means_the_language_model(

@@ -69,7 +69,7 @@ def test_the_four_of_vsre_become_the_papers_number_of_tokens() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "hub_id,shape", zip(VSRE_TOWERS, [(577, 1024), (729, 1152), (257, 768), (64 * 64, 256)], strict=True)
+    "hub_id,shape", list(zip(VSRE_TOWERS, [(577, 1024), (729, 1152), (257, 768), (64 * 64, 256)], strict=True))
 )
 @torch.no_grad()
 def test_the_four_of_vsre_run_at_full_size(hub_id: str, shape: tuple[int, int]) -> None:
