@@ -15,7 +15,7 @@ from vsre.rundir import recorded
 def test_settings_environment_and_log_are_kept(tmp_path: Path) -> None:
     with recorded(tmp_path, DoctorConfig(free_gib=3.0)):
         logging.getLogger("eval").warning("a line")
-    assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {"free_gib": 3.0}
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {"free_gib": 3.0, "model": ""}
     environment = json.loads((tmp_path / "environment.json").read_text())
     assert environment["versions"]["torch"] and environment["hardware"]["cores"] >= 1
     assert "a line" in (tmp_path / "log.txt").read_text()
@@ -38,7 +38,7 @@ def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path: 
     with recorded(folder, DoctorConfig(free_gib=1.0), fresh=True), recorded(folder, DoctorConfig(), fresh=True):
         pass
     assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, f"{folder.name}-2"]
-    assert yaml.safe_load((folder / "config.yaml").read_text()) == {"free_gib": 1.0}
+    assert yaml.safe_load((folder / "config.yaml").read_text()) == {"free_gib": 1.0, "model": ""}
     with pytest.raises(ConfigError), recorded(tmp_path / "other" / "x", DoctorConfig(), fresh=True):
         raise ConfigError("no")
     assert not (tmp_path / "other").exists()
