@@ -1,0 +1,173 @@
+"""How far relations lie apart in a space of features: distances to centroids, silhouette, and a linear probe.
+
+Everything is measured across groups: a centroid never holds the sample's own group, and the probe never learned from
+it. The two images of a group show the same objects, so whoever compares within a group compares scenes, not relations.
+
+Distances are cosine distances (1 - cosine, 0 to 2) of features standardised over all samples. Both, to the centroid of
+the own relation and to those of the others, are 1 on average where features know nothing of relations. (Between the
+centroids themselves the cosine distance is K / (K - 1) on average whatever the features, because standardising makes
+them sum to nothing; it would say nothing.)
+
+Shapes: N samples, F features, K relations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import silhouette_score
+
+from eval.statistics import cluster_interval
+from spatial.proportion import Interval
+
+Rows = NDArray[np.float64]
+Labels = NDArray[np.str_]
+
+PENALTY_C = 10.0
+"""Inverse strength of the probe's quadratic penalty, for rows that are about one long whatever F is."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How far the relations lie apart.
+
+    Attributes:
+        features: F.
+        own: mean cosine distance to the centroid of the own relation (intra-class distance).
+        other: mean cosine distance to the centroids of the other relations (inter-class distance).
+        ratio: own / other; below 1 where relations lie apart.
+        margin: other - own; 0 where features know nothing of relations.
+        margin_ci95: its interval over groups.
+        silhouette: mean silhouette with cosine distance, -1 to 1.
+        probe: accuracy of the linear probe on held-out groups, each relation weighing the same.
+        probe_ci95: its interval over groups.
+        null: the same after shuffling the labels, averaged over the shuffles.
+        null_ci95: its interval over groups.
+        per_relation: the probe's accuracy on each relation.
+    """
+
+    features: int
+    own: float
+    other: float
+    ratio: float
+    margin: float
+    margin_ci95: Interval
+    silhouette: float
+    probe: float
+    probe_ci95: Interval
+    null: float
+    null_ci95: Interval
+    per_relation: dict[str, float]
+
+
+def measure(
+    features: NDArray[np.float32],
+    relations: Sequence[str],
+    groups: Sequence[str],
+    folds: NDArray[np.int64],
+    shuffles: int = 3,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Figures:
+    """Measure one source in one view.
+
+    Args:
+        features: [N, F].
+        relations: of each sample; each in two groups or more.
+        groups: of each sample.
+        folds: of each sample; no group is in two of them.
+        shuffles: how often labels are shuffled for the null.
+        resamples: of the bootstrap over groups.
+        seed: of shuffling and bootstrap.
+    """
+    labels = np.asarray(relations)
+    rows = standardise(features)
+    own, other = centroid_distances(rows, labels, groups)
+    right = probe(features, labels, folds)
+    generator = np.random.default_rng(seed)
+    guesses = [_balanced(*_null(features, labels, folds, generator)) for _ in range(shuffles)]
+    credit, guess = _balanced(right, labels), np.mean(guesses, axis=0)
+    margin = other - own
+    return Figures(
+        features=features.shape[1],
+        own=float(own.mean()),
+        other=float(other.mean()),
+        ratio=float(own.mean() / other.mean()),
+        margin=float(margin.mean()),
+        margin_ci95=cluster_interval(margin.tolist(), groups, resamples, seed),
+        silhouette=float(silhouette_score(rows, labels, metric="cosine")),
+        probe=float(credit.mean()),
+        probe_ci95=cluster_interval(credit.tolist(), groups, resamples, seed),
+        null=float(guess.mean()),
+        null_ci95=cluster_interval(guess.tolist(), groups, resamples, seed),
+        per_relation={str(name): float(right[labels == name].mean()) for name in np.unique(labels)},
+    )
+
+
+def standardise(features: NDArray[np.float32], known: NDArray[np.bool_] | None = None) -> Rows:
+    """Return features [N, F] with mean 0 and deviation 1; a feature that never changes becomes 0.
+
+    Args:
+        known: rows that mean and deviation are taken from; all by default.
+    """
+    rows = features.astype(np.float64)
+    source = rows if known is None else rows[known]
+    middle, spread = source.mean(0), source.std(0)
+    # Rounding gives constant float32 features a deviation of about 1e-7 of their size.
+    constant = spread <= 1e-6 * np.maximum(np.abs(middle), 1e-6)
+    return np.where(constant, 0.0, (rows - middle) / np.where(constant, 1.0, spread))
+
+
+def centroid_distances(rows: Rows, labels: Labels, groups: Sequence[str]) -> tuple[Rows, Rows]:
+    """Return the cosine distances [N] of samples to their own relation's centroid, and the mean to the others'.
+
+    The centroids are those of the samples of other groups.
+    """
+    names, index = np.unique(labels, return_inverse=True)
+    member = np.eye(len(names))[index]  # [N, K]
+    sums, counts = member.T @ rows, member.sum(0)
+    _, group_index = np.unique(np.asarray(groups), return_inverse=True)
+    distances = np.empty((len(rows), len(names)))
+    for group in range(group_index.max() + 1):
+        inside = group_index == group
+        left = counts - member[inside].sum(0)
+        centroids = sums - member[inside].T @ rows[inside]  # the length does not matter
+        distances[inside] = np.where(left > 0, 1.0 - _unit(rows[inside]) @ _unit(centroids).T, np.nan)
+    own = distances[np.arange(len(rows)), index]
+    distances[np.arange(len(rows)), index] = np.nan
+    return own, np.nanmean(distances, axis=1)
+
+
+def probe(features: NDArray[np.float32], labels: Labels, folds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return [N] whether a logistic regression on the other folds names a sample's relation."""
+    said = np.empty_like(labels)
+    for fold in np.unique(folds):
+        known = folds != fold
+        rows = standardise(features, known) / np.sqrt(features.shape[1])
+        if len(np.unique(labels[known])) < 2:  # all there is to learn
+            said[~known] = labels[known][0]
+            continue
+        model = LogisticRegression(C=PENALTY_C, class_weight="balanced", max_iter=2000)
+        said[~known] = model.fit(rows[known], labels[known]).predict(rows[~known])
+    return np.asarray(said == labels)
+
+
+def _null(
+    features: NDArray[np.float32], labels: Labels, folds: NDArray[np.int64], generator: np.random.Generator
+) -> tuple[NDArray[np.bool_], Labels]:
+    shuffled = generator.permutation(labels)
+    return probe(features, shuffled, folds), shuffled
+
+
+def _balanced(right: NDArray[np.bool_], labels: Labels) -> Rows:
+    """Return right answers [N] weighted so that their mean is the mean over relations of the share that is right."""
+    _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return right * (len(labels) / (len(counts) * counts[index]))
+
+
+def _unit(rows: Rows) -> Rows:
+    """Return rows of length one; empty ones stay empty."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1.0)
