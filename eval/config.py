@@ -122,7 +122,7 @@ class StudyConfig:
     samples: int = 200
     views: list[str] = field(default_factory=lambda: ["pair", "image"])
     folds: int = 5
-    shuffles: int = 3
+    shuffles: int = 5
     seed: int = 0
     bootstrap: int = 1000
     batch_size: int = 32

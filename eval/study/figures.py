@@ -25,8 +25,11 @@ from spatial.proportion import Interval
 Rows = NDArray[np.float64]
 Labels = NDArray[np.str_]
 
-PENALTY_C = 10.0
+PENALTY_C = 1.0
 """Inverse strength of the probe's quadratic penalty, for rows that are about one long whatever F is."""
+
+MARGIN_SHUFFLES = 20
+"""Shuffles of the labels that say how large a margin comes about by chance."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Figures:
         other: mean cosine distance to the centroids of the other relations (inter-class distance).
         ratio: own / other; below 1 where relations lie apart.
         margin: other - own; 0 where features know nothing of relations.
-        margin_ci95: its interval over groups.
+        margin_ci95: its interval over groups, which holds the centroids fixed. They too are of few samples, so where
+            there is nothing to find the interval is too narrow: compare with ``margin_null``.
+        margin_null: where 95 % of margins lie when labels are shuffled (mean and deviation of ``MARGIN_SHUFFLES``).
         silhouette: mean silhouette with cosine distance, -1 to 1.
         probe: accuracy of the linear probe on held-out groups, each relation weighing the same.
         probe_ci95: its interval over groups.
@@ -54,6 +59,7 @@ class Figures:
     ratio: float
     margin: float
     margin_ci95: Interval
+    margin_null: Interval
     silhouette: float
     probe: float
     probe_ci95: Interval
@@ -67,7 +73,7 @@ def measure(
     relations: Sequence[str],
     groups: Sequence[str],
     folds: NDArray[np.int64],
-    shuffles: int = 3,
+    shuffles: int = 5,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Figures:
@@ -85,10 +91,11 @@ def measure(
     labels = np.asarray(relations)
     rows = standardise(features)
     own, other = centroid_distances(rows, labels, groups)
-    right = probe(features, labels, folds)
     generator = np.random.default_rng(seed)
-    guesses = [_balanced(*_null(features, labels, folds, generator)) for _ in range(shuffles)]
-    credit, guess = _balanced(right, labels), np.mean(guesses, axis=0)
+    shuffled = [generator.permutation(labels) for _ in range(shuffles)]
+    right, *guesses = probe(features, [labels, *shuffled], folds)
+    credit = _balanced(right, labels)
+    guess = np.mean([_balanced(*pair) for pair in zip(guesses, shuffled, strict=True)], axis=0)
     margin = other - own
     return Figures(
         features=features.shape[1],
@@ -96,7 +103,8 @@ def measure(
         other=float(other.mean()),
         ratio=float(own.mean() / other.mean()),
         margin=float(margin.mean()),
-        margin_ci95=cluster_interval(margin.tolist(), groups, resamples, seed),
+        margin_ci95=_margin_interval(margin, groups, resamples, seed),
+        margin_null=_margin_null(rows, labels, groups, generator),
         silhouette=float(silhouette_score(rows, labels, metric="cosine")),
         probe=float(credit.mean()),
         probe_ci95=cluster_interval(credit.tolist(), groups, resamples, seed),
@@ -123,7 +131,7 @@ def standardise(features: NDArray[np.float32], known: NDArray[np.bool_] | None =
 def centroid_distances(rows: Rows, labels: Labels, groups: Sequence[str]) -> tuple[Rows, Rows]:
     """Return the cosine distances [N] of samples to their own relation's centroid, and the mean to the others'.
 
-    The centroids are those of the samples of other groups.
+    The centroids are those of the samples of other groups. A relation that no other group has is at distance 1.
     """
     names, index = np.unique(labels, return_inverse=True)
     member = np.eye(len(names))[index]  # [N, K]
@@ -137,28 +145,51 @@ def centroid_distances(rows: Rows, labels: Labels, groups: Sequence[str]) -> tup
         distances[inside] = np.where(left > 0, 1.0 - _unit(rows[inside]) @ _unit(centroids).T, np.nan)
     own = distances[np.arange(len(rows)), index]
     distances[np.arange(len(rows)), index] = np.nan
-    return own, np.nanmean(distances, axis=1)
+    return np.where(np.isnan(own), 1.0, own), np.nanmean(distances, axis=1)
 
 
-def probe(features: NDArray[np.float32], labels: Labels, folds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return [N] whether a logistic regression on the other folds names a sample's relation."""
-    said = np.empty_like(labels)
+def probe(
+    features: NDArray[np.float32], labellings: Sequence[Labels], folds: NDArray[np.int64]
+) -> list[NDArray[np.bool_]]:
+    """Return [N] per labelling whether a logistic regression on the other folds names a sample's label."""
+    said = [np.empty_like(labels) for labels in labellings]
     for fold in np.unique(folds):
         known = folds != fold
-        rows = standardise(features, known) / np.sqrt(features.shape[1])
-        if len(np.unique(labels[known])) < 2:  # all there is to learn
-            said[~known] = labels[known][0]
-            continue
-        model = LogisticRegression(C=PENALTY_C, class_weight="balanced", max_iter=2000)
-        said[~known] = model.fit(rows[known], labels[known]).predict(rows[~known])
-    return np.asarray(said == labels)
+        rows = _turned(standardise(features, known) / np.sqrt(features.shape[1]), known)
+        for labels, answers in zip(labellings, said, strict=True):
+            answers[~known] = _answers(rows[known], labels[known], rows[~known])
+    return [np.asarray(answers == labels) for answers, labels in zip(said, labellings, strict=True)]
 
 
-def _null(
-    features: NDArray[np.float32], labels: Labels, folds: NDArray[np.int64], generator: np.random.Generator
-) -> tuple[NDArray[np.bool_], Labels]:
-    shuffled = generator.permutation(labels)
-    return probe(features, shuffled, folds), shuffled
+def _turned(rows: Rows, known: NDArray[np.bool_]) -> Rows:
+    """Return rows in as many dimensions as there are known ones, if those are fewer.
+
+    A linear model with a quadratic penalty only looks along the rows it learned from, so this changes no answer.
+    """
+    if rows.shape[1] <= known.sum():
+        return rows
+    _, _, directions = np.linalg.svd(rows[known], full_matrices=False)
+    return rows @ directions.T
+
+
+def _answers(rows: Rows, labels: Labels, asked: Rows) -> Labels:
+    if len(np.unique(labels)) < 2:  # all there is to learn
+        return np.full(len(asked), labels[0])
+    model = LogisticRegression(C=PENALTY_C, class_weight="balanced", max_iter=2000)
+    return np.asarray(model.fit(rows, labels).predict(asked))
+
+
+def _margin_interval(margin: Rows, groups: Sequence[str], resamples: int, seed: int) -> Interval:
+    """Return the interval of a mean of values -2 to 2; intervals are of values 0 to 1."""
+    low, high = cluster_interval(((margin + 2) / 4).tolist(), groups, resamples, seed)
+    return 4 * low - 2, 4 * high - 2
+
+
+def _margin_null(rows: Rows, labels: Labels, groups: Sequence[str], generator: np.random.Generator) -> Interval:
+    distances = [centroid_distances(rows, generator.permutation(labels), groups) for _ in range(MARGIN_SHUFFLES)]
+    margins = np.array([(other - own).mean() for own, other in distances])
+    reach = 1.96 * float(margins.std(ddof=1))
+    return float(margins.mean()) - reach, float(margins.mean()) + reach
 
 
 def _balanced(right: NDArray[np.bool_], labels: Labels) -> Rows:

@@ -19,7 +19,8 @@ def lay_out(features: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
     """Return coordinates [N, 2] of features [N, F], standardised and reduced to ``COMPONENTS`` first."""
     rows = standardise(features)
     count = min(COMPONENTS, *rows.shape)
-    reduced = PCA(count, svd_solver="full").fit_transform(rows)
+    with np.errstate(invalid="ignore"):  # shares of no variance, where features are constant
+        reduced = PCA(count, svd_solver="full").fit_transform(rows)
     reduced = reduced / max(float(reduced.std()), 1e-12)
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
     start = reduced[:, :2] if count > 1 else np.hstack([reduced, np.zeros_like(reduced)])

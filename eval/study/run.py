@@ -19,6 +19,7 @@ from eval.study.samples import Samples, choose_samples
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
 from spatial.files import atomic, write_json
+from spatial.scene import digest
 
 VIEWS = ("pair", "image")
 INTERVAL = "95 %, percentile bootstrap over groups; Wilson where all groups agree"
@@ -72,7 +73,9 @@ def _measured(
     figures: dict[str, dict[str, Any]] = {view: {} for view in config.views}
     maps = {}
     for (view, source), rows in tqdm(features.items(), unit="source", desc="figures and maps"):
-        measured = measure(rows, relations, groups, folds, config.shuffles, config.bootstrap, config.seed)
+        # Shuffles of its own, so that an unlucky one does not lift all sources at once.
+        seed = int(digest(f"{config.seed}/{view}/{source}")[:8], 16)
+        measured = measure(rows, relations, groups, folds, config.shuffles, config.bootstrap, seed)
         figures[view][source] = asdict(measured)
         maps[view, source] = lay_out(rows, config.seed)
     return figures, maps

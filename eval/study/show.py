@@ -42,7 +42,7 @@ def table(view: str, figures: Mapping[str, Mapping[str, Any]], data: Mapping[str
         f"groups; chance {percent(data['chance'])} %"
     )
     shown = Table("source", title=title, title_justify="left")
-    for head in ("features", "own", "other", "own/other", "other-own, 95 %", "silhouette"):
+    for head in ("features", "own", "other", "own/other", "other-own, 95 %", "shuffled", "silhouette"):
         shown.add_column(head, justify="right")
     for head in ("probe, %", "95 %", "labels shuffled, %", "95 %"):
         shown.add_column(head, justify="right")
@@ -53,6 +53,7 @@ def table(view: str, figures: Mapping[str, Mapping[str, Any]], data: Mapping[str
             str(row["features"]),
             *(f"{row[key]:.3f}" for key in ("own", "other", "ratio")),
             f"{row['margin']:.3f} ({low:.3f} to {high:.3f})",
+            "{:.3f} to {:.3f}".format(*row["margin_null"]),
             f"{row['silhouette']:.3f}",
             *(percent(row["probe"]), _interval(row["probe_ci95"])),
             *(percent(row["null"]), _interval(row["null_ci95"])),
@@ -79,8 +80,9 @@ def draw(
     names = sorted(set(relations))
     down = ceil(len(maps) / ACROSS)
     legend_rows = ceil(len(names) / 6)
-    figure = Figure(figsize=(13, 1.1 + 0.25 * legend_rows + max(5.4, 2.9 * down)), layout="constrained")
-    figure.suptitle(TITLES[view], x=0.01, ha="left", fontsize=13)
+    figure = Figure(figsize=(13, 1.3 + 0.25 * legend_rows + max(5.4, 2.9 * down)), layout="constrained")
+    title = f"{TITLES[view]}\nt-SNE of {len(relations)} true statements about {len(names)} relations"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     left, right = figure.subfigures(1, 2, width_ratios=(2.5, 1), wspace=0.02)
     panels = left.subplots(down, ACROSS, squeeze=False).ravel()
     for axes in panels[len(maps) :]:
@@ -112,9 +114,7 @@ def _probe_bars(axes: Axes, figures: Mapping[str, Mapping[str, Any]], relations:
     for place, row in enumerate(figures.values()):
         value, low, high = (100 * number for number in (row["probe"], *row["probe_ci95"]))
         _bar(axes, place, value, low, high, f"{value:.0f}")
-        null, low, high = (100 * number for number in (row["null"], *row["null_ci95"]))
-        error = [[max(0.0, null - low)], [max(0.0, high - null)]]
-        axes.errorbar(null, place + 0.36, xerr=error, fmt="D", color=COLOURS[1], markersize=3.5, capsize=2)
+        _null(axes, place, 100 * row["null"], *(100 * number for number in row["null_ci95"]))
     chance = axes.axvline(100 / relations, color="black", linewidth=0.9, linestyle=":")
     shuffled = Line2D([], [], linestyle="", marker="D", markersize=4, color=COLOURS[1])
     labels = [f"chance {100 / relations:.1f} %", "labels shuffled"]
@@ -127,10 +127,17 @@ def _probe_bars(axes: Axes, figures: Mapping[str, Mapping[str, Any]], relations:
 def _margin_bars(axes: Axes, figures: Mapping[str, Mapping[str, Any]]) -> None:
     for place, row in enumerate(figures.values()):
         _bar(axes, place, row["margin"], *row["margin_ci95"], f"{row['margin']:.2f}")
+        low, high = row["margin_null"]
+        _null(axes, place, (low + high) / 2, low, high)
     axes.axvline(0, color="black", linewidth=0.9, linestyle=":")
     axes.margins(x=0.18)
     axes.set(xlabel="cosine distance to other relations'\nminus own centroid, 95 % interval")
     _name_bars(axes, list(figures))
+
+
+def _null(axes: Axes, place: int, value: float, low: float, high: float) -> None:
+    error = [[max(0.0, value - low)], [max(0.0, high - value)]]
+    axes.errorbar(value, place + 0.37, xerr=error, fmt="D", color=COLOURS[1], markersize=3.5, capsize=2)
 
 
 def _bar(axes: Axes, place: int, value: float, low: float, high: float, text: str) -> None:
