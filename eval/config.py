@@ -109,7 +109,7 @@ class StudyConfig:
         views: what stands for a statement: "pair" (means over the boxes of subject and object, and their difference)
             and "image" (the mean over the whole picture). The pair needs boxes.
         folds: parts that the groups are dealt into; each is answered by a probe that learned from the others.
-        shuffles: how often labels are shuffled for the null.
+        shuffles: how often labels are shuffled for the null, at least twice.
         seed: chooses the statements, deals the groups, shuffles, and draws the bootstrap and the map.
         bootstrap: resamples of the confidence intervals.
         batch_size: images in one forward pass; it changes the speed, not the features.

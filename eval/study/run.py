@@ -120,6 +120,6 @@ def _check(config: StudyConfig) -> None:
     if not config.views:
         raise ConfigError("views must not be empty; use [pair, image]")
     check_names("views", config.views, VIEWS)
-    for name, least in (("folds", 2), ("samples", 0), ("shuffles", 1), ("bootstrap", 1), ("batch_size", 1)):
+    for name, least in (("folds", 2), ("samples", 0), ("shuffles", 2), ("bootstrap", 1), ("batch_size", 1)):
         if getattr(config, name) < least:
             raise ConfigError(f"{name} is {getattr(config, name)}; use {least} or more")

@@ -83,7 +83,7 @@ def draw(
     figure = Figure(figsize=(13, 1.3 + 0.25 * legend_rows + max(5.4, 2.9 * down)), layout="constrained")
     title = f"{TITLES[view]}\nt-SNE of {len(relations)} true statements about {len(names)} relations"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    left, right = figure.subfigures(1, 2, width_ratios=(2.5, 1), wspace=0.02)
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(2.5, 1), wspace=0.02)[0]
     panels = left.subplots(down, ACROSS, squeeze=False).ravel()
     for axes in panels[len(maps) :]:
         axes.set_axis_off()
@@ -114,7 +114,8 @@ def _probe_bars(axes: Axes, figures: Mapping[str, Mapping[str, Any]], relations:
     for place, row in enumerate(figures.values()):
         value, low, high = (100 * number for number in (row["probe"], *row["probe_ci95"]))
         _bar(axes, place, value, low, high, f"{value:.0f}")
-        _null(axes, place, 100 * row["null"], *(100 * number for number in row["null_ci95"]))
+        null, low, high = (100 * number for number in (row["null"], *row["null_ci95"]))
+        _null(axes, place, null, low, high)
     chance = axes.axvline(100 / relations, color="black", linewidth=0.9, linestyle=":")
     shuffled = Line2D([], [], linestyle="", marker="D", markersize=4, color=COLOURS[1])
     labels = [f"chance {100 / relations:.1f} %", "labels shuffled"]
@@ -126,7 +127,8 @@ def _probe_bars(axes: Axes, figures: Mapping[str, Mapping[str, Any]], relations:
 
 def _margin_bars(axes: Axes, figures: Mapping[str, Mapping[str, Any]]) -> None:
     for place, row in enumerate(figures.values()):
-        _bar(axes, place, row["margin"], *row["margin_ci95"], f"{row['margin']:.2f}")
+        low, high = row["margin_ci95"]
+        _bar(axes, place, row["margin"], low, high, f"{row['margin']:.2f}")
         low, high = row["margin_null"]
         _null(axes, place, (low + high) / 2, low, high)
     axes.axvline(0, color="black", linewidth=0.9, linestyle=":")

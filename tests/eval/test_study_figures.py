@@ -56,14 +56,15 @@ def test_more_noise_separates_less() -> None:
 @pytest.mark.parametrize("width", [4, 100])
 def test_features_that_know_nothing_are_at_chance(width: int) -> None:
     """Eight draws: one alone is outside its interval one time in twenty."""
-    draws = [figures(noise(120, width, seed), 60, shuffles=1, resamples=100) for seed in range(8)]
-    deviation = (CHANCE * (1 - CHANCE) / 120 / 8) ** 0.5
-    assert np.mean([found.probe for found in draws]) == pytest.approx(CHANCE, abs=3 * deviation)
+    draws = [figures(noise(120, width, seed), 60, shuffles=2, resamples=100) for seed in range(8)]
+    probes = [found.probe for found in draws]
+    assert np.mean(probes) == pytest.approx(CHANCE, abs=3.5 * np.std(probes, ddof=1) / 8**0.5)
+    assert max(probes) < 0.5
     reach = np.mean([found.margin_null[1] - found.margin_null[0] for found in draws]) / 2
     assert np.mean([found.margin for found in draws]) == pytest.approx(0, abs=1.5 * reach / 8**0.5)
     assert all(found.margin_null[0] < 0 < found.margin_null[1] for found in draws)
-    assert np.mean([found.own for found in draws]) == pytest.approx(1, abs=0.05)
-    assert np.mean([found.other for found in draws]) == pytest.approx(1, abs=0.05)
+    assert np.mean([found.own for found in draws]) == pytest.approx(1, abs=0.12)
+    assert np.mean([found.other for found in draws]) == pytest.approx(1, abs=0.12)
 
 
 def test_shuffled_labels_are_at_chance_where_the_true_ones_are_plain() -> None:

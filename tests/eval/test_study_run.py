@@ -68,7 +68,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(checkpoint: Path, squares: Path, tmp_path: Path) -> Make:
     """Return settings for the tiny model and the squares, with changes."""
     usual = StudyConfig(
-        str(checkpoint), str(squares), str(tmp_path / "study"), bootstrap=50, batch_size=5, folds=3, shuffles=1
+        str(checkpoint), str(squares), str(tmp_path / "study"), bootstrap=50, batch_size=5, folds=3, shuffles=2
     )
     return lambda **changes: replace(usual, **changes)
 
