@@ -1,4 +1,4 @@
-"""Settings of ``vsre eval``, ``vsre audit`` and ``vsre study``. Standard library only, so that the command line stays quick."""
+"""Settings of ``vsre eval``, ``vsre audit`` and ``vsre study``. Standard library only, so that parsing stays quick."""
 
 from dataclasses import dataclass, field
 

@@ -24,6 +24,9 @@ MARKERS = ("o", "^", "s", "X", "D")
 ACROSS = 3
 """Maps in a row."""
 
+KEYS = 5
+"""Relations in a row of the legend."""
+
 TITLES = {
     "pair": "Features of subject and object: the means over their boxes, and the difference",
     "image": "Features of the whole image: the mean over the picture",
@@ -44,7 +47,7 @@ def table(view: str, figures: Mapping[str, Mapping[str, Any]], data: Mapping[str
     shown = Table("source", title=title, title_justify="left")
     for head in ("features", "own", "other", "own/other", "other-own, 95 %", "shuffled", "silhouette"):
         shown.add_column(head, justify="right")
-    for head in ("probe, %", "95 %", "labels shuffled, %", "95 %"):
+    for head in ("probe, %", "95 %", "shuffled, %", "95 %"):
         shown.add_column(head, justify="right")
     for source, row in figures.items():
         low, high = row["margin_ci95"]
@@ -79,7 +82,7 @@ def draw(
     """
     names = sorted(set(relations))
     down = ceil(len(maps) / ACROSS)
-    legend_rows = ceil(len(names) / 6)
+    legend_rows = ceil(len(names) / KEYS)
     figure = Figure(figsize=(13, 1.3 + 0.25 * legend_rows + max(5.4, 2.9 * down)), layout="constrained")
     title = f"{TITLES[view]}\nt-SNE of {len(relations)} true statements about {len(names)} relations"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
@@ -93,7 +96,7 @@ def draw(
         Line2D([], [], linestyle="", marker=marker, color=colour, label=name)
         for name, (colour, marker) in zip(names, _looks(len(names)), strict=True)
     ]
-    left.legend(handles=keys, loc="outside lower center", ncols=min(6, len(names)), frameon=False, fontsize=10)
+    left.legend(handles=keys, loc="outside lower center", ncols=min(KEYS, len(names)), frameon=False, fontsize=9)
     upper, lower = right.subplots(2, 1)
     _probe_bars(upper, figures, len(names))
     _margin_bars(lower, figures)
@@ -119,7 +122,9 @@ def _probe_bars(axes: Axes, figures: Mapping[str, Mapping[str, Any]], relations:
     chance = axes.axvline(100 / relations, color="black", linewidth=0.9, linestyle=":")
     shuffled = Line2D([], [], linestyle="", marker="D", markersize=4, color=COLOURS[1])
     labels = [f"chance {100 / relations:.1f} %", "labels shuffled"]
-    axes.legend([chance, shuffled], labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9)
+    axes.legend(
+        [chance, shuffled], labels, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9
+    )
     axes.set(xlim=(0, 112), xlabel="linear probe on other groups,\naccuracy in %, 95 % interval")
     axes.set_xticks(range(0, 101, 20))
     _name_bars(axes, list(figures))
