@@ -1,4 +1,4 @@
-"""Settings of ``vsre eval`` and ``vsre audit``. Standard library only, so that the command line stays quick."""
+"""Settings of ``vsre eval``, ``vsre audit`` and ``vsre study``. Standard library only, so that parsing stays quick."""
 
 from dataclasses import dataclass, field
 
@@ -97,3 +97,35 @@ class AuditConfig:
     fail: bool = False
     coco: str = ""
     vsr: str = ""
+
+
+@dataclass
+class StudyConfig:
+    """Whose features to compare, on which relations.
+
+    Attributes:
+        model: checkpoint directory; of an adapter directory the fusion is shown before and after tuning.
+        data: dataset folder; also the positional argument of the command.
+        out: folder for ``results.json``, ``points.parquet`` and one PNG per view.
+        relations: relations to tell apart. Empty takes all that occur in at least ``folds`` groups.
+        samples: at most this many statements per relation, one per image; 0 takes all.
+        views: what stands for a statement: "pair" (means over the boxes of subject and object, and their difference)
+            and "image" (the mean over the whole picture). The pair needs boxes.
+        folds: parts that the groups are dealt into; each is answered by a probe that learned from the others.
+        shuffles: how often labels are shuffled for the null, at least twice.
+        seed: chooses the statements, deals the groups, shuffles, and draws the bootstrap and the map.
+        bootstrap: resamples of the confidence intervals.
+        batch_size: images in one forward pass; it changes the speed, not the features.
+    """
+
+    model: str = "tiny-base"
+    data: str = ""
+    out: str = "runs/study"
+    relations: list[str] = field(default_factory=list)
+    samples: int = 200
+    views: list[str] = field(default_factory=lambda: ["pair", "image"])
+    folds: int = 5
+    shuffles: int = 5
+    seed: int = 0
+    bootstrap: int = 1000
+    batch_size: int = 32

@@ -142,6 +142,13 @@ COMMANDS: dict[str, Command] = {
         "out",
         subject="data",
     ),
+    "study": Command(
+        "show how well the features of encoders and fusion separate relations",
+        "eval.config:StudyConfig",
+        "eval.study.run:study",
+        "out",
+        subject="data",
+    ),
     "eval": Command("score a checkpoint on a benchmark", "eval.config:EvalConfig", "eval.run:evaluate", "out"),
     "report": Command("write the HTML report", "vsre.config:ReportConfig", "vsre.report:write_report", "out"),
     "run": Command("run a pipeline, skipping what is done", "vsre.config:RunConfig", "vsre.pipeline:run", "out"),
