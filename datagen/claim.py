@@ -24,6 +24,12 @@ CALIBRATED = "calibration_digest"
 WEIGHTS = "model_weights"
 """Hashes of the weights of the engines that painted the data and of the models that judged them."""
 
+REJECTED = "rejected"
+"""Folder in a dataset folder, a dataset folder itself, of the pictures that were not accepted."""
+
+SHARDS = "shards"
+"""How many shards the data have, where the settings do not tell; not compared, since older folders do not say it."""
+
 PAINTED = "engine"
 """Settings of the engine that painted the data, where one did."""
 
@@ -37,7 +43,7 @@ def check_claim(folder: Path, content: Mapping[str, Any]) -> None:
     if not (folder / DESCRIPTION).exists():
         return
     held = description_of(folder)
-    compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))}
+    compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))} - {SHARDS}
     different = sorted(name for name in compared if held.get(name) != content.get(name))
     if different or IMPORTED in held:
         how = "imported data" if IMPORTED in held else f"data made with other {', '.join(different)}"

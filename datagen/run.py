@@ -16,6 +16,7 @@ from datagen.assets.folder import add_assets_of, assets_of, digest_of, keep_copy
 from datagen.card import CARD, write_card
 from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, WEIGHTS, check_claim, claim
 from datagen.claims import FRAMES
+from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
 from datagen.idle import check_unpainted
@@ -23,7 +24,7 @@ from datagen.looks import LOOKS
 from datagen.recipe import Recipe
 from datagen.schedule import recipes_of, shares, turns
 from datagen.statements import check_balance, dense_records, group_records, image_row
-from spatial.dataset import finished_shards, write_shard
+from spatial.dataset import write_shard
 from spatial.errors import ConfigError, nearest
 from spatial.machine import usable_cores
 from spatial.records import ImageRow, Record
@@ -87,14 +88,16 @@ def _generate(config: DatagenConfig) -> Path:
     keep_copy(config.assets, folder)
     shards = shard_count(config)
     mine = range(config.rank, shards, config.world)
-    done = finished_shards(folder)
+    done = whole_shards(folder)
     todo = [k for k in mine if k not in done]
+    say_made_again(folder, todo)
     own, left = (sum(shard_size(config, k) for k in part) for part in (mine, todo))
     with tqdm(total=own, desc="render", unit="group", initial=own - left, disable=not todo) as bar:
         for size in _write_all(folder, config, todo):
             bar.update(size)
-    print(f"dataset: {folder} ({len(finished_shards(folder))} of {shards} shards)")
-    if finished_shards(folder) >= set(range(shards)) and (todo or not (folder / CARD).exists()):
+    done = whole_shards(folder)
+    print(f"dataset: {folder} ({len(done)} of {shards} shards)")
+    if done >= set(range(shards)) and (todo or not (folder / CARD).exists()):
         write_card(folder)
     return folder
 

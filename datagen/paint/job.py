@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from datagen.assets.folder import keep_copy
-from datagen.claim import WEIGHTS, check_claim, claim
+from datagen.claim import SHARDS, WEIGHTS, check_claim, claim
+from datagen.complete import whole_shards
 from datagen.config import DatagenConfig
 from datagen.paint.corrected import keep_calibration
 from datagen.paint.photos import PhotoSource, find_photos
@@ -17,7 +18,7 @@ from datagen.paint.specs import Attempt
 from datagen.paint.stages import Parts, engine_names, turns_of
 from datagen.run import check_settings, content_settings, prepare, shard_count, shard_size
 from datagen.verify.calibration import read_calibration
-from spatial.dataset import FailedRow, finished_shards
+from spatial.dataset import FailedRow
 from spatial.errors import ConfigError
 from spatial.files import atomic
 from spatial.scene import digest
@@ -73,7 +74,7 @@ class Job:
 
     def todo(self) -> list[int]:
         """Return the shards of this rank that are not finished."""
-        done = finished_shards(self.folder)
+        done = whole_shards(self.folder)
         return [k for k in range(self.config.rank, self.shards, self.config.world) if k not in done]
 
     def groups_in(self, shards: Sequence[int]) -> int:
@@ -162,7 +163,7 @@ def begin(job: Job, shared: Mapping[str, Origin]) -> None:
     Raises:
         ConfigError: the folder holds data of another configuration, or that other weights painted or judged.
     """
-    claim(job.folder, {**job.content, WEIGHTS: weights_of(shared)})
+    claim(job.folder, {**job.content, WEIGHTS: weights_of(shared), SHARDS: job.shards})
     keep_copy(job.config.assets, job.folder)
     keep_calibration(job.config.verify, job.folder)
     if job.failed:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from datagen.assets.folder import add_assets_of, assets_of
 from datagen.card import CARD, write_card
+from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
 from datagen.paint.job import FAILED, Job, begin, origins, prepare_painted
 from datagen.paint.rows import write_painted
@@ -22,7 +23,7 @@ from datagen.paint.specs import Attempt
 from datagen.paint.stages import Parts, installed, load_engines, load_verifier, paint, verify
 from datagen.paint.yield_run import write_yield
 from datagen.run import shard_size, worker_count
-from spatial.dataset import finished_shards, is_finished
+from spatial.dataset import is_finished
 from spatial.errors import ConfigError
 
 PATIENCE = 60.0
@@ -58,17 +59,19 @@ def run_painted(config: DatagenConfig, parts: Parts | None = None) -> Path | Non
 def _run(job: Job) -> Path:
     folder, todo = job.folder, job.todo()
     if todo:
+        say_made_again(folder, todo)
         made = _on_ray(job, todo) if job.config.scale.by == "ray" else _here(job, todo)
         mine = range(job.config.rank, job.shards, job.config.world)
-        done = job.groups_in(mine) - job.groups_in(todo)
-        with tqdm(total=job.groups_in(mine), desc="paint", unit="group", initial=done) as bar:
+        initial = job.groups_in(mine) - job.groups_in(todo)
+        with tqdm(total=job.groups_in(mine), desc="paint", unit="group", initial=initial) as bar:
             for shard in made:
                 _check_written(folder, shard)
                 bar.update(shard_size(job.config, shard))
     if job.failed:
         print(f"{len(job.failed)} rows cannot be repainted, see {folder / FAILED}")
-    print(f"dataset: {folder} ({len(finished_shards(folder))} of {job.shards} shards)")
-    if finished_shards(folder) >= set(range(job.shards)) and (todo or not (folder / CARD).exists()):
+    done = whole_shards(folder)
+    print(f"dataset: {folder} ({len(done)} of {job.shards} shards)")
+    if done >= set(range(job.shards)) and (todo or not (folder / CARD).exists()):
         write_yield([folder])
         write_card(folder)
     return folder

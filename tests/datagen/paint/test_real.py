@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from datagen.assets import CORE
+from datagen.claim import REJECTED
 from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSettings, VerifySettings
 from datagen.engines.controls import Canvas, depth_control, hash_of
 from datagen.engines.registry import ENGINES
-from datagen.paint.rows import REJECTED
 from datagen.paint.run import run_painted
 from datagen.passes import render_passes
 from datagen.verify.verdicts import CHECKS, accepted, from_json
