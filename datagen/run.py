@@ -5,14 +5,14 @@ not depend on the number of workers, on the rank layout, or on how often the run
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from datagen.assets.folder import add_assets_of, assets_of, digest_of, keep_copy
+from datagen.assets.folder import assets_of, digest_of, keep_copy
 from datagen.card import CARD, write_card
 from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, WEIGHTS, check_claim, claim
 from datagen.claims import FRAMES
@@ -21,6 +21,7 @@ from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
 from datagen.idle import check_unpainted
 from datagen.looks import LOOKS
+from datagen.pool import drawing_pool
 from datagen.recipe import Recipe
 from datagen.schedule import recipes_of, shares, turns
 from datagen.statements import check_balance, dense_records, group_records, image_row
@@ -211,14 +212,10 @@ def _write_all(folder: Path, config: DatagenConfig, shards: list[int]) -> Iterat
         for shard in shards:
             yield write_groups(folder, config, shard)
         return
-    with ProcessPoolExecutor(workers, initializer=add_assets_of, initargs=(config.assets,)) as pool:
+    with drawing_pool(workers, config.assets) as pool:
         futures = [pool.submit(write_groups, folder, config, shard) for shard in shards]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            yield future.result()
 
 
 def write_groups(folder: Path, config: DatagenConfig, shard: int) -> int:

@@ -7,12 +7,12 @@ are drawn ahead in other processes while this one paints and verifies.
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 from tqdm import tqdm
 
-from datagen.assets.folder import add_assets_of, assets_of
+from datagen.assets.folder import assets_of
 from datagen.card import CARD, write_card
 from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
@@ -22,6 +22,7 @@ from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt
 from datagen.paint.stages import Parts, installed, load_engines, load_verifier, paint, verify
 from datagen.paint.yield_run import write_yield
+from datagen.pool import drawing_pool
 from datagen.run import shard_size, worker_count
 from spatial.dataset import is_finished
 from spatial.errors import ConfigError
@@ -112,20 +113,16 @@ def _drawn(job: Job, todo: Sequence[int]) -> Iterator[tuple[int, list[Attempt]]]
     if workers <= 1:
         yield from ((shard, job.source.attempts(shard)) for shard in todo)
         return
-    with ProcessPoolExecutor(workers, initializer=add_assets_of, initargs=(job.config.assets,)) as pool:
+    with drawing_pool(workers, job.config.assets) as pool:
         ahead: deque[tuple[int, Future[list[Attempt]]]] = deque()
-        try:
-            for shard in todo:
-                ahead.append((shard, pool.submit(job.source.attempts, shard)))
-                if len(ahead) > workers:
-                    first, future = ahead.popleft()
-                    yield first, future.result()
-            while ahead:
+        for shard in todo:
+            ahead.append((shard, pool.submit(job.source.attempts, shard)))
+            if len(ahead) > workers:
                 first, future = ahead.popleft()
                 yield first, future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        while ahead:
+            first, future = ahead.popleft()
+            yield first, future.result()
 
 
 def _on_ray(job: Job, todo: Sequence[int]) -> Iterator[int]:
