@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from datagen.card_checks import Checks, leakage, probes, read_checks
 from datagen.card_counts import acceptance, balance, images, kinds, negatives, relations
-from datagen.claim import CALIBRATED, OWN_MESHES
+from datagen.claim import CALIBRATED, CALIBRATION_NAME, OWN_MESHES
 from datagen.complete import incomplete
 from datagen.config import CardConfig, DatagenConfig
 from datagen.markdown import table
@@ -195,7 +195,9 @@ def _commands(settings: Mapping[str, Any], layout: Layout) -> list[str]:
     known = {setting.name for setting in fields(DatagenConfig)}
     made = {name: value for name, value in settings.items() if name in known}
     if CALIBRATED in settings:
-        made["verify"] = {**made["verify"], "calibration": f"DATASET/{made['verify']['calibration']}"}
+        # The folder's own copy, which a new folder does not have, where it is called by no other name.
+        name = settings.get(CALIBRATION_NAME) or f"DATASET/{made['verify']['calibration']}"
+        made["verify"] = {**made["verify"], "calibration": name}
     if OWN_MESHES in settings:
         made["assets"] = "DATASET/assets"
     lines = [f"vsre datagen --out DATASET {flags(made)}"] if "groups" in made else []

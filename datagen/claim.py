@@ -28,7 +28,13 @@ REJECTED = "rejected"
 """Folder in a dataset folder, a dataset folder itself, of the pictures that were not accepted."""
 
 SHARDS = "shards"
-"""How many shards the data have, where the settings do not tell; not compared, since older folders do not say it."""
+"""How many shards the data have, where the settings do not tell."""
+
+CALIBRATION_NAME = "calibration_name"
+"""What the user called the calibration, where that means something elsewhere: a shipped verifier, a relative path."""
+
+NOT_COMPARED = {SHARDS, CALIBRATION_NAME}
+"""What a folder says of itself that does not make it another one, and that older folders do not say."""
 
 PAINTED = "engine"
 """Settings of the engine that painted the data, where one did."""
@@ -43,7 +49,7 @@ def check_claim(folder: Path, content: Mapping[str, Any]) -> None:
     if not (folder / DESCRIPTION).exists():
         return
     held = description_of(folder)
-    compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))} - {SHARDS}
+    compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))} - NOT_COMPARED
     different = sorted(name for name in compared if held.get(name) != content.get(name))
     if different or IMPORTED in held:
         how = "imported data" if IMPORTED in held else f"data made with other {', '.join(different)}"

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from datagen.assets.folder import assets_of, digest_of, keep_copy
 from datagen.card import CARD, write_card
-from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, WEIGHTS, check_claim, claim
+from datagen.claim import CALIBRATED, CALIBRATION, CALIBRATION_NAME, OWN_MESHES, WEIGHTS, check_claim, claim
 from datagen.claims import FRAMES
 from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
@@ -148,7 +148,9 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
         held = digest(calibration_file(path).read_bytes())
     except OSError as error:
         raise ConfigError(unreadable(path, error)) from error
-    return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held}
+    # Where a folder of one's own lies on this machine is nobody's business, and means nothing on another.
+    name = {} if Path(path).is_absolute() or path.startswith("~") else {CALIBRATION_NAME: path}
+    return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held, **name}
 
 
 def shard_count(config: DatagenConfig) -> int:
