@@ -52,8 +52,16 @@ def check_claim(folder: Path, content: Mapping[str, Any]) -> None:
     compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))} - NOT_COMPARED
     different = sorted(name for name in compared if held.get(name) != content.get(name))
     if different or IMPORTED in held:
-        how = "imported data" if IMPORTED in held else f"data made with other {', '.join(different)}"
+        told = [_told(name, held.get(name), content.get(name)) for name in different]
+        how = "imported data" if IMPORTED in held else f"data made with other {', '.join(told)}"
         raise ConfigError(f"{folder} holds {how}; choose another --out or delete it")
+
+
+def _told(name: str, held: Any, wanted: Any) -> str:
+    """Return what a difference is called; of weights, whose they are."""
+    if name != WEIGHTS or not isinstance(held, Mapping) or not isinstance(wanted, Mapping):
+        return name
+    return f"{name} of {', '.join(sorted(it for it in {*held, *wanted} if held.get(it) != wanted.get(it)))}"
 
 
 def claim(folder: Path, content: Mapping[str, Any]) -> None:

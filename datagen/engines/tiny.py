@@ -72,9 +72,7 @@ def load(settings: EngineSettings) -> Engine:
     window = {"start": settings.control_start, "end": settings.control_end}
     provenance = {
         "engine": settings.name,
-        "weights": {"name": folder.name, "revision": "", "sha256": hashes(folder.glob("*/*.safetensors"), folder)},
-        "control_weights": None,
-        "loras": [],
+        **weights(settings),
         "licence": LICENCE if is_shipped(folder) else f"{folder.name}: {stated_licence(folder)}",
         **options_of(settings, painter.scheduler, controlled=False),
         "control": None if settings.without_control else window,
@@ -84,6 +82,13 @@ def load(settings: EngineSettings) -> Engine:
     }
     paint = _Painter(painter, settings).paint
     return TinyEngine(paint, settings.size, settings.batch_size, provenance, frozenset(painter.words.nouns))
+
+
+def weights(settings: EngineSettings) -> dict[str, Any]:
+    """Return what the engine's provenance says of its weights; they are not loaded."""
+    folder = shipped_folder(settings.model or NAME)
+    sums = hashes(folder.glob("*/*.safetensors"), folder)
+    return {"weights": {"name": folder.name, "revision": "", "sha256": sums}, "control_weights": None, "loras": []}
 
 
 def is_shipped(folder: Path) -> bool:
@@ -98,6 +103,7 @@ KIND = EngineKind(
     default_model=NAME,
     seconds=0.01,
     settings=frozenset({"control_start", "control_end", "without_control"}),
+    weights=weights,
 )
 
 

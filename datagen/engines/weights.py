@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import file_digest
 from inspect import isclass
 from pathlib import Path
@@ -228,7 +229,14 @@ def hashes(files: Iterable[Path], root: Path) -> dict[str, str]:
     """Return the sha256 of files by their path under ``root``; the hub states the same of its files."""
     found = {}
     for path in sorted(files):
-        with path.open("rb") as file:
-            name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-            found[name.as_posix()] = file_digest(file, "sha256").hexdigest()
+        name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+        state = path.stat()
+        found[name.as_posix()] = _sha256(path.absolute(), state.st_size, state.st_mtime_ns)
     return found
+
+
+@cache
+def _sha256(path: Path, size: int, time_ns: int) -> str:
+    """Hash a file once in a process, as long as its size and time say that it is the same."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,16 @@ from datagen.assets.folder import assets_of
 from datagen.card import CARD, write_card
 from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
-from datagen.paint.job import FAILED, Job, begin, origins, prepare_painted
+from datagen.paint.job import (
+    FAILED,
+    Job,
+    begin,
+    check_engine_weights,
+    check_weights_held,
+    judges_weights,
+    origins,
+    prepare_painted,
+)
 from datagen.paint.rows import write_painted
 from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt
@@ -97,9 +106,12 @@ def _check_written(folder: Path, shard: int) -> None:
 def _here(job: Job, todo: Sequence[int]) -> Iterator[int]:
     """Make shards in this process; yields each when it is written."""
     nouns = job.source.nouns
+    check_engine_weights(job)
+    verifier = load_verifier(job.config, job.parts, nouns)  # the smaller part, so its mistakes are told first
+    judge = verifier.provenance
+    check_weights_held(job, judges_weights(judge))
     engines = load_engines(job.config, job.parts, nouns)
-    verifier = load_verifier(job.config, job.parts, nouns)
-    shared = origins(job, {name: engine.provenance for name, engine in engines.items()}, verifier.provenance)
+    shared = origins(job, {name: engine.provenance for name, engine in engines.items()}, judge)
     begin(job, shared)
     for shard, attempts in _drawn(job, todo):
         verified = verify(paint(attempts, engines, job.config.engine.batch_size), verifier)
