@@ -20,11 +20,12 @@ from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
 from datagen.idle import check_unpainted
+from datagen.image_rows import image_row
 from datagen.looks import LOOKS
 from datagen.pool import drawing_pool
 from datagen.recipe import Recipe
 from datagen.schedule import recipes_of, shares, turns
-from datagen.statements import check_balance, dense_records, group_records, image_row
+from datagen.statements import check_balance, dense_records, group_records
 from spatial.dataset import write_shard
 from spatial.errors import ConfigError, nearest
 from spatial.machine import usable_cores

@@ -27,7 +27,7 @@ from datagen.engines.orders import seed_of
 from datagen.engines.painting import DiffusionEngine, Painted, generators
 from datagen.engines.weights import hashes
 from spatial import shipped
-from spatial.errors import ConfigError
+from spatial.errors import ConfigError, first_line
 from spatial.shipped import shipped_folder
 
 if TYPE_CHECKING:
@@ -191,9 +191,8 @@ def _try_out(scheduler: Any, settings: EngineSettings) -> None:
         for time in scheduler.timesteps:
             picture = scheduler.step(clean, time, scheduler.scale_model_input(picture, time)).prev_sample
     except (NotImplementedError, ValueError, IndexError, RuntimeError, TypeError) as error:
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"scheduler {settings.scheduler!r} does not fit {NAME} ({problem}); leave it empty"
+            f"scheduler {settings.scheduler!r} does not fit {NAME} ({first_line(error)}); leave it empty"
         ) from error
     if not torch.isfinite(picture).all():
         raise ConfigError(f"scheduler {settings.scheduler!r} ends in no picture with {NAME}; leave it empty")

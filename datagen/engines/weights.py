@@ -14,7 +14,7 @@ from inspect import isclass
 from pathlib import Path
 from typing import Any
 
-from spatial.errors import CheckpointError
+from spatial.errors import CheckpointError, first_line
 
 LIBRARIES = ("diffusers", "transformers")
 """Where the classes of parts come from."""
@@ -211,7 +211,9 @@ def load_part(part: Part, dtype: Any) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{part.folder} cannot be loaded as {part.class_name} ({_first_line(error)})") from error
+        raise CheckpointError(
+            f"{part.folder} cannot be loaded as {part.class_name} ({type(error).__name__}: {first_line(error)})"
+        ) from error
     lacking = sorted(map(str, [*info["missing_keys"], *info.get("mismatched_keys", [])]))
     if lacking:
         raise CheckpointError(
@@ -219,10 +221,6 @@ def load_part(part: Part, dtype: Any) -> Any:
             "fetch it again"
         )
     return model
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 def hashes(files: Iterable[Path], root: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from datagen.claim import REJECTED
+from datagen.image_rows import LICENCE as RENDERED
 from datagen.paint.specs import Painted, Spec, Verified
-from datagen.statements import LICENCE as RENDERED
 from datagen.verify.verdicts import to_json
 from spatial.dataset import write_shard
 from spatial.files import write_json
