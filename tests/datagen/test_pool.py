@@ -69,7 +69,7 @@ def test_workers_of_a_killed_run_end(name: str, tmp_path: Path) -> None:
     process = started([sys.executable, "-c", PREFIX + code.format(replace(config, out=str(out)))], out)
     workers = children(process.pid)
     process.kill()
-    process.communicate()
+    process.wait()  # and not for its error output, which workers that are left would hold open
     try:
         assert len(workers) == 2 and gone(workers, 15)
     finally:
