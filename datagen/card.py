@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from datagen.card_checks import Checks, leakage, probes, read_checks
 from datagen.card_counts import acceptance, balance, images, kinds, negatives, relations
-from datagen.claim import CALIBRATED, OWN_MESHES
+from datagen.claim import CALIBRATED, CALIBRATION_NAME, OWN_MESHES
+from datagen.complete import incomplete
 from datagen.config import CardConfig, DatagenConfig
 from datagen.markdown import table
 from datagen.paint.yield_show import card_lines
@@ -60,10 +61,12 @@ class Layout:
     Attributes:
         tables: by name of a table on the hub, the pattern of its files by split; the first is shown.
         commands: lines that make the data again, after those of the dataset folder.
+        lacks: what of the data is not there; "" where all is.
     """
 
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     commands: Sequence[str] = ()
+    lacks: str = ""
 
 
 def renew(config: CardConfig) -> Path:
@@ -85,7 +88,7 @@ def write_card(folder: Path) -> Path:
         pass
     split = only_split(tally.splits)
     tables = {part: {split: f"{part}/*.parquet"} for part in ("records", "images")}
-    text = card(tally, found, description_of(folder), Layout(tables), checks)
+    text = card(tally, found, description_of(folder), Layout(tables, lacks=incomplete(folder)[0]), checks)
     with atomic(folder / CARD) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return folder / CARD
@@ -103,7 +106,10 @@ def card(tally: Tally, content_hash: str, settings: Mapping[str, Any], layout: L
     """
     header = yaml.safe_dump(_header(tally, layout), sort_keys=False, allow_unicode=True)
     sections = [
-        _summary(tally, content_hash, settings),
+        [
+            *_summary(tally, content_hash, settings),
+            *(["", f"**Not complete**: {layout.lacks}"] if layout.lacks else []),
+        ],
         _commands(settings, layout),
         ["## Records", "", *kinds(tally)],
         ["## Relation statements", "", *balance(tally), "", *relations(tally)],
@@ -189,7 +195,9 @@ def _commands(settings: Mapping[str, Any], layout: Layout) -> list[str]:
     known = {setting.name for setting in fields(DatagenConfig)}
     made = {name: value for name, value in settings.items() if name in known}
     if CALIBRATED in settings:
-        made["verify"] = {**made["verify"], "calibration": f"DATASET/{made['verify']['calibration']}"}
+        # The folder's own copy, which a new folder does not have, where it is called by no other name.
+        name = settings.get(CALIBRATION_NAME) or f"DATASET/{made['verify']['calibration']}"
+        made["verify"] = {**made["verify"], "calibration": name}
     if OWN_MESHES in settings:
         made["assets"] = "DATASET/assets"
     lines = [f"vsre datagen --out DATASET {flags(made)}"] if "groups" in made else []

@@ -24,6 +24,18 @@ CALIBRATED = "calibration_digest"
 WEIGHTS = "model_weights"
 """Hashes of the weights of the engines that painted the data and of the models that judged them."""
 
+REJECTED = "rejected"
+"""Folder in a dataset folder, a dataset folder itself, of the pictures that were not accepted."""
+
+SHARDS = "shards"
+"""How many shards the data have, where the settings do not tell."""
+
+CALIBRATION_NAME = "calibration_name"
+"""What the user called the calibration, where that means something elsewhere: a shipped verifier, a relative path."""
+
+NOT_COMPARED = {SHARDS, CALIBRATION_NAME}
+"""What a folder says of itself that does not make it another one, and that older folders do not say."""
+
 PAINTED = "engine"
 """Settings of the engine that painted the data, where one did."""
 
@@ -37,11 +49,19 @@ def check_claim(folder: Path, content: Mapping[str, Any]) -> None:
     if not (folder / DESCRIPTION).exists():
         return
     held = description_of(folder)
-    compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))}
+    compared = {*content, *({OWN_MESHES, CALIBRATED, PAINTED} & set(held))} - NOT_COMPARED
     different = sorted(name for name in compared if held.get(name) != content.get(name))
     if different or IMPORTED in held:
-        how = "imported data" if IMPORTED in held else f"data made with other {', '.join(different)}"
+        told = [_told(name, held.get(name), content.get(name)) for name in different]
+        how = "imported data" if IMPORTED in held else f"data made with other {', '.join(told)}"
         raise ConfigError(f"{folder} holds {how}; choose another --out or delete it")
+
+
+def _told(name: str, held: Any, wanted: Any) -> str:
+    """Return what a difference is called; of weights, whose they are."""
+    if name != WEIGHTS or not isinstance(held, Mapping) or not isinstance(wanted, Mapping):
+        return name
+    return f"{name} of {', '.join(sorted(it for it in {*held, *wanted} if held.get(it) != wanted.get(it)))}"
 
 
 def claim(folder: Path, content: Mapping[str, Any]) -> None:

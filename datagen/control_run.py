@@ -8,17 +8,17 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from datagen.assets.folder import add_assets_of, assets_of, copy_in
+from datagen.assets.folder import assets_of, copy_in
 from datagen.config import PassesConfig
 from datagen.control import CONTROLS, UNITS_PER_METRE, inverse_depth
 from datagen.passes import Passes, render_passes
+from datagen.pool import drawing_pool
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError, UserError, nearest
 from spatial.files import atomic, write_json
@@ -137,12 +137,8 @@ def _write_all(jobs: list[Job], settings: Settings, workers: int, meshes: str) -
     if workers <= 1:
         yield from (_write(job, settings) for job in jobs)
         return
-    with ProcessPoolExecutor(workers, initializer=add_assets_of, initargs=(meshes,)) as pool:
-        try:
-            yield from pool.map(_write, jobs, [settings] * len(jobs), chunksize=8)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with drawing_pool(workers, meshes) as pool:
+        yield from pool.map(_write, jobs, [settings] * len(jobs), chunksize=8)
 
 
 def _write(job: Job, settings: Settings) -> bool:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from datagen.complete import whole_shards
 from datagen.config import DatagenConfig
 from datagen.groups import draw_group
 from datagen.recipe import Recipe
 from datagen.run import group_rows, shard_count, shard_size, worker_count
 from datagen.schedule import turns
-from spatial.dataset import finished_shards, shard_bytes
+from spatial.dataset import shard_bytes
 from spatial.disk import disk_line
 from spatial.records import ImageRow, Record
 
@@ -91,7 +92,7 @@ def estimate(config: DatagenConfig, recipes: list[Recipe]) -> Estimate:
     group_bytes = shard_bytes(images, records) * _mean(contrasts, picture_bytes) / sum(picture_bytes)
     kinds = sorted({kind for contrast in contrasts for kind in contrast.kinds})
 
-    todo = set(range(shard_count(config))) - finished_shards(Path(config.out))
+    todo = set(range(shard_count(config))) - whole_shards(Path(config.out))
     mine = [shard for shard in range(config.rank, shard_count(config), config.world) if shard in todo]
     left = sum(shard_size(config, shard) for shard in todo)
     own = sum(shard_size(config, shard) for shard in mine)

@@ -93,9 +93,8 @@ def noun_pairs(needs: tuple[str, ...], split: str, nouns: tuple[str, ...]) -> tu
         (a, b) for a, b in candidates if is_held_out(a, b) == (split == "test") and suits(needs, usual[a], usual[b])
     )
     if not pairs:
-        raise UnsatisfiableError(
-            f"no two of the {len(nouns)} nouns meet {needs} in split {split!r}; leave their relation out, or add nouns"
-        )
+        told = f" meet {', '.join(needs)}" if needs else ""
+        raise UnsatisfiableError(f"no two of the {len(nouns)} nouns{told} in split {split!r}")
     return pairs
 
 
@@ -108,7 +107,11 @@ def pairs_of(recipe: Recipe, config: DatagenConfig) -> tuple[tuple[str, str], ..
     nouns, brings = chosen_nouns(config), recipe.family.brings
     if brings and not set(brings) & set(nouns):
         raise UnsatisfiableError(f"{recipe.relation!r} needs one of {', '.join(brings)} among the nouns")
-    return noun_pairs(recipe.family.needs, config.split, nouns)
+    try:
+        return noun_pairs(recipe.family.needs, config.split, nouns)
+    except UnsatisfiableError as error:
+        both = " and ".join(dict.fromkeys([f"{recipe.relation!r}", f"{recipe.counterpart!r}"]))
+        raise UnsatisfiableError(f"{both}: {error}; leave the relation out, or add nouns") from error
 
 
 def _candidates(needs: tuple[str, ...], nouns: tuple[str, ...]) -> list[tuple[str, str]]:

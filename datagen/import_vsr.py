@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from datagen.card import write_card
 from datagen.card_checks import rows_left
-from datagen.claim import claim
+from datagen.claim import SHARDS, claim
+from datagen.complete import TABLES, is_whole
 from datagen.config import ImportVsrConfig
 from datagen.vsr_rows import RULES, Selection, SourceRow, select_rows
 from spatial.coco import AnnotatedPhoto, instances_files, read_instances
-from spatial.dataset import DatasetFolder, FailedRow, finished_shards, write_shard
+from spatial.dataset import DatasetFolder, FailedRow, shard_path, write_shard
 from spatial.errors import RecordError
 from spatial.files import atomic
 from spatial.leakage import HELD_OUT_PARTS, photo_key, target_names
@@ -50,6 +51,11 @@ class Job:
         """The photos, in the order of the shards."""
         return sorted(self.statements)
 
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return -(-len(self.statements) // self.config.photos_per_shard)
+
     def shard(self, index: int) -> list[str]:
         """Return the photos of a shard."""
         size = self.config.photos_per_shard
@@ -70,7 +76,8 @@ def import_vsr(config: ImportVsrConfig) -> Path:
     print("\n".join(rows_left([asdict(row) for row in selection.left])), flush=True)
     job = _prepare(config, selection)
     folder = Path(config.out)
-    claim(folder, {**describe_source(config, selection), "photos_per_shard": config.photos_per_shard})
+    described = {**describe_source(config, selection), "photos_per_shard": config.photos_per_shard}
+    claim(folder, described | {SHARDS: job.shards})
     failed = [*selection.failed, *_write(folder, job)]
     _list_failed(folder / FAILED, failed)
     write_card(folder)
@@ -135,10 +142,9 @@ def _guard(config: ImportVsrConfig, selection: Selection) -> dict[str, object]:
 
 def _write(folder: Path, job: Job) -> list[FailedRow]:
     """Write the shards that are not there yet and return the rows without a usable photo."""
-    shards = -(-len(job.names) // job.config.photos_per_shard)
     failed: list[FailedRow] = []
     with tqdm(total=len(job.names), desc="import", unit="photo") as bar:
-        for index in range(shards):
+        for index in range(job.shards):
             names = job.shard(index)
             if _is_current(folder, index, {name for name in names if job.paths[name]}):
                 failed += _missing(job, names)
@@ -152,7 +158,7 @@ def _write(folder: Path, job: Job) -> list[FailedRow]:
 
 def _is_current(folder: Path, index: int, names: set[str]) -> bool:
     """Tell whether a shard is finished and holds the photos that are there now."""
-    if index not in finished_shards(folder):
+    if not all(is_whole(shard_path(folder, part, index)) for part in TABLES):
         return False
     held = DatasetFolder(folder).read_column(index, "images", "provenance")
     return {str(json.loads(text)["file"]) for text in held} == names

@@ -4,7 +4,8 @@ Settings list nouns one by one or by the name of a set. The sets of VSR's splits
 rows that their training rows do not have: who wants to be tested on them must not be shown them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -64,10 +65,17 @@ def _chosen(wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> tuple[str, ..
     return tuple(nouns)
 
 
+def _meant(entry: str, sets: Iterable[str]) -> str:
+    """Return which noun is called much like this one, or where all of them are; few letters make most words alike."""
+    likely = get_close_matches(entry, list(sets), cutoff=0.8)
+    hint = nearest(entry, [*ASSETS, *likely], cutoff=0.6)
+    return hint or f"; 'vsre objects' shows all {len(ASSETS)} objects, and sets are {', '.join(sets)}"
+
+
 def _named(entries: Sequence[str]) -> set[str]:
     sets, found = noun_sets(), set()
     for entry in entries:
         if entry not in ASSETS and entry not in sets:
-            raise ConfigError(f"no object or set of nouns is called {entry!r}{nearest(entry, [*sets, *ASSETS])}")
+            raise ConfigError(f"no object or set of nouns is called {entry!r}{_meant(entry, sets)}")
         found |= {entry} if entry in ASSETS else set(sets[entry]) & set(ASSETS)
     return found

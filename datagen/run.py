@@ -5,25 +5,28 @@ not depend on the number of workers, on the rank layout, or on how often the run
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from datagen.assets.folder import add_assets_of, assets_of, digest_of, keep_copy
+from datagen.assets.folder import assets_of, digest_of, keep_copy
 from datagen.card import CARD, write_card
-from datagen.claim import CALIBRATED, CALIBRATION, OWN_MESHES, WEIGHTS, check_claim, claim
+from datagen.claim import CALIBRATED, CALIBRATION, CALIBRATION_NAME, OWN_MESHES, WEIGHTS, check_claim, claim
 from datagen.claims import FRAMES
+from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
 from datagen.groups import Group, draw_group
 from datagen.idle import check_unpainted
+from datagen.image_rows import image_row
 from datagen.looks import LOOKS
+from datagen.pool import drawing_pool
 from datagen.recipe import Recipe
 from datagen.schedule import recipes_of, shares, turns
-from datagen.statements import check_balance, dense_records, group_records, image_row
-from spatial.dataset import finished_shards, write_shard
+from datagen.statements import check_balance, dense_records, group_records
+from spatial.dataset import write_shard
 from spatial.errors import ConfigError, nearest
 from spatial.machine import usable_cores
 from spatial.records import ImageRow, Record
@@ -87,14 +90,16 @@ def _generate(config: DatagenConfig) -> Path:
     keep_copy(config.assets, folder)
     shards = shard_count(config)
     mine = range(config.rank, shards, config.world)
-    done = finished_shards(folder)
+    done = whole_shards(folder)
     todo = [k for k in mine if k not in done]
+    say_made_again(folder, todo)
     own, left = (sum(shard_size(config, k) for k in part) for part in (mine, todo))
     with tqdm(total=own, desc="render", unit="group", initial=own - left, disable=not todo) as bar:
         for size in _write_all(folder, config, todo):
             bar.update(size)
-    print(f"dataset: {folder} ({len(finished_shards(folder))} of {shards} shards)")
-    if finished_shards(folder) >= set(range(shards)) and (todo or not (folder / CARD).exists()):
+    done = whole_shards(folder)
+    print(f"dataset: {folder} ({len(done)} of {shards} shards)")
+    if done >= set(range(shards)) and (todo or not (folder / CARD).exists()):
         write_card(folder)
     return folder
 
@@ -144,7 +149,9 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
         held = digest(calibration_file(path).read_bytes())
     except OSError as error:
         raise ConfigError(unreadable(path, error)) from error
-    return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held}
+    # Where a folder of one's own lies on this machine is nobody's business, and means nothing on another.
+    name = {} if Path(path).is_absolute() or path.startswith("~") else {CALIBRATION_NAME: path}
+    return {**content, "verify": {**content["verify"], "calibration": CALIBRATION}, CALIBRATED: held, **name}
 
 
 def shard_count(config: DatagenConfig) -> int:
@@ -208,14 +215,10 @@ def _write_all(folder: Path, config: DatagenConfig, shards: list[int]) -> Iterat
         for shard in shards:
             yield write_groups(folder, config, shard)
         return
-    with ProcessPoolExecutor(workers, initializer=add_assets_of, initargs=(config.assets,)) as pool:
+    with drawing_pool(workers, config.assets) as pool:
         futures = [pool.submit(write_groups, folder, config, shard) for shard in shards]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            yield future.result()
 
 
 def write_groups(folder: Path, config: DatagenConfig, shard: int) -> int:

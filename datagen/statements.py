@@ -4,7 +4,6 @@ Two kinds: the statements of a counterfactual group, which are about its relatio
 say everything else that is certain about one image: names, colours, places, counts.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import permutations
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from datagen.assets import COLOURS
-from datagen.assets.catalogue import is_own
 from datagen.claims import Statement
 from datagen.config import DatagenConfig
 from datagen.families import Rng
@@ -22,7 +20,7 @@ from datagen.needs import FACELESS
 from datagen.nouns import TRUE_COLOURS, chosen_nouns
 from datagen.recipe import Recipe, axes
 from spatial.predicates import frame_of, readings
-from spatial.records import ImageObject, ImageRow, Record, encode_mask, encode_png, image_id_of
+from spatial.records import Record
 from spatial.relations import VERBS
 from spatial.scene import ObjectSpec
 from spatial.sentences import be, is_a, sentence
@@ -35,40 +33,6 @@ Objects = tuple[ObjectSpec, ...]
 
 AXES_PER_CAPTION = 4
 """A caption about two objects tells at most this many of the relations that hold between them."""
-
-LICENCE = "CC0-1.0 (rendered by vsre)"
-OWN_LICENCE = "as its meshes (rendered by vsre; meshes in the dataset's folder assets)"
-
-
-def image_row(group: Group, view: View) -> ImageRow:
-    """Return the image of a view with its objects as seen."""
-    scene, pixels = view.scene, view.rendered.rgb
-    objects = []
-    for spec, seen in zip(scene.objects, view.observation.objects, strict=True):
-        depth = seen.depth[1] if seen.depth else float("nan")
-        box = (round(seen.box[0], 2), round(seen.box[1], 2), round(seen.box[2], 2), round(seen.box[3], 2))
-        mask = encode_mask(seen.mask) if seen.mask is not None else ""
-        objects.append(
-            ImageObject(spec.name, box, spec.colour, mask, round(depth, 4), (*spec.position, *spec.size, spec.yaw))
-        )
-    provenance = {
-        "relation": group.recipe.relation,
-        "counterpart": group.recipe.counterpart,
-        "contrast": group.recipe.kind,
-        "attempts": group.attempts,
-    }
-    return ImageRow(
-        image_id=image_id_of(pixels),
-        image=encode_png(pixels),
-        width=scene.width,
-        height=scene.height,
-        source="render",
-        objects=tuple(objects),
-        scene_id=scene.scene_id,
-        scene=scene.canonical_json(),
-        licence=OWN_LICENCE if any(is_own(spec.name) for spec in scene.objects) else LICENCE,
-        provenance=json.dumps(provenance, sort_keys=True),
-    )
 
 
 def group_records(group: Group, image_ids: tuple[str, str], split: str) -> Iterator[Record]:

@@ -1,11 +1,14 @@
 """The command line: ``vsre COMMAND [CONFIG.yaml] [--key VALUE ...]``.
 
 Nothing heavy is imported before the command line has been understood, so help and mistakes answer at once. A
-mistake of the user is one line on standard error and exit code 2; anything else keeps its stack trace.
+mistake of the user is one line on standard error and exit code 2; so is an interrupt, with code 130. Where whoever
+reads the output goes away, as ``head`` does, nothing is said. Anything else keeps its stack trace.
 """
 
 import os
+import select
 import sys
+from typing import TextIO
 
 from vsre import __version__
 from vsre.roots import foreign_packages
@@ -22,7 +25,10 @@ Settings files are looked up in the working directory, then beside the installed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 2 something for the user to mend."""
+    """Run one command and return the exit code.
+
+    0 done, 2 something for the user to mend, 130 interrupted, 141 nobody reads on.
+    """
     # Threads that spin while they wait starve each other as soon as one more process computes: training was then up to
     # thirty times slower. OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -33,13 +39,48 @@ def main(arguments: list[str] | None = None) -> int:
     from spatial.errors import UserError
 
     try:
-        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+        return _flushed(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(f"vsre: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("vsre: interrupted; the same command continues where it can", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if not _lost_reader():
+            raise
+        return 141  # as a shell shows a program that SIGPIPE ended
+
+
+def _flushed(arguments: list[str]) -> int:
+    """Run one command; where whoever read its output went away, that is found here and not when Python ends."""
+    try:
+        code = _dispatch(arguments)
+    except SystemExit:  # of what prints settings or help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
+
+
+def _lost_reader() -> bool:
+    """Tell whether whoever read what is printed went away ("vsre ... | head"), and then print nowhere from now on."""
+    lost = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream)]
+    for file in lost:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file)
+    return bool(lost)
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    try:
+        stream.flush()  # what could not be written is still there to be tried again, unless Python runs unbuffered
+        asked = select.poll()
+        asked.register(stream.fileno(), 0)
+    except BrokenPipeError:
+        return True
+    except (OSError, ValueError):  # no file of the system
+        return False
+    return any(event & select.POLLERR for _, event in asked.poll(0))
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from datagen.assets.folder import assets_of, copy_in
+from datagen.claim import REJECTED
 from datagen.control_run import supersample_of
-from datagen.paint.rows import REJECTED
 from datagen.paint.yield_run import count_yield
 from datagen.paint.yield_show import by_engine, chart, head_of, row_of, seconds_text
 from datagen.paint.yields import ALL, Yield

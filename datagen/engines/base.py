@@ -3,7 +3,7 @@
 Shapes: H, W picture; O objects of the scene.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -106,6 +106,8 @@ class EngineKind:
         seconds: planning estimate of one picture on one H100 at the default size and steps; not measured.
         settings: of ``EngineSettings`` that it takes beside ``COMMON``; all others are refused.
         photo: of ``datagen.engines.photo_orders.MODES``: how it repaints a photo; "" if it cannot.
+        weights: what ``Engine.provenance`` will say of its weights, without loading them; raises as ``load`` does.
+            ``None`` where that is not known before.
     """
 
     takes: frozenset[str]
@@ -116,3 +118,4 @@ class EngineKind:
     default_control: str = ""
     settings: frozenset[str] = LOADED
     photo: str = ""
+    weights: Callable[[EngineSettings], Mapping[str, Any]] | None = None

@@ -14,6 +14,9 @@ from spatial.errors import CheckpointError
 
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+?)((?:/[\w.-]+)+\.safetensors)?(?:@([\w./-]+))?")
 
+OWN_FOLDERS = ("weights", "models", "checkpoints", "data", "runs")
+"""Folders in which weights of one's own usually lie, and no owners on the hub."""
+
 MODEL_FILES = (
     "config.json",
     "diffusion_pytorch_model.safetensors",
@@ -23,6 +26,31 @@ MODEL_FILES = (
     "preprocessor_config.json",
 )
 """What is fetched of a single model; its publisher may have put other models beside it."""
+
+
+def looks_local(name: str) -> bool:
+    """Tell whether a name that is not there was meant as a path: "weights/sdxl" is built like a hub name."""
+    first, slash, _ = name.partition("/")
+    return name.startswith((".", "/", "~")) or bool(slash and (first in OWN_FOLDERS or Path(first).is_dir()))
+
+
+def how_to_fill(name: str, published: str = "") -> str:
+    """Return how to come by weights that were meant to lie at the path ``name``.
+
+    Args:
+        name: of a folder, or of a file in it.
+        published: hub name of weights that would do; "" if none is known.
+    """
+    repository, file = on_hub(published or "OWNER/NAME")
+    folder = str(Path(name).parent) if name.endswith(".safetensors") else name
+    asked = f"{repository} {file}" if file else repository
+    return f"correct the path, or download into it: hf download {asked} --local-dir {folder}"
+
+
+def on_hub(name: str) -> tuple[str, str]:
+    """Return the repository of a hub name, and the file that it names; "" if none."""
+    parts = name.partition("@")[0].split("/")
+    return "/".join(parts[:2]), "/".join(parts[2:])
 
 
 @dataclass(frozen=True)
@@ -119,6 +147,8 @@ def _find(name: str, revision: str, fetch: Callable[[str, str, str | None], str]
     try:
         found = Path(fetch(match[1], (match[2] or "").lstrip("/"), match[3] or revision or None))
     except Exception as error:  # the hub's client, its transport and the cache raise dozens of kinds
+        if looks_local(name):
+            raise CheckpointError(f"weights {name} are not there; {how_to_fill(name)}") from error
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else type(error).__name__
         raise CheckpointError(
             f"weights {name} are neither a folder nor in the hub's cache nor to be had ({why}); where there is a "

@@ -101,13 +101,43 @@ def load_kit(settings: EngineSettings, facts: Facts, repaints: bool = False) -> 
         return _load(settings, facts)
 
 
-def _load(settings: EngineSettings, facts: Facts) -> Kit:
+@dataclass(frozen=True)
+class _Found:
+    """Weights on disk, checked to be whole, and none of them loaded; ``index`` is ``model_index.json``."""
+
+    model: Source
+    index: Mapping[str, Any]
+    parts: Sequence[Part]
+    network: tuple[Source, Part] | None
+    loras: Sequence[Source]
+
+    def weights(self) -> dict[str, Any]:
+        """Return which weights these are, by name, revision and sha256."""
+        return _weights(self.model, self.parts, self.network, self.loras)
+
+
+def kit_weights(settings: EngineSettings, facts: Facts) -> dict[str, Any]:
+    """Return what a kit's provenance will say of its weights; none is loaded.
+
+    Raises:
+        CheckpointError: weights are missing, incomplete or of another engine.
+    """
+    with quiet():
+        return _find(settings, facts).weights()
+
+
+def _find(settings: EngineSettings, facts: Facts) -> _Found:
     half = settings.dtype != "float32"
     model = find_pipeline(settings.model or facts.default, settings.revision, HALF if half else None)
     index, parts = check_pipeline(model.path, facts.need, half)
     network = _find_control(settings, facts.control, model, index, half)
-    loras = [find_lora(name) for name in settings.loras]
-    weights = _weights(model, parts, network, loras)
+    return _Found(model, index, parts, network, [find_lora(name) for name in settings.loras])
+
+
+def _load(settings: EngineSettings, facts: Facts) -> Kit:
+    found = _find(settings, facts)
+    model, index, parts, network, loras = found.model, found.index, found.parts, found.network, found.loras
+    weights = found.weights()
     loaded = {part.name: load_part(part, dtype_of(settings)) for part in parts}
     loaded["scheduler"] = scheduler_of(settings.scheduler, loaded["scheduler"])
     if network:

@@ -13,7 +13,7 @@ from typing import Any
 from datagen.config import EngineSettings
 from datagen.engines.base import LOADED, Engine, EngineKind, Order
 from datagen.engines.controls import Canvas, Picture, grown, hash_of, mask_image, reference, resized
-from datagen.engines.loading import Facts, load_kit
+from datagen.engines.loading import Facts, kit_weights, load_kit
 from datagen.engines.painting import DiffusionEngine, Painted, generators, words
 from datagen.engines.sdxl import BASE, PARTS, PIPELINES
 from datagen.engines.weights import Need
@@ -128,6 +128,7 @@ KINDS = {
         seconds=2.5,
         settings=way.settings,
         photo=name,
+        weights=partial(kit_weights, facts=facts_of(way)),
     )
     for name, way in WAYS.items()
 }

@@ -4,12 +4,13 @@ The union network takes several control images at once and is told their kinds b
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from datagen.config import EngineSettings
 from datagen.engines.base import CONTROLLED, LOADED, Engine, EngineKind
 from datagen.engines.controlled import Controlled, Controls, engine_of
-from datagen.engines.loading import Control, Facts, Kit, load_kit
+from datagen.engines.loading import Control, Facts, Kit, kit_weights, load_kit
 from datagen.engines.weights import Need
 from spatial.errors import CheckpointError
 
@@ -107,4 +108,5 @@ KIND = EngineKind(
     seconds=3.0,
     default_control=UNION,
     settings=LOADED | CONTROLLED | {"per_object", "strength"},
+    weights=partial(kit_weights, facts=FACTS),
 )

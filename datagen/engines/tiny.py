@@ -27,7 +27,7 @@ from datagen.engines.orders import seed_of
 from datagen.engines.painting import DiffusionEngine, Painted, generators
 from datagen.engines.weights import hashes
 from spatial import shipped
-from spatial.errors import ConfigError
+from spatial.errors import ConfigError, first_line
 from spatial.shipped import shipped_folder
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ def load(settings: EngineSettings) -> Engine:
     window = {"start": settings.control_start, "end": settings.control_end}
     provenance = {
         "engine": settings.name,
-        "weights": {"name": folder.name, "revision": "", "sha256": hashes(folder.glob("*/*.safetensors"), folder)},
-        "control_weights": None,
-        "loras": [],
+        **weights(settings),
         "licence": LICENCE if is_shipped(folder) else f"{folder.name}: {stated_licence(folder)}",
         **options_of(settings, painter.scheduler, controlled=False),
         "control": None if settings.without_control else window,
@@ -84,6 +82,13 @@ def load(settings: EngineSettings) -> Engine:
     }
     paint = _Painter(painter, settings).paint
     return TinyEngine(paint, settings.size, settings.batch_size, provenance, frozenset(painter.words.nouns))
+
+
+def weights(settings: EngineSettings) -> dict[str, Any]:
+    """Return what the engine's provenance says of its weights; they are not loaded."""
+    folder = shipped_folder(settings.model or NAME)
+    sums = hashes(folder.glob("*/*.safetensors"), folder)
+    return {"weights": {"name": folder.name, "revision": "", "sha256": sums}, "control_weights": None, "loras": []}
 
 
 def is_shipped(folder: Path) -> bool:
@@ -98,6 +103,7 @@ KIND = EngineKind(
     default_model=NAME,
     seconds=0.01,
     settings=frozenset({"control_start", "control_end", "without_control"}),
+    weights=weights,
 )
 
 
@@ -185,9 +191,8 @@ def _try_out(scheduler: Any, settings: EngineSettings) -> None:
         for time in scheduler.timesteps:
             picture = scheduler.step(clean, time, scheduler.scale_model_input(picture, time)).prev_sample
     except (NotImplementedError, ValueError, IndexError, RuntimeError, TypeError) as error:
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"scheduler {settings.scheduler!r} does not fit {NAME} ({problem}); leave it empty"
+            f"scheduler {settings.scheduler!r} does not fit {NAME} ({first_line(error)}); leave it empty"
         ) from error
     if not torch.isfinite(picture).all():
         raise ConfigError(f"scheduler {settings.scheduler!r} ends in no picture with {NAME}; leave it empty")

@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import file_digest
 from inspect import isclass
 from pathlib import Path
 from typing import Any
 
-from spatial.errors import CheckpointError
+from spatial.errors import CheckpointError, first_line
 
 LIBRARIES = ("diffusers", "transformers")
 """Where the classes of parts come from."""
@@ -210,7 +211,9 @@ def load_part(part: Part, dtype: Any) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{part.folder} cannot be loaded as {part.class_name} ({_first_line(error)})") from error
+        raise CheckpointError(
+            f"{part.folder} cannot be loaded as {part.class_name} ({type(error).__name__}: {first_line(error)})"
+        ) from error
     lacking = sorted(map(str, [*info["missing_keys"], *info.get("mismatched_keys", [])]))
     if lacking:
         raise CheckpointError(
@@ -220,15 +223,18 @@ def load_part(part: Part, dtype: Any) -> Any:
     return model
 
 
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-
-
 def hashes(files: Iterable[Path], root: Path) -> dict[str, str]:
     """Return the sha256 of files by their path under ``root``; the hub states the same of its files."""
     found = {}
     for path in sorted(files):
-        with path.open("rb") as file:
-            name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-            found[name.as_posix()] = file_digest(file, "sha256").hexdigest()
+        name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+        state = path.stat()
+        found[name.as_posix()] = _sha256(path.absolute(), state.st_size, state.st_mtime_ns)
     return found
+
+
+@cache
+def _sha256(path: Path, size: int, time_ns: int) -> str:
+    """Hash a file once in a process, as long as its size and time say that it is the same."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -4,12 +4,13 @@ Its network is one for all kinds of control and tells by the image which it is g
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from datagen.config import EngineSettings
 from datagen.engines.base import CONTROLLED, LOADED, Engine, EngineKind
 from datagen.engines.controlled import Controlled, Controls, engine_of
-from datagen.engines.loading import Control, Facts, Kit, load_kit
+from datagen.engines.loading import Control, Facts, Kit, kit_weights, load_kit
 from datagen.engines.weights import Need
 from spatial.errors import CheckpointError, ConfigError
 
@@ -97,4 +98,5 @@ KIND = EngineKind(
     seconds=1.5,
     default_control=UNION,
     settings=LOADED | CONTROLLED | {"per_object"},
+    weights=partial(kit_weights, facts=FACTS),
 )

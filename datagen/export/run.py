@@ -18,14 +18,15 @@ from tqdm import tqdm
 
 from datagen.card import CARD, Layout, card, flags, only_split, write_card
 from datagen.card_checks import read_checks
-from datagen.claim import IMPORTED
+from datagen.claim import IMPORTED, SHARDS
+from datagen.complete import say_incomplete
 from datagen.config import ExportConfig, ImportConfig
 from datagen.export.formats import FORMATS
 from datagen.export.hub import hub_name, push
 from datagen.export.rows import MANIFEST
 from datagen.export.vsr import file_split
 from datagen.tally import Tally
-from spatial.dataset import DatasetFolder, finished_shards, write_shard
+from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.exposure import DESCRIPTION, description_of
 from spatial.files import atomic_folder, write_json
@@ -96,8 +97,9 @@ def import_folder(config: ImportConfig) -> Path:
         raise ConfigError(f"{out} is there already; choose another --out or delete it")
     samples = tqdm(FORMATS[manifest["format"]].read(source), "import", manifest["images"], unit="image")
     with atomic_folder(out) as partial:
-        _write_shards(partial, _checked(samples, manifest["other_identifiers"]), config.images_per_shard)
-        write_json(partial / DESCRIPTION, manifest["dataset"] | {IMPORTED: manifest["format"]}, sort_keys=True)
+        shards = _write_shards(partial, _checked(samples, manifest["other_identifiers"]), config.images_per_shard)
+        told = {IMPORTED: manifest["format"], SHARDS: shards}
+        write_json(partial / DESCRIPTION, manifest["dataset"] | told, sort_keys=True)
         write_card(partial)
     found = DatasetFolder(out).content_hash()
     print(f"content hash {found}")
@@ -133,7 +135,7 @@ def _check(config: ExportConfig) -> None:
             raise ConfigError(f"{entry.name} is a setting of {', '.join(users)}, not of {config.to}; leave it away")
     chosen.check(config)
     _check_places(Path(config.dataset), Path(config.out))
-    _warn_if_unfinished(Path(config.dataset))
+    say_incomplete(Path(config.dataset))
 
 
 def _check_places(source: Path, out: Path) -> None:
@@ -141,16 +143,6 @@ def _check_places(source: Path, out: Path) -> None:
     places = (source.resolve(), out.resolve())
     if places[0] in (places[1], *places[1].parents) or places[1] in places[0].parents:
         raise ConfigError(f"{out} and {source} lie in one another; choose another --out")
-
-
-def _warn_if_unfinished(dataset: Path) -> None:
-    settings = description_of(dataset)
-    if "groups" in settings and IMPORTED not in settings:
-        shards = -(-settings["groups"] // settings["groups_per_shard"])
-        done = len(finished_shards(dataset))
-        if done < shards:
-            log = logging.getLogger(__name__)
-            log.warning("%s is unfinished; only its %d of %d shards are exported", dataset, done, shards)
 
 
 def _is_free(folder: Path) -> bool:
@@ -176,7 +168,8 @@ def _write(config: ExportConfig, out: Path, manifest: dict[str, Any]) -> None:
     chosen, tally = FORMATS[config.to], Tally()
     samples = Samples(config.dataset)
     checks = read_checks(DatasetFolder(config.dataset), manifest["content_hash"])
-    settings = {name: value for name, value in description_of(Path(config.dataset)).items() if name != IMPORTED}
+    held = description_of(Path(config.dataset))
+    settings = {name: value for name, value in held.items() if name not in (IMPORTED, SHARDS)}
     with atomic_folder(out) as partial:
         bar = tqdm(samples, f"export {config.to}", unit="image")
         counted = chosen.write(tally.watch(bar), partial, config) or {}
@@ -199,7 +192,8 @@ def _tables(folder: Path, rows: str, tally: Tally) -> dict[str, dict[str, str]]:
     return {"default": files} if files else {}
 
 
-def _write_shards(folder: Path, samples: Iterator[Sample], images_per_shard: int) -> None:
+def _write_shards(folder: Path, samples: Iterator[Sample], images_per_shard: int) -> int:
+    """Return how many."""
     index = 0
     while shard := list(islice(samples, images_per_shard)):
         records = [record for sample in shard for record in sample.records]
@@ -207,6 +201,7 @@ def _write_shards(folder: Path, samples: Iterator[Sample], images_per_shard: int
         index += 1
     if not index:
         write_shard(folder, 0, [], [])
+    return max(1, index)
 
 
 def _checked(samples: Iterable[Sample], other_identifiers: bool) -> Iterator[Sample]:

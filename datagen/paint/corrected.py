@@ -10,9 +10,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from datagen.claim import CALIBRATION
+from datagen.claim import CALIBRATION, REJECTED
 from datagen.config import VerifySettings
-from datagen.paint.rows import REJECTED
 from datagen.paint.yields import ALL, Yield
 from datagen.verify.calibration import Calibration, calibration_file, label_precision, read_calibration
 from spatial.dataset import DatasetFolder, finished_shards

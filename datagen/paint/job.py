@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from datagen.assets.folder import keep_copy
-from datagen.claim import WEIGHTS, check_claim, claim
+from datagen.claim import SHARDS, WEIGHTS, check_claim, claim
+from datagen.complete import whole_shards
 from datagen.config import DatagenConfig
 from datagen.paint.corrected import keep_calibration
 from datagen.paint.photos import PhotoSource, find_photos
 from datagen.paint.rows import Origin
 from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt
-from datagen.paint.stages import Parts, engine_names, turns_of
+from datagen.paint.stages import Parts, engine_names, engine_settings, turns_of
 from datagen.run import check_settings, content_settings, prepare, shard_count, shard_size
 from datagen.verify.calibration import read_calibration
-from spatial.dataset import FailedRow, finished_shards
+from spatial.dataset import FailedRow
 from spatial.errors import ConfigError
+from spatial.exposure import description_of
 from spatial.files import atomic
 from spatial.scene import digest
 
@@ -73,7 +75,7 @@ class Job:
 
     def todo(self) -> list[int]:
         """Return the shards of this rank that are not finished."""
-        done = finished_shards(self.folder)
+        done = whole_shards(self.folder)
         return [k for k in range(self.config.rank, self.shards, self.config.world) if k not in done]
 
     def groups_in(self, shards: Sequence[int]) -> int:
@@ -92,6 +94,7 @@ def prepare_painted(config: DatagenConfig, parts: Parts) -> Job:
     check_settings(config)
     check_painted(config)
     turns = turns_of(config, parts)
+    parts.check_verifier(config.verify)
     if config.scale.by == "ray":
         config = replace(config, out=str(Path(config.out).absolute()))  # workers were started somewhere else
     if config.paint.over == "scenes":
@@ -156,13 +159,42 @@ def check_painted(config: DatagenConfig) -> None:
         raise ConfigError("Ray shares the work out itself; leave rank and world away, or set scale.by to 'here'")
 
 
+def check_engine_weights(job: Job) -> None:
+    """Refuse a folder that other weights painted, before any are loaded; those that nobody knows before are left out.
+
+    Raises:
+        ConfigError: it holds data of other weights.
+        CheckpointError: weights are missing or wrong.
+    """
+    if WEIGHTS not in description_of(job.folder):
+        return
+    kinds = {name: job.parts.kind(name) for name in engine_names(job.config)}
+    now = {
+        name: _weights_digest(kind.weights(engine_settings(job.config, name)))
+        for name, kind in kinds.items()
+        if kind.weights
+    }
+    check_weights_held(job, now)
+
+
+def check_weights_held(job: Job, now: Mapping[str, str]) -> None:
+    """Refuse a folder that other weights than these painted or judged, as far as both are named.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    held = description_of(job.folder)
+    if WEIGHTS in held:
+        check_claim(job.folder, {**held, WEIGHTS: {**held[WEIGHTS], **now}})
+
+
 def begin(job: Job, shared: Mapping[str, Origin]) -> None:
     """Make the dataset folder, once everything that can be wrong with settings and models has been found.
 
     Raises:
         ConfigError: the folder holds data of another configuration, or that other weights painted or judged.
     """
-    claim(job.folder, {**job.content, WEIGHTS: weights_of(shared)})
+    claim(job.folder, {**job.content, WEIGHTS: weights_of(shared), SHARDS: job.shards})
     keep_copy(job.config.assets, job.folder)
     keep_calibration(job.config.verify, job.folder)
     if job.failed:
@@ -175,12 +207,22 @@ def weights_of(shared: Mapping[str, Origin]) -> dict[str, str]:
     and of what found objects in photos."""
     found = {}
     for name, origin in shared.items():
-        held = [origin.provenance.get(key) for key in ("weights", "control_weights", "loras")]
-        found[name] = digest(json.dumps([_sums(it) for it in held], sort_keys=True))
-        found |= {f"verifier: {model}": str(sums) for model, sums in origin.verifier.items()}
+        found[name] = _weights_digest(origin.provenance)
+        found |= judges_weights(origin.verifier)
         if origin.masks:
             found[MASKS] = digest(json.dumps(_sums(origin.masks), sort_keys=True))
     return found
+
+
+def judges_weights(verifier: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hashes of the weights of the verifier's models by what a folder calls them."""
+    return {f"verifier: {model}": str(sums) for model, sums in verifier.items()}
+
+
+def _weights_digest(provenance: Mapping[str, Any]) -> str:
+    """Return the hash of an engine's weights, its control network and LoRAs."""
+    held = [provenance.get(key) for key in ("weights", "control_weights", "loras")]
+    return digest(json.dumps([_sums(it) for it in held], sort_keys=True))
 
 
 def _sums(held: Any) -> Any:

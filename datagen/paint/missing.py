@@ -5,8 +5,10 @@ from pathlib import Path
 
 from datagen.config import DatagenConfig, EngineSettings
 from datagen.engines.base import EngineKind
+from datagen.engines.hub import how_to_fill, looks_local, on_hub
 from datagen.paint.specs import Turn
 from datagen.paint.stages import Parts, engine_settings, turns_of
+from datagen.verify.models import OWN_PLACES
 from datagen.vsr_rows import SourceRow
 from spatial.coco import instances_files
 from spatial.errors import RecordError
@@ -45,27 +47,33 @@ def missing_photos(config: DatagenConfig, rows: Sequence[SourceRow], turns: Sequ
 
 def missing_weights(config: DatagenConfig, parts: Parts) -> list[str]:
     """Return the models of engines and verifier that are neither on this disk nor in the hub's cache, with the mend."""
-    needed: dict[str, str] = {}
+    needed: dict[str, tuple[str, str]] = {}
     turns = turns_of(config, parts)
     for turn in turns:
-        for what, name in _weights_of(engine_settings(config, turn.engine), parts.kind(turn.engine)):
-            needed.setdefault(name, f"{what} of {turn.engine}")
+        for what, name, published in _weights_of(engine_settings(config, turn.engine), parts.kind(turn.engine)):
+            needed.setdefault(name, (f"{what} of {turn.engine}", published))
     if config.paint.over == "photos" and any(turn.mode == "box-inpaint" for turn in turns):
-        needed.setdefault(config.paint.photos.masks, "weights of paint.photos.masks")
+        needed.setdefault(config.paint.photos.masks, ("weights of paint.photos.masks", ""))
     for what, name in parts.judges(config.verify).items():
-        needed.setdefault(name, f"weights of {what}")
-    return [f"{what}: {_mend(name)}" for name, what in needed.items() if name and not is_here(name)]
+        needed.setdefault(name, (f"weights of {what}", OWN_PLACES.get(what.removeprefix("verifier "), "")))
+    return [
+        f"{what}: {_mend(name, published)}" for name, (what, published) in needed.items() if name and not is_here(name)
+    ]
 
 
-def _weights_of(settings: EngineSettings, kind: EngineKind) -> Iterator[tuple[str, str]]:
-    """Yield what an engine loads, and its name; "" is none."""
+def _weights_of(settings: EngineSettings, kind: EngineKind) -> Iterator[tuple[str, str, str]]:
+    """Yield what an engine loads, its name, "" being none, and the hub name of what it has by itself."""
     model = settings.model or kind.default_model
-    yield "weights", model
+    yield "weights", model, kind.default_model
     if kind.takes & {"depth", "edge"} and not settings.without_control:
         own = Path(model).expanduser() / "controlnet"
-        yield "control network", settings.control or ("" if own.is_dir() else kind.default_control)
+        yield (
+            "control network",
+            settings.control or ("" if own.is_dir() else kind.default_control),
+            kind.default_control,
+        )
     for name in settings.loras:
-        yield "LoRA", name
+        yield "LoRA", name, ""
 
 
 def is_here(name: str) -> bool:
@@ -75,7 +83,7 @@ def is_here(name: str) -> bool:
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    repository, file = _on_hub(name)
+    repository, file = on_hub(name)
     try:
         found = (try_to_load_from_cache(repository, it) for it in ([file] if file else WHOLE))
         if any(isinstance(it, str) for it in found):
@@ -87,16 +95,10 @@ def is_here(name: str) -> bool:
     return not file and any(cached.glob("*/*.safetensors"))
 
 
-def _on_hub(name: str) -> tuple[str, str]:
-    """Return the repository of a hub name, and the file that it names; "" if none."""
-    parts = name.partition("@")[0].split("/")
-    return "/".join(parts[:2]), "/".join(parts[2:])
-
-
-def _mend(name: str) -> str:
-    repository, file = _on_hub(name)
-    if name.startswith((".", "/", "~")):
-        return f"{name} does not exist; correct the path"
+def _mend(name: str, published: str) -> str:
+    repository, file = on_hub(name)
+    if name != published and looks_local(name):
+        return f"{name} does not exist; {how_to_fill(name, published if '/' in published else '')}"
     if "/" not in name:
         return f"{name} is no folder and does not come with the code; docs/tiny-models.md tells how it is made"
     return f"run 'hf download {repository}{' ' + file if file else ''}' where there is a network"

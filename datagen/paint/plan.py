@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from datagen.claim import check_claim
+from datagen.claim import REJECTED, check_claim
+from datagen.complete import whole_shards
 from datagen.config import DatagenConfig, ImportVsrConfig
 from datagen.import_vsr import describe_source
 from datagen.paint.job import check_painted, without_conflicts
 from datagen.paint.missing import missing_photos, missing_weights
 from datagen.paint.photos import has_both_sides, import_settings
-from datagen.paint.rows import REJECTED
 from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt, Turn
 from datagen.paint.stages import Parts, load_engines, load_verifier, paint, turns_of, verify
@@ -199,7 +199,7 @@ def _has_gpu() -> bool:
 
 
 def _left(config: DatagenConfig) -> float:
-    done = sum(shard_size(config, shard) for shard in finished_shards(Path(config.out)) if shard < shard_count(config))
+    done = sum(shard_size(config, shard) for shard in whole_shards(Path(config.out)) if shard < shard_count(config))
     return 1 - done / config.groups
 
 

@@ -11,15 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from datagen.claim import REJECTED
+from datagen.image_rows import LICENCE as RENDERED
 from datagen.paint.specs import Painted, Spec, Verified
-from datagen.statements import LICENCE as RENDERED
 from datagen.verify.verdicts import to_json
 from spatial.dataset import write_shard
 from spatial.files import write_json
 from spatial.records import ImageRow, Record, encode_png, image_id_of
-
-REJECTED = "rejected"
-"""Folder in a dataset folder, a dataset folder itself, of the pictures that were not accepted."""
 
 TIMES = "times"
 """Folder of the seconds that each shard took. They depend on the machine, so that they are not in the rows."""

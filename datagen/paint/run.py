@@ -7,22 +7,33 @@ are drawn ahead in other processes while this one paints and verifies.
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 from tqdm import tqdm
 
-from datagen.assets.folder import add_assets_of, assets_of
+from datagen.assets.folder import assets_of
 from datagen.card import CARD, write_card
+from datagen.complete import say_made_again, whole_shards
 from datagen.config import DatagenConfig
-from datagen.paint.job import FAILED, Job, begin, origins, prepare_painted
+from datagen.paint.job import (
+    FAILED,
+    Job,
+    begin,
+    check_engine_weights,
+    check_weights_held,
+    judges_weights,
+    origins,
+    prepare_painted,
+)
 from datagen.paint.rows import write_painted
 from datagen.paint.scenes import SceneSource
 from datagen.paint.specs import Attempt
 from datagen.paint.stages import Parts, installed, load_engines, load_verifier, paint, verify
 from datagen.paint.yield_run import write_yield
+from datagen.pool import drawing_pool
 from datagen.run import shard_size, worker_count
-from spatial.dataset import finished_shards, is_finished
+from spatial.dataset import is_finished
 from spatial.errors import ConfigError
 
 PATIENCE = 60.0
@@ -58,17 +69,19 @@ def run_painted(config: DatagenConfig, parts: Parts | None = None) -> Path | Non
 def _run(job: Job) -> Path:
     folder, todo = job.folder, job.todo()
     if todo:
+        say_made_again(folder, todo)
         made = _on_ray(job, todo) if job.config.scale.by == "ray" else _here(job, todo)
         mine = range(job.config.rank, job.shards, job.config.world)
-        done = job.groups_in(mine) - job.groups_in(todo)
-        with tqdm(total=job.groups_in(mine), desc="paint", unit="group", initial=done) as bar:
+        initial = job.groups_in(mine) - job.groups_in(todo)
+        with tqdm(total=job.groups_in(mine), desc="paint", unit="group", initial=initial) as bar:
             for shard in made:
                 _check_written(folder, shard)
                 bar.update(shard_size(job.config, shard))
     if job.failed:
         print(f"{len(job.failed)} rows cannot be repainted, see {folder / FAILED}")
-    print(f"dataset: {folder} ({len(finished_shards(folder))} of {job.shards} shards)")
-    if finished_shards(folder) >= set(range(job.shards)) and (todo or not (folder / CARD).exists()):
+    done = whole_shards(folder)
+    print(f"dataset: {folder} ({len(done)} of {job.shards} shards)")
+    if done >= set(range(job.shards)) and (todo or not (folder / CARD).exists()):
         write_yield([folder])
         write_card(folder)
     return folder
@@ -93,9 +106,12 @@ def _check_written(folder: Path, shard: int) -> None:
 def _here(job: Job, todo: Sequence[int]) -> Iterator[int]:
     """Make shards in this process; yields each when it is written."""
     nouns = job.source.nouns
+    check_engine_weights(job)
+    verifier = load_verifier(job.config, job.parts, nouns)  # the smaller part, so its mistakes are told first
+    judge = verifier.provenance
+    check_weights_held(job, judges_weights(judge))
     engines = load_engines(job.config, job.parts, nouns)
-    verifier = load_verifier(job.config, job.parts, nouns)
-    shared = origins(job, {name: engine.provenance for name, engine in engines.items()}, verifier.provenance)
+    shared = origins(job, {name: engine.provenance for name, engine in engines.items()}, judge)
     begin(job, shared)
     for shard, attempts in _drawn(job, todo):
         verified = verify(paint(attempts, engines, job.config.engine.batch_size), verifier)
@@ -109,20 +125,16 @@ def _drawn(job: Job, todo: Sequence[int]) -> Iterator[tuple[int, list[Attempt]]]
     if workers <= 1:
         yield from ((shard, job.source.attempts(shard)) for shard in todo)
         return
-    with ProcessPoolExecutor(workers, initializer=add_assets_of, initargs=(job.config.assets,)) as pool:
+    with drawing_pool(workers, job.config.assets) as pool:
         ahead: deque[tuple[int, Future[list[Attempt]]]] = deque()
-        try:
-            for shard in todo:
-                ahead.append((shard, pool.submit(job.source.attempts, shard)))
-                if len(ahead) > workers:
-                    first, future = ahead.popleft()
-                    yield first, future.result()
-            while ahead:
+        for shard in todo:
+            ahead.append((shard, pool.submit(job.source.attempts, shard)))
+            if len(ahead) > workers:
                 first, future = ahead.popleft()
                 yield first, future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        while ahead:
+            first, future = ahead.popleft()
+            yield first, future.result()
 
 
 def _on_ray(job: Job, todo: Sequence[int]) -> Iterator[int]:

@@ -9,13 +9,14 @@ from datagen.engines.orders import seed_of
 from datagen.engines.photo_orders import UNKNOWN_BOX
 from datagen.engines.prompts import scene_prompts, style_of
 from datagen.groups import Group, draw_group
+from datagen.image_rows import image_row
 from datagen.nouns import chosen_nouns
 from datagen.paint.specs import Attempt, Spec, Turn, is_readable, painted_group_id
 from datagen.passes import Passes, render_passes
 from datagen.recipe import Recipe
 from datagen.run import shard_groups
 from datagen.schedule import recipes_of, turns
-from datagen.statements import check_balance, group_records, image_row
+from datagen.statements import check_balance, group_records
 from datagen.verify.base import Claim, Intent
 from spatial.records import ImageObject, ImageRow, Record
 

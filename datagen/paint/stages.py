@@ -43,12 +43,14 @@ class Parts:
         load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
         load_masks: makes what finds objects in boxes of photos, from a folder or hub name; likewise.
         judges: names the folders and hub names that the verifier would load, by what they are.
+        check_verifier: refuses models of the verifier as far as that shows without loading one.
     """
 
     engines: Mapping[str, EngineKind]
     load_verifier: Callable[[VerifySettings], Verifier]
     load_masks: LoadMasks
     judges: Callable[[VerifySettings], Mapping[str, str]] = lambda _: {}
+    check_verifier: Callable[[VerifySettings], None] = lambda _: None
 
     def kind(self, name: str) -> EngineKind:
         """Return the entry of an engine.
@@ -66,10 +68,10 @@ def installed() -> Parts:
     """Return the engines and the verifier that are shipped."""
     from datagen.engines.masks import load_sam
     from datagen.engines.registry import ENGINES
-    from datagen.verify.models import places_of
+    from datagen.verify.models import check_models, places_of
     from datagen.verify.verifier import Verifier as Shipped
 
-    return Parts(ENGINES, Shipped, load_sam, places_of)
+    return Parts(ENGINES, Shipped, load_sam, places_of, check_models)
 
 
 def engine_names(config: DatagenConfig) -> list[str]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datagen.claim import REJECTED
 from datagen.config import YieldConfig
 from datagen.paint.corrected import calibrations_of, with_precision
-from datagen.paint.rows import REJECTED, TIMES
+from datagen.paint.rows import TIMES
 from datagen.paint.yield_show import console, draw, tables
 from datagen.paint.yields import ALL, Attempted, Key, Yield, attempted, yields
 from spatial.dataset import DatasetFolder, finished_shards

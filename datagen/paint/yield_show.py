@@ -10,6 +10,7 @@ from rich.table import Table
 from datagen.markdown import Cells, table
 from datagen.paint.yields import ALL, Share, Visor, Yield
 from spatial.files import atomic
+from spatial.proportion import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,11 +113,6 @@ def with_interval(share: Share) -> str:
     """Return "51.3 (40.1-62.4)", in percent, or "-" where nothing was counted."""
     bounds = share.ci95
     return f"{percent(share.value)} ({percent(bounds[0])}-{percent(bounds[1])})" if bounds else "-"
-
-
-def percent(value: float | None) -> str:
-    """Return "51.3", or "-" where there is no value."""
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _yields(name: str, lines: Sequence[Yield]) -> Table:

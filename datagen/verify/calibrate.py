@@ -71,6 +71,7 @@ def calibrate(config: CalibrateConfig) -> Path:
     """
     faults = _check(config)
     data = DatasetFolder(config.data)
+    _check_rendered(data)
     groups = _groups(data, config)
     verifier = Verifier(replace(config.verify, calibration="", unread=ACCEPT))
     verifier.check_nouns(item.name for group in groups for shown in group for item in shown.row.objects)
@@ -109,6 +110,20 @@ def _check(config: CalibrateConfig) -> list[str]:
         if name != "all" and name not in FAULTS:
             raise ConfigError(f"no fault is called {name!r}{nearest(name, FAULTS)}; known: {', '.join(FAULTS)}")
     return list(FAULTS) if "all" in config.faults else list(dict.fromkeys(config.faults))
+
+
+def _check_rendered(data: DatasetFolder) -> None:
+    """Refuse pictures of which nobody knows for sure what they show.
+
+    Raises:
+        RecordError: some are no renders.
+    """
+    others = sorted(data.sources() - {"render"})
+    if others:
+        raise RecordError(
+            f"{data.path} holds pictures by {', '.join(others)}, whose truth nobody knows for sure; name a folder of "
+            "renders, as 'vsre datagen configs/datagen/calibration.yaml' writes it"
+        )
 
 
 def _groups(data: DatasetFolder, config: CalibrateConfig) -> list[Group]:

@@ -7,12 +7,14 @@ Each table has one line per kind: its name and what loads it. A setting is a kin
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from datagen.config import VerifySettings
 from datagen.verify.base import DepthModel, Detector, Judge
-from datagen.verify.load import device_named, split_name
+from datagen.verify.load import check_place, device_named, split_name
 from spatial.errors import ConfigError
+from spatial.shipped import shipped_folder
 
 Load = Callable[[str, Any, VerifySettings], Any]
 """From a place ("" for the kind's own), a device and the settings to a model."""
@@ -25,6 +27,18 @@ OWN_PLACES = {
     "depth-anything": "depth-anything/Depth-Anything-V2-Small-hf",
 }
 """Where the models of a kind are if a setting names no place."""
+
+
+TYPES = {
+    "tiny": ("vsre_detector",),
+    "owlv2": ("owlv2",),
+    "grounding-dino": ("grounding-dino",),
+    "depth-anything": ("depth_anything",),
+}
+"""What ``config.json`` calls the models of a kind; a judge may be of any type."""
+
+ADAPTER = "adapter_config.json"
+"""What a folder of a fine-tuned judge holds in place of a model."""
 
 
 def _tiny(place: str, device: Any, settings: VerifySettings) -> Any:
@@ -94,22 +108,42 @@ def load_models(settings: VerifySettings) -> Models:
         ConfigError: a name is unknown, or no detector is named.
         CheckpointError: a folder is missing or wrong.
     """
+    chosen = _chosen(settings)
+    device = device_named(settings.device)
+    loaded: dict[tuple[str, str], Any] = {}
+    for key, table, _ in chosen:
+        if key not in loaded:
+            loaded[key] = table[key[0]](key[1], device, settings)
+    made = [loaded[key] for key, _, _ in chosen]
+    count = len(settings.detectors)
+    depth = made[count] if settings.depth else None
+    judges = made[count + bool(settings.depth) :]
+    return Models(_named_apart(made[:count]), depth, judges, _safety(settings, device))
+
+
+def _chosen(settings: VerifySettings) -> list[tuple[tuple[str, str], dict[str, Load], str]]:
+    """Return kind and place of each model, the table that loads it, and what it is for."""
     if not settings.detectors:
         raise ConfigError("verify.detectors is empty; name one, such as 'tiny'")
     names = [(name, DETECTORS, "detector") for name in settings.detectors]
     names += [(name, DEPTHS, "depth model") for name in [settings.depth] if name]
     names += [(name, JUDGES, "judge") for name in settings.judges]
-    chosen = [(split_name(name, tuple(table), what), table) for name, table, what in names]
-    device = device_named(settings.device)
-    loaded: dict[tuple[str, str], Any] = {}
-    for key, table in chosen:
-        if key not in loaded:
-            loaded[key] = table[key[0]](key[1], device, settings)
-    made = [loaded[key] for key, _ in chosen]
-    count = len(settings.detectors)
-    depth = made[count] if settings.depth else None
-    judges = made[count + bool(settings.depth) :]
-    return Models(_named_apart(made[:count]), depth, judges, _safety(settings, device))
+    return [(split_name(name, tuple(table), what), table, what) for name, table, what in names]
+
+
+def check_models(settings: VerifySettings) -> None:
+    """Refuse models that cannot be had, as far as that shows without loading one; names on the hub are not asked for.
+
+    Raises:
+        ConfigError: a kind is unknown, or no detector is named.
+        CheckpointError: a folder is missing, empty, or holds another kind of model.
+    """
+    for (kind, place), _, what in _chosen(settings):
+        folder = shipped_folder(place or OWN_PLACES.get(kind, ""))
+        if folder.is_dir() and not (folder / ADAPTER).is_file():
+            check_place(str(folder), TYPES.get(kind, ()), f"{what} {kind}")
+    if Path(settings.safety).is_dir() and settings.safety:
+        check_place(settings.safety, (), "safety checker")
 
 
 def places_of(settings: VerifySettings) -> dict[str, str]:

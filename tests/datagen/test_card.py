@@ -43,7 +43,8 @@ def table(text: str, heading: str, place: int = 0) -> list[list[str]]:
 def copy(source: Path, folder: Path, images: Sequence[ImageRow], records: Sequence[Record]) -> str:
     """Write rows as a dataset of its own, with the settings of ``source``, and return its card."""
     write_shard(folder, 0, images, records)
-    (folder / "dataset.json").write_text((source / "dataset.json").read_text())
+    settings = json.loads((source / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(settings | {"shards": 1}))
     return write_card(folder).read_text()
 
 

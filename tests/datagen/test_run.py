@@ -92,6 +92,12 @@ def test_a_folder_of_another_config_is_refused(tmp_path: Path) -> None:
         ({"weights": {"lef of": 1.0}}, "did you mean 'left of'"),
         ({"frames": "intrinsic"}, "frames must be 'agree' or 'viewer'"),
         ({"nouns": ["cub"]}, "did you mean 'cup'"),
+        ({"nouns": ["vsr-zeroshoot"]}, "did you mean 'vsr-zeroshot'"),
+        ({"nouns": ["unicorn"]}, "no object or set of nouns is called 'unicorn'; 'vsre objects' shows all"),
+        (
+            {"nouns": ["cup", "fork", "bowl"], "exclude_nouns": [], "relations": ["facing", "facing away from"]},
+            "'facing' and 'facing away from': no two of the 3 nouns meet a face in split 'train'; leave the relation",
+        ),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, change: dict, message: str) -> None:

@@ -151,3 +151,30 @@ def test_a_missing_model_is_named_before_anything_is_written(
     monkeypatch.chdir(tmp_path)
     assert "'nothing-like-it'" in fails(capsys, "eval", "--model", "nothing-like-it", "--data.path", "x")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["datagen", "--print_config"], ["card", "FOLDER"]],
+)
+def test_output_that_nobody_reads_on_ends_quietly(command: list[str]) -> None:
+    """``vsre ... | head -0``, where the pipe has no reader left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "vsre", *command]
+    missing = command[0] == "card"  # its mistake is told elsewhere
+    for unbuffered in ("", "1"):
+        told = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, env=told, check=False)
+        assert done.returncode == (2 if missing else 141)
+        assert len(done.stderr.splitlines()) == missing
+    os.close(writer)
+
+
+def test_a_pipe_that_broke_elsewhere_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: list[str]) -> int:
+        raise BrokenPipeError("of a worker")
+
+    monkeypatch.setattr("vsre.cli._dispatch", broken)
+    with pytest.raises(BrokenPipeError, match="of a worker"):
+        main([])

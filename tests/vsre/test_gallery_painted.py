@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datagen.paint.rows import REJECTED
+from datagen.claim import REJECTED
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import RecordError
 from vsre.config import GalleryConfig

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from datagen.paint.rows import REJECTED
+from datagen.claim import REJECTED
 from datagen.paint.yields import PARTNER
 from datagen.verify.base import Verdict
 from datagen.verify.verdicts import from_json, why_refused

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from datagen.paint.yield_show import console, percent, precision_text
+from datagen.paint.yield_show import console, precision_text
 from datagen.paint.yields import Yield
+from spatial.proportion import percent
 from vsre.review.answers import ALL, Precision
 
 

@@ -35,6 +35,11 @@ def test_offline_a_hub_name_that_is_not_cached_says_how_to_fetch_it(union: Path,
     assert str(raised.value).endswith("run: hf download me/my-sdxl --local-dir DIR; then name DIR")
 
 
+def test_offline_a_folder_that_is_built_like_a_hub_name_is_no_download(union: Path, offline: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"not there; correct .*hf download OWNER/NAME --local-dir weights/sdxl$"):
+        load_engine(settings("weights/sdxl", union))
+
+
 def test_offline_a_hub_name_is_read_from_the_cache_with_its_revision(sdxl: Path, union: Path, offline: Path) -> None:
     put_in_cache(offline, "me/sdxl", sdxl)
     put_in_cache(offline, "me/union", union)

@@ -1,6 +1,7 @@
 """A calibration goes with the data that it was trusted for, and says what the accepted labels are worth."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_it_is_kept_with_the_data_and_shown_in_table_and_card(
     card = (folder / "README.md").read_text()
     assert "| right of passed |" in card and "DATASET/calibration.json" in card
     assert run_painted(config, parts) == folder
+
+
+def test_the_card_calls_it_what_the_user_called_it(
+    small: DatagenConfig, parts: Parts, calibration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(calibration.parent.parent)
+    config = replace(small, verify=replace(small.verify, calibration="measured/calibration.json"), groups=3)
+    folder = run_painted(config, parts)
+    assert folder
+    command = next(line for line in (folder / "README.md").read_text().splitlines() if line.startswith("vsre datagen"))
+    verify = json.loads(shlex.split(command)[shlex.split(command).index("--verify") + 1])
+    assert verify["calibration"] == "measured/calibration.json"
+    absolute = replace(config, verify=replace(config.verify, calibration=str(calibration)))
+    assert run_painted(absolute, parts) == folder  # the same bytes by another name are the same data
 
 
 @pytest.mark.slow

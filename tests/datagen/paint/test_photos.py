@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from datagen.claim import REJECTED
 from datagen.config import DatagenConfig, EngineSettings, LeakageConfig, PaintSettings, PhotoSettings, ScaleSettings
 from datagen.paint.job import prepare_painted
 from datagen.paint.photos import PhotoSource
 from datagen.paint.plan import plan
-from datagen.paint.rows import REJECTED
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
 from spatial.dataset import DatasetFolder, finished_shards

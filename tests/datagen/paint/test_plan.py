@@ -81,7 +81,8 @@ def test_all_that_is_named_and_not_here_is_told(
     assert plan(config, known).missing == [
         "control network of copyist: run 'hf download nobody/control' where there is a network",
         "LoRA of copyist: run 'hf download nobody/fast few-steps.safetensors' where there is a network",
-        "weights of verifier owlv2: ./gone does not exist; correct the path",
+        "weights of verifier owlv2: ./gone does not exist; correct the path, or download into it: "
+        "hf download google/owlv2-base-patch16-ensemble --local-dir ./gone",
         "weights of verifier grounding-dino: "
         "run 'hf download IDEA-Research/grounding-dino-base' where there is a network",
         "weights of verifier depth-anything: run 'hf download nobody/depth' where there is a network",
@@ -93,6 +94,26 @@ def test_all_that_is_named_and_not_here_is_told(
     assert line.startswith("weights of verifier tiny: tiny-verifier is no folder and does not come with the code")
     (tmp_path / "tiny-verifier").mkdir()
     assert not missing_weights(without, known)
+
+
+@pytest.mark.parametrize("name", ["weights/sdxl", "mine/sdxl"])
+def test_a_path_that_is_built_like_a_hub_name_is_a_folder_to_be_filled(
+    name: str, small: DatagenConfig, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "owner").mkdir()
+    monkeypatch.chdir(tmp_path)
+    kind = replace(parts.engines["copyist"], default_model="owner/sdxl", default_control="owner/nets/union.safetensors")
+    known = replace(parts, engines={"copyist": kind})
+    engine = replace(small.engine, model=name, control="weights/union.safetensors")
+    assert missing_weights(replace(small, engine=engine), known) == [
+        f"weights of copyist: {name} does not exist; correct the path, or download into it: "
+        f"hf download owner/sdxl --local-dir {name}",
+        "control network of copyist: weights/union.safetensors does not exist; correct the path, or download into it: "
+        "hf download owner/nets union.safetensors --local-dir weights",
+    ]
+    [line, _] = missing_weights(small, known)  # the engine's own, whatever folders are here
+    assert line == "weights of copyist: run 'hf download owner/sdxl' where there is a network"
 
 
 def test_engines_that_are_shipped_say_which_control_network_they_need() -> None:

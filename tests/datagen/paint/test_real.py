@@ -19,17 +19,17 @@ import pytest
 import torch
 
 from datagen.assets import CORE
+from datagen.claim import REJECTED
 from datagen.config import DatagenConfig, EngineSettings, PaintSettings, PhotoSettings, VerifySettings
 from datagen.engines.controls import Canvas, depth_control, hash_of
 from datagen.engines.registry import ENGINES
-from datagen.paint.rows import REJECTED
 from datagen.paint.run import run_painted
 from datagen.passes import render_passes
 from datagen.verify.verdicts import CHECKS, accepted, from_json
 from encoders.detector import DetectorConfig, TinyDetector
 from encoders.painter import build_painter
 from spatial.dataset import DatasetFolder, finished_shards
-from spatial.errors import ConfigError
+from spatial.errors import CheckpointError, ConfigError
 from spatial.records import ImageRow, decode_image, image_id_of
 from spatial.scene import Scene
 
@@ -187,18 +187,23 @@ def unfinished(folder: Path) -> None:
         path.unlink()
 
 
-def test_other_weights_do_not_go_on_with_a_run(real: DatagenConfig, models: Path) -> None:
-    """The settings are the same: the weights behind the path are not."""
+def test_other_weights_do_not_go_on_with_a_run(
+    real: DatagenConfig, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings are the same: the weights behind the path are not. It is told before an engine is loaded."""
     folder = run_painted(replace(real, groups=1))
     assert folder
     held = json.loads((folder / "dataset.json").read_text())["model_weights"]
     assert set(held) == {"tiny-depth", "verifier: tiny-verifier", "verifier: depth tiny-verifier"}
-    for name, save in (("painter", save_painter), ("detector", save_detector)):
+    verifier = "verifier: depth tiny-verifier, verifier: tiny-verifier"
+    for name, save, whose in (("painter", save_painter, "tiny-depth"), ("detector", save_detector, verifier)):
         kept = (models / name).rename(models / f"{name}-kept")
         save(models / name, seed=1)
         unfinished(folder)
         before = sorted(path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file())
-        with pytest.raises(ConfigError, match="holds data made with other model_weights; choose another --out"):
+        refusal = pytest.raises(ConfigError, match=f"holds data made with other model_weights of {whose}; choose")
+        with monkeypatch.context() as patch, refusal:
+            patch.setattr("encoders.painter.load_painter", None)
             run_painted(replace(real, groups=1))
         assert before == sorted(path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file())
         for path in sorted((models / name).rglob("*"), reverse=True):
@@ -208,6 +213,23 @@ def test_other_weights_do_not_go_on_with_a_run(real: DatagenConfig, models: Path
     assert not finished_shards(folder)
     run_painted(replace(real, groups=1))
     assert finished_shards(folder) == {0}
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [({}, "has no config.json"), ({"config.json": '{"model_type": "bert"}'}, "no .safetensors file")],
+)
+def test_a_folder_that_holds_no_detector_is_told_before_an_engine_is_loaded(
+    real: DatagenConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: dict[str, str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, text in held.items():
+        (tmp_path / "empty" / name).write_text(text)
+    monkeypatch.setattr("encoders.painter.load_painter", None)
+    settings = replace(real.verify, detectors=[f"tiny={tmp_path / 'empty'}"])
+    with pytest.raises(CheckpointError, match=f"detector tiny: .*{message}"):
+        run_painted(replace(real, verify=settings, out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

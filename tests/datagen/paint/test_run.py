@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datagen.claim import REJECTED
 from datagen.config import DatagenConfig, EngineSettings, PaintSettings, ScaleSettings
 from datagen.engines.base import Order, Painting
-from datagen.paint.rows import REJECTED
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
 from datagen.passes import render_passes

@@ -160,6 +160,12 @@ def test_data_that_cannot_be_measured_on_are_told(measure: Callable[..., Any], t
         measure(data=str(tmp_path / "nowhere"))
 
 
+def test_painted_pictures_are_no_measure(measure: Callable[..., Any], painted: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="holds pictures by copyist, whose truth nobody knows for sure"):
+        measure(data=str(painted))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_file_of_trials_is_told(measure: Callable[..., Any], tmp_path: Path) -> None:
     measure(images=2, faults=[], faults_each=0)
     [path] = (tmp_path / "out" / "trials").glob("relations-*.json")
