@@ -25,6 +25,7 @@ from encoders.projector import Place
 from encoders.tower import FusedVisionModel, resize
 from eval.study.pooling import canvas_box, token_weights
 from eval.study.samples import Sample
+from spatial.errors import CheckpointError
 from spatial.records import ImageRow, decode_image
 
 PIXELS = "pixels"
@@ -66,13 +67,18 @@ def open_eyes(model: str | Path) -> Eyes:
     """Load towers and projector of a checkpoint; of an adapter, also the projector before tuning.
 
     Raises:
-        CheckpointError: the model cannot be used.
+        CheckpointError: the model cannot be used, or does not see all of a picture.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     projectors: dict[str, nn.Module] = {}
     if (Path(model) / ADAPTER_FILE).is_file():
         projectors["fusion, base"] = load_model(base_of(Path(model)))[0].model.multi_modal_projector
     network, processor = load_model(model)
+    if processor.image_processor.mode != "pad":
+        raise CheckpointError(
+            f"{model} crops pictures, and objects may lie outside of what it sees; set mode to 'pad' in its "
+            "processor_config.json"
+        )
     projectors["fusion, tuned" if projectors else "fusion"] = network.model.multi_modal_projector
     config, tower = network.config, network.model.vision_tower
     places: dict[str, Sequence[Place]] = {PIXELS: _cells(THUMBNAIL)}

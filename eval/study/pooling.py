@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.processing import letterbox_box
+from encoders.canvas import letterbox_box
 from encoders.projector import Place
 from eval.study.samples import Box
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from encoders.processing import letterbox
+from encoders.canvas import letterbox
 from eval.study.pooling import canvas_box, cell_areas, token_weights
 
 SIDE = 64

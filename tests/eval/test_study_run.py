@@ -22,7 +22,7 @@ from eval.study.features import open_eyes, read_features
 from eval.study.run import study
 from eval.study.samples import Sample, Samples, choose_samples, pair_boxes
 from spatial.dataset import DatasetFolder, write_shard
-from spatial.errors import ConfigError, RecordError
+from spatial.errors import CheckpointError, ConfigError, RecordError
 from spatial.records import ImageObject, ImageRow, Record, encode_png, image_id_of
 from spatial.vocabulary import words
 
@@ -256,3 +256,12 @@ def test_without_scikit_learn_the_mend_is_named(make: Make, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ConfigError, match=r"pip install -e '\.\[study\]'"):
         study(make())
+
+
+def test_a_model_that_crops_is_refused(make: Make, tmp_path: Path) -> None:
+    model, processor = load_model(make().model)
+    processor.image_processor.mode = "crop"
+    model.save_pretrained(tmp_path / "cropping")
+    processor.save_pretrained(tmp_path / "cropping")
+    with pytest.raises(CheckpointError, match="set mode to 'pad'"):
+        study(make(model=str(tmp_path / "cropping")))
