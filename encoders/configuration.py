@@ -28,7 +28,7 @@ class TowerPlan:
         config: the encoder's own Transformers configuration.
         feature_layer: index into the hidden states (0: the embeddings, -1: after the last layer).
         keep_cls: whether the class token is kept as the first token.
-        image_size: side of the encoder's square input, in pixels.
+        image_size: side of the encoder's square input, in pixels; a whole number of patches.
         grid: patches along one side.
         width: channels of the features.
         mean: channel means of pixels scaled to 0..1.
@@ -60,9 +60,9 @@ class FusedVisionConfig(PreTrainedConfig):
         encoders: names from ``ENCODERS``, in fusion order; VSRE's four by default.
         towers: by name, some of: "config" (the encoder's own configuration; what it leaves out has the default of the
             encoder's class), "feature_layer" (-1), "keep_cls" (False), "image_size" (side of the encoder's input, that
-            of its configuration by default), "mean", "std", "resample" (those of ``ENCODERS`` by default). Entries of
-            encoders that are not in ``encoders`` are kept but unused, so that a subset of a checkpoint is one changed
-            list.
+            of its configuration by default; rounded down to whole patches), "mean", "std", "resample" (those of
+            ``ENCODERS`` by default). Entries of encoders that are not in ``encoders`` are kept but unused, so that a
+            subset of a checkpoint is one changed list.
         canvas_size: side of the square uint8 canvas, in pixels; 0 means the largest input among the encoders.
     """
 
@@ -82,6 +82,8 @@ class FusedVisionConfig(PreTrainedConfig):
                 )
         if not self.encoders or len(set(self.encoders)) != len(self.encoders):
             raise ConfigError(f"encoders must name each encoder once and at least one, not {self.encoders}")
+        if self.canvas_size < 0:
+            raise ConfigError(f"canvas_size must be in pixels, or 0 for the largest input, not {self.canvas_size}")
         self.canvas_size = self.canvas_size or max(plan.image_size for plan in self.plans().values())
         super().__post_init__(**kwargs)
 
@@ -106,6 +108,7 @@ class FusedVisionConfig(PreTrainedConfig):
                 f"encoder {name!r} has {config.num_hidden_layers} layers; feature_layer {layer} is not one"
             )
         image_size = _image_size(name, config, entry.get("image_size", 0))
+        mean, std = _statistics(name, entry)
         return TowerPlan(
             config=config,
             feature_layer=layer,
@@ -113,8 +116,8 @@ class FusedVisionConfig(PreTrainedConfig):
             image_size=image_size,
             grid=image_size // config.patch_size,
             width=getattr(config, encoder.width),
-            mean=tuple(entry.get("mean", encoder.mean)),
-            std=tuple(entry.get("std", encoder.std)),
+            mean=mean,
+            std=std,
             resample=entry.get("resample", encoder.resample),
         )
 
@@ -144,7 +147,11 @@ def _own_config(name: str, settings: dict[str, Any]) -> Any:
 
 
 def _image_size(name: str, config: Any, asked: int) -> int:
-    """Return the side of an encoder's input in pixels: as asked, else that of its configuration."""
+    """Return the side of an encoder's input in pixels: as asked, else that of its configuration, in whole patches.
+
+    SigLIP so400m has patches of 14 pixels and inputs of 384, of which its convolution sees the first 378 only. With 378
+    it sees the whole picture, by the same number of patches, and each patch is where ``places`` says that it is.
+    """
     encoder = ENCODERS[name]
     own = config.patch_size * int(config.num_patches**0.5) if encoder.patches else config.image_size
     if asked and asked != own and not encoder.any_size:
@@ -152,11 +159,16 @@ def _image_size(name: str, config: Any, asked: int) -> int:
     side: int = asked or own
     if side < config.patch_size:
         raise ConfigError(f"encoder {name!r}: image_size {side} is less than one patch of {config.patch_size} pixels")
-    if encoder.patches and side % config.patch_size:
-        raise ConfigError(
-            f"encoder {name!r}: image_size {side} is no multiple of its patches' {config.patch_size} pixels"
-        )
-    return side
+    return side // config.patch_size * config.patch_size
+
+
+def _statistics(name: str, entry: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the means and deviations of a tower's pixels."""
+    encoder = ENCODERS[name]
+    mean, std = tuple(entry.get("mean", encoder.mean)), tuple(entry.get("std", encoder.std))
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ConfigError(f"encoder {name!r} needs three means and three positive deviations, not {mean} and {std}")
+    return mean, std
 
 
 @dataclass(frozen=True)

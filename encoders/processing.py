@@ -6,7 +6,7 @@ on its device.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ from transformers.image_utils import (
 from transformers.processing_utils import ImagesKwargs, MultiModalData, ProcessorMixin
 
 from encoders.canvas import check_mode, square
-from spatial.errors import RecordError
+from spatial.errors import ConfigError, RecordError
 from spatial.pictures import MEAN_COLOUR, decode_image, read_picture, to_rgb
 
 CHAT_TEMPLATE = (
@@ -35,6 +35,8 @@ CHAT_TEMPLATE = (
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
     "{% for part in message['content'] %}{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
     "{% endif %}"
+    "{% elif message['role'] != 'assistant' %}"
+    "{{ raise_exception('roles are user and assistant, not ' + message['role']) }}"
     "{% else %}{{ ' assistant:' }}{% generation %}"
     "{% if message['content'] is string %}{{ ' ' + message['content'] }}{% else %}"
     "{% for part in message['content'] %}{{ ' ' + part['text'] }}{% endfor %}"
@@ -98,12 +100,22 @@ class VsreImageProcessor(PilBackend):
         if not isinstance(image, Image.Image):
             image = _from_array(image, kwargs.get("input_data_format"))
         colour: tuple[int, ...] = tuple(kwargs["pad_colour"])
+        side = _side(kwargs["size"])
         rgb = to_rgb(image, getattr(image, "filename", "") or "(without a name)", colour)
-        canvas = square(rgb, kwargs["mode"], kwargs["size"]["height"], colour, kwargs["resample"])
+        canvas = square(rgb, kwargs["mode"], side, colour, kwargs["resample"])
         return np.moveaxis(np.asarray(canvas), -1, 0)
 
     def _preprocess(self, images: list[np.ndarray], return_tensors: Any = None, **kwargs: Any) -> BatchFeature:
         return BatchFeature(data={"pixel_values": np.stack(images)}, tensor_type=return_tensors)
+
+
+def _side(size: Any) -> int:
+    """Return the side of the canvas in pixels."""
+    sides = dict(size) if isinstance(size, Mapping) else vars(size)
+    height, width = sides.get("height"), sides.get("width")
+    if not height or height != width:
+        raise ConfigError(f"the canvas is a square: size must have equal height and width, not {sides}")
+    return int(height)
 
 
 def _read(source: str | Path) -> Image.Image:

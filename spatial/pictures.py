@@ -23,6 +23,25 @@ from spatial.errors import RecordError, first_line
 MAX_PIXELS = 64_000_000
 """Images that would decode to more pixels than this are refused (decompression bombs)."""
 
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "AVIF",
+    "JPEG2000",
+    "TIFF",
+    "GIF",
+    "QOI",
+    "BMP",
+    "DIB",
+    "ICO",
+    "PCX",
+    "PPM",
+    "SGI",
+    "TGA",
+)
+"""Pillow's names of the kinds of files that are opened: pictures of pixels. Of others, EPS would start Ghostscript."""
+
 MEAN_COLOUR = (122, 116, 104)
 """CLIP's mean colour, which LLaVA pads with too."""
 
@@ -36,7 +55,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            opened = Image.open(io.BytesIO(data))
+            opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise RecordError(f"image {name} has more than {MAX_PIXELS} pixels ({first_line(error)}); resize it") from error
     except Exception as error:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from encoders.canvas import letterbox, letterbox_box
 from encoders.tokenizer import build_tokenizer
+from spatial.errors import ConfigError
 from spatial.pictures import MEAN_COLOUR
 
 PROMPT = "user: <image>is the red cup left of the blue book? assistant:"
@@ -60,6 +61,19 @@ def test_the_prompt_is_the_one_that_all_rooms_expect(build: Any) -> None:
     answer = {"role": "assistant", "content": [{"type": "text", "text": "yes"}]}
     assert processor.apply_chat_template([question], add_generation_prompt=True) == PROMPT
     assert processor.apply_chat_template([question, answer]) == f"{PROMPT} yes<eos>"
+
+
+def test_other_roles_are_refused(build: Any) -> None:
+    _, processor = build()
+    with pytest.raises(Exception, match="roles are user and assistant, not system"):
+        processor.apply_chat_template([{"role": "system", "content": "the red cup"}])
+
+
+@pytest.mark.parametrize("size", [{"height": 32, "width": 48}, {"shortest_edge": 64}])
+def test_a_canvas_that_is_no_square_is_refused(build: Any, picture: Image.Image, size: dict[str, int]) -> None:
+    _, processor = build()
+    with pytest.raises(ConfigError, match="equal height and width"):
+        processor.image_processor(picture, size=size)
 
 
 def test_the_answer_is_marked_as_generated(build: Any, picture: Image.Image) -> None:

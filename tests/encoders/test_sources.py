@@ -336,7 +336,6 @@ def test_weights_that_a_cut_tower_does_not_have_may_be_missing(tmp_path: Path) -
         ("SamModel", {"feature_layer": -2}, "after its neck"),
         ("SamModel", {"image_size": 128}, "64 pixels only"),
         ("SiglipModel", {"keep_cls": True}, "no class token"),
-        ("Siglip2Model", {"image_size": 50}, "no multiple"),
     ],
 )
 def test_what_a_tower_cannot_do_is_refused(layout: str, asked: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -152,6 +152,9 @@ def test_a_kept_class_token_is_counted() -> None:
         ),
         ({"encoders": ["sam"], "towers": {"sam": {"image_size": 512}}}, "1024 pixels only"),
         ({"encoders": ["clip"], "towers": {"clip": {"image_size": 8}}}, "less than one patch"),
+        ({"encoders": ["clip"], "towers": {"clip": {"mean": [0.5, 0.5]}}}, "three means"),
+        ({"encoders": ["clip"], "towers": {"clip": {"std": [0.5, 0.5, 0]}}}, "positive deviations"),
+        ({"canvas_size": -5}, "in pixels"),
     ],
 )
 def test_settings_that_cannot_work_say_so(settings: dict[str, Any], message: str) -> None:
@@ -165,3 +168,24 @@ def test_unknown_fusion_and_aligner_say_so() -> None:
     with pytest.raises(ConfigError, match="mlp2x_gelu"):
         build_aligner("mlp", 4, 4)
     assert len(build_aligner("mlp3x_gelu", 4, 8)) == 5 and len(build_aligner("linear", 4, 8)) == 1
+
+
+@pytest.mark.parametrize("name", ["siglip", "dinov2", "clip", "siglip2_naflex", "dinov2_registers", "dinov3"])
+def test_an_input_of_broken_patches_still_shows_the_whole_canvas(name: str) -> None:
+    """SigLIP so400m/14-384 has 27.43 patches a side: 384 pixels would hide the last six, and shift every place."""
+    patch, own = 6, 20  # 3 patches and a third
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": patch}
+    sizes |= {"num_patches": 9} if name == "siglip2_naflex" else {"image_size": own}
+    towers = {name: {"config": sizes, "image_size": own}}
+    tower = FusedVisionModel(FusedVisionConfig(encoders=[name], towers=towers, canvas_size=60))
+    assert (tower.plans[name].image_size, tower.plans[name].grid) == (18, 3)
+    canvas = torch.full((1, 3, 60, 60), 90, dtype=torch.uint8)
+    for row in range(3):
+        for column in range(3):
+            marked = canvas.clone()
+            marked[:, :, 20 * row : 20 * row + 20, 20 * column : 20 * column + 20] = 255
+            change = (tower(marked)[name] - tower(canvas)[name]).norm(dim=-1)[0]
+            assert int(change.argmax()) == 3 * row + column
+    edge = canvas.clone()
+    edge[..., -1] = 255
+    assert not torch.equal(tower(edge)[name], tower(canvas)[name]), "the last column of pixels is seen"

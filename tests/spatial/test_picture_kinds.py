@@ -121,3 +121,9 @@ def test_bombs_are_refused_with_pixels_and_limit(side: int) -> None:
     with pytest.raises(RecordError, match=rf"bomb\.png has .*{MAX_PIXELS}") as caught:
         decode_image(bomb, "bomb.png")
     assert f"{side}x{side}" in str(caught.value) or str(side * side) in str(caught.value)
+
+
+def test_files_that_would_start_another_program_are_refused() -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(RecordError, match="cannot identify"):
+        decode_image(eps, "drawing.eps")
