@@ -31,16 +31,7 @@ def test_two_processes_load_every_parameter_and_compute_the_same_loss(
     model.save_pretrained(tmp_path / "model")
     torch.save(inputs, tmp_path / "inputs.pt")
     worker = Path(__file__).with_name("zero3_worker.py")
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        "--master_port",
-        "0",
-        str(worker),
-    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(worker)]
     arguments = [str(tmp_path / name) for name in ("model", "inputs.pt", "result.safetensors")]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     settings = {
