@@ -328,6 +328,30 @@ def test_weights_that_a_cut_tower_does_not_have_may_be_missing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    "layout,kept,later",
+    [
+        ("CLIPModel", "vision_model.encoder.layers.0.layer_scale1", "vision_model.encoder.layers.1.layer_scale1"),
+        ("LLaVA", "vision_tower.encoder.layers.0.ls.weight", "language_model.model.layers.0.ls.weight"),
+        ("SiglipModel", "vision_model.embeddings.norm.weight", "vision_model.head.norm.weight"),
+        ("Dinov2ForImageClassification", "dinov2.embeddings.register_tokens", "dinov2.embeddings.mask_token"),
+        ("DINOv3ViTModel", "layer.0.gate.weight", "layer.1.gate.weight"),
+        ("SamModel", "vision_encoder.neck.conv3.weight", "mask_decoder.neck.weight"),
+    ],
+)
+def test_a_weight_left_over_in_a_kept_layer_is_refused_and_others_are_not(
+    layout: str, kept: str, later: str, tmp_path: Path
+) -> None:
+    LAYOUTS[layout][1](tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    cut = {} if layout == "SamModel" else {"feature_layer": -2}
+    save_file({**weights, later: torch.ones(16)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    read_tower(tmp_path, **cut)
+    save_file({**weights, kept: torch.ones(16)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="has 1 weights that a .* tower lacks.*another architecture"):
+        read_tower(tmp_path, **cut)
+
+
+@pytest.mark.parametrize(
     "layout,asked,message",
     [
         ("CLIPModel", {"name": "siglip"}, "is a 'clip' tower, not 'siglip'"),
