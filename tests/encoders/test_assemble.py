@@ -1,6 +1,7 @@
 """Models on a LLaVA or a language model: the same functions as before, and nothing copied, lost or left unsaid."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -237,9 +238,41 @@ def test_a_projector_is_taken_whole_or_not_at_all(bases: Path) -> None:
     assert key in origins()
     assert key not in origins(aligner="mlp3x_gelu")
     assert key not in origins(fusion="channel")
-    wider = {"clip": TowerSettings(weights=str(bases / "clip"), feature_layer=-1)}
-    taken = origins(towers=wider)
-    assert taken[key] == "llava projector" and taken["model.vision_tower.towers.clip."] == "clip"
+    assert key in origins(towers={"clip": TowerSettings(weights=str(bases / "llava"), feature_layer=-2)})
+
+
+def test_a_projector_does_not_go_before_another_tower_and_that_is_said(bases: Path) -> None:
+    config = BuildConfig(base=str(bases / "llava"), encoders=["clip"], towers=_towers(bases, "clip"), layer_norm=False)
+    built = assemble_on_base(config)
+    assert built.origins["model.vision_tower.towers.clip."] == "clip"
+    aligner = {name for name, _ in built.model.named_parameters() if "aligners.clip" in name}
+    assert aligner and aligner <= built.drawn
+    assert "the projector of the base is left out: it was trained on its own tower, not clip" in built.notes
+
+
+@pytest.mark.parametrize("whole,text", [(False, True), (True, False)])
+def test_the_head_is_the_one_that_the_base_computes_with(
+    bases: Path, tmp_path: Path, whole: bool, text: bool
+) -> None:
+    shutil.copytree(bases / "llava", tmp_path / "llava")
+    content = json.loads((tmp_path / "llava" / "config.json").read_text())
+    content["tie_word_embeddings"], content["text_config"]["tie_word_embeddings"] = whole, text
+    (tmp_path / "llava" / "config.json").write_text(json.dumps(content))
+    original = LlavaForConditionalGeneration.from_pretrained(tmp_path / "llava")
+    model = assemble_on_base(BuildConfig(base=str(tmp_path / "llava"), encoders=["clip"])).model
+    ids = torch.tensor([[5, 6, 7, 8]])
+    torch.testing.assert_close(model(input_ids=ids).logits, original(input_ids=ids).logits)
+
+
+def test_a_model_that_scores_text_unlike_its_base_is_refused(bases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*arguments: Any, **settings: Any) -> Any:
+        base = read_base(*arguments, **settings)
+        base.weights["model.language_model.norm.weight"] = torch.zeros(32)
+        return base
+
+    monkeypatch.setattr("encoders.assemble.read_base", damaged)
+    with pytest.raises(ConfigError, match="the model on it scores text differently"):
+        assemble_on_base(BuildConfig(base=str(bases / "llava"), encoders=["clip"]))
 
 
 def test_only_sizes_are_read_when_weights_are_to_be_drawn(bases: Path, tmp_path: Path) -> None:
@@ -342,8 +375,6 @@ def test_a_hub_id_out_of_reach_comes_with_the_command_that_fetches_it(
 
 
 def test_a_base_that_lacks_a_weight_is_refused(bases: Path, tmp_path: Path) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     folder = shutil.copytree(bases / "vicuna", tmp_path / "vicuna")
