@@ -77,7 +77,8 @@ def assemble_on_base(config: BuildConfig) -> Assembled:
     aligner = _own_aligner(base, config, model_config)
     if aligner and not is_own(towers["clip"], base):
         aligner = {}
-        notes.append(f"the projector of the base is left out: it was trained on its own tower, not {towers['clip'].origin}")
+        other = towers["clip"].origin
+        notes.append(f"the projector of the base is left out: it was trained on its own tower, not {other}")
     if aligner:
         weights.update(aligner)
         origins[f"{ALIGNERS}clip."] = f"{base.origin} projector"

@@ -216,10 +216,8 @@ def left_over(unexpected: Iterable[str], weights: Iterable[str]) -> list[str]:
     for key in unexpected:
         name = _inner(key)
         numbered = _NUMBERED.match(name)
-        if numbered and numbered[1] in families:
-            kept = numbered[0] in layers
-        else:
-            kept = name.partition(".")[0] in parts
+        in_layer = numbered if numbered and numbered[1] in families else None
+        kept = in_layer[0] in layers if in_layer else name.partition(".")[0] in parts
         if kept and not name.endswith(_NOT_OF_FEATURES):
             extra.append(key)
     return sorted(extra)

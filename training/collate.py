@@ -105,8 +105,9 @@ class PrefixCollator:
             raise ValueError("the chat template must put the image first; correct the processor's chat template")
         # The image token stays in front while tokenising: some tokenizers treat the start of a text differently.
         questions = [image + after for _, _, after in parts]
-        whole = [f"{question}{answer_gap(question)}{answer}" for question, answer in zip(questions, answers, strict=True)]
-        encoded = self.tokenizer([*questions, *whole], add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        whole = [f"{asked}{answer_gap(asked)}{answer}" for asked, answer in zip(questions, answers, strict=True)]
+        texts = [*questions, *whole]
+        encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
         eos = self.tokenizer.eos_token_id
         statements = []
         for asked, ids, answer in zip(encoded[: len(whole)], encoded[len(whole) :], answers, strict=True):

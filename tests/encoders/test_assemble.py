@@ -1,6 +1,7 @@
 """Models on a LLaVA or a language model: the same functions as before, and nothing copied, lost or left unsaid."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     CLIPVisionConfig,
@@ -28,6 +30,7 @@ from encoders.assemble import assemble_on_base, plan
 from encoders.bases import read_base
 from encoders.build import build_model
 from encoders.config import BuildConfig, TowerSettings
+from encoders.fingerprint import fingerprint
 from encoders.load import load_model
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.tower import normalise, resize
@@ -229,6 +232,61 @@ def test_a_build_is_repeated_bit_for_bit_and_its_seed_moves_only_what_is_new(
         build_model(replace(config, seed=1))
 
 
+def test_a_base_that_has_changed_is_another_build(
+    bases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("llava", "siglip"):
+        shutil.copytree(bases / name, tmp_path / name)
+    config = BuildConfig(
+        out=str(tmp_path / "out"), base=str(tmp_path / "llava"), encoders=["clip", "siglip"],
+        towers=_towers(tmp_path, "siglip"),
+    )  # fmt: skip
+    record = build_model(config) / "build.json"
+    assert set(json.loads(record.read_text())["sources"]) == {config.base, str(tmp_path / "siglip")}
+    for path in (tmp_path / "llava").iterdir():
+        os.utime(path, (1, 1))
+    build_model(config)
+    assert "already holds this build" in capsys.readouterr().out
+    shutil.move(tmp_path / "llava", tmp_path / "away")
+    build_model(config)  # what is out of reach has not changed
+    assert "already holds this build" in capsys.readouterr().out
+    shutil.move(tmp_path / "away", tmp_path / "llava")
+
+    weights = tmp_path / "siglip" / "model.safetensors"
+    before = weights.read_bytes()
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    assert len(weights.read_bytes()) == len(before)
+    with pytest.raises(CheckpointError, match=r"built from another version of .*siglip .*choose another --out"):
+        build_model(config)
+    older = json.loads(record.read_text())
+    del older["sources"]
+    record.write_text(json.dumps(older))
+    build_model(config)
+    assert "already holds this build" in capsys.readouterr().out
+
+
+def test_a_large_file_is_told_apart_by_a_sample_and_a_hub_id_by_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models--someone--clip" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    file = folder / "model.safetensors"
+    file.write_bytes(bytes(range(256)) * 64)
+    monkeypatch.setattr("encoders.fingerprint._WHOLE", 1000)
+    first = fingerprint(folder)
+    assert fingerprint(folder) == first
+    with file.open("r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"x")
+    assert fingerprint(folder) != first
+
+    (folder.parent.parent / "refs").mkdir()
+    (folder.parent.parent / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert fingerprint("someone/clip") == "abc"
+
+
 def test_a_projector_is_taken_whole_or_not_at_all(bases: Path) -> None:
     def origins(**settings: Any) -> dict[str, str]:
         config = BuildConfig(base=str(bases / "llava"), encoders=["clip"], **settings)
@@ -251,9 +309,7 @@ def test_a_projector_does_not_go_before_another_tower_and_that_is_said(bases: Pa
 
 
 @pytest.mark.parametrize("whole,text", [(False, True), (True, False)])
-def test_the_head_is_the_one_that_the_base_computes_with(
-    bases: Path, tmp_path: Path, whole: bool, text: bool
-) -> None:
+def test_the_head_is_the_one_that_the_base_computes_with(bases: Path, tmp_path: Path, whole: bool, text: bool) -> None:
     shutil.copytree(bases / "llava", tmp_path / "llava")
     content = json.loads((tmp_path / "llava" / "config.json").read_text())
     content["tie_word_embeddings"], content["text_config"]["tie_word_embeddings"] = whole, text
