@@ -344,12 +344,12 @@ def test_a_weight_left_over_in_a_kept_layer_is_refused_and_others_are_not(
 ) -> None:
     LAYOUTS[layout][1](tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    cut = {} if layout == "SamModel" else {"feature_layer": -2}
+    layer = -1 if layout == "SamModel" else -2
     save_file({**weights, later: torch.ones(16)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    read_tower(tmp_path, **cut)
+    read_tower(tmp_path, feature_layer=layer)
     save_file({**weights, kept: torch.ones(16)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"has 1 weights that a .* tower lacks.*another architecture"):
-        read_tower(tmp_path, **cut)
+        read_tower(tmp_path, feature_layer=layer)
 
 
 @pytest.mark.parametrize(
