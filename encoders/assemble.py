@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 from transformers.utils import logging
 
-from encoders.bases import Base, read_base
+from encoders.bases import Base, check_text, is_own, read_base
 from encoders.config import BuildConfig, TowerSettings
 from encoders.configuration import FusedVisionConfig, VsreConfig
 from encoders.modeling import VsreForConditionalGeneration
@@ -75,12 +75,17 @@ def assemble_on_base(config: BuildConfig) -> Assembled:
         if tower.weights:
             origins[f"{TOWERS}{name}."] = tower.origin
     aligner = _own_aligner(base, config, model_config)
+    if aligner and not is_own(towers["clip"], base):
+        aligner = {}
+        other = towers["clip"].origin
+        notes.append(f"the projector of the base is left out: it was trained on its own tower, not {other}")
     if aligner:
         weights.update(aligner)
         origins[f"{ALIGNERS}clip."] = f"{base.origin} projector"
         notes += _aligner_notes(base, model_config)
     base.weights, base.tower = {}, None
     model, drawn = materialise(model_config, weights, base.dtype, config.seed)
+    check_text(model, base)
     model.generation_config = _generation(base.generation, vocabulary)
     side = model_config.vision.canvas_size
     processor = VsreProcessor(

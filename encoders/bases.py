@@ -3,6 +3,7 @@
 Nothing is copied: what is returned are the tensors as they were loaded, under the names that they have in our model.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Base:
         keep_cls: whether LLaVA keeps the class token.
         generation: generation settings.
         image_token: LLaVA's, or -1.
+        probe: token ids [1, L] to try the model on, none of them LLaVA's image token.
+        logits: of the base for them, [1, L, V]; None if only sizes were asked for.
     """
 
     origin: str
@@ -59,6 +62,8 @@ class Base:
     keep_cls: bool = False
     generation: GenerationConfig | None = None
     image_token: int = -1
+    probe: Tensor | None = None
+    logits: Tensor | None = None
 
 
 def read_base(source: str, dtype: torch.dtype | None = None, sizes_only: bool = False) -> Base:
@@ -123,6 +128,8 @@ def _damaged(source: str, error: Exception) -> CheckpointError:
 def _read_llava_sizes(base: Base, source: str, config: Any) -> None:
     if not isinstance(config.vision_feature_layer, int):
         raise ConfigError(f"base {base.origin} joins the features of several layers; use one that takes a single layer")
+    base.text = deepcopy(config.text_config)
+    base.text.tie_word_embeddings = config.tie_word_embeddings  # the whole model's, whatever its text part says
     base.feature_layer = config.vision_feature_layer
     base.keep_cls = config.vision_feature_select_strategy == "full"
     base.image_token = config.image_token_index
@@ -149,8 +156,11 @@ def _read_weights(base: Base, source: str, dtype: torch.dtype | None) -> None:
     base.dtype = model.dtype
     base.generation = model.generation_config
     base.weights = {f"model.language_model.{name}": tensor for name, tensor in decoder.state_dict().items()}
+    head = model.get_output_embeddings().weight
+    # Transformers does not tie what the files hold two different tables of, whatever the settings say.
+    base.text.tie_word_embeddings = head is model.get_input_embeddings().weight
     if not base.text.tie_word_embeddings:
-        base.weights["lm_head.weight"] = model.get_output_embeddings().weight.detach()
+        base.weights["lm_head.weight"] = head.detach()
     if base.llava:
         if base.tower:
             base.tower.weights.update(model.model.vision_tower.state_dict())
@@ -170,7 +180,31 @@ def _check_parts(base: Base, model: Any, decoder: nn.Module) -> None:
     if type(head) is not nn.Linear or head.bias is not None:
         raise ConfigError(f"{refused} its head is not a linear layer without bias")
     with torch.no_grad():
-        ids = torch.arange(4)[None] % base.text.vocab_size
-        own, ours = model(input_ids=ids).logits, head(decoder(input_ids=ids).last_hidden_state)
+        base.probe = torch.tensor([[token for token in range(5) if token != base.image_token][:4]])
+        base.logits = own = model(input_ids=base.probe).logits
+        ours = head(decoder(input_ids=base.probe).last_hidden_state)
     if not torch.allclose(own, ours, rtol=1e-3, atol=1e-3, equal_nan=True):
         raise ConfigError(f"{refused} {type(model).__name__} changes the logits after its head")
+
+
+def is_own(tower: TowerSource, base: Base) -> bool:
+    """Tell whether a tower is the base's own by its weights: LLaVA's is a CLIP that others publish too."""
+    own = base.tower.weights if base.tower else {}
+    return all(key in own and torch.equal(own[key].to(tensor.dtype), tensor) for key, tensor in tower.weights.items())
+
+
+def check_text(model: Any, base: Base) -> None:
+    """Hold the logits of the model on a base against the base's own: a head, a norm or a setting may have got lost.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if base.probe is None or base.logits is None or bool((base.probe == model.config.image_token_id).any()):
+        return
+    with torch.no_grad():
+        ours = model(input_ids=base.probe).logits[..., : base.logits.shape[-1]]
+    # A head with more rows may be multiplied in another order, and half precision rounds that visibly.
+    own = base.logits.float().nan_to_num()
+    allowed = max(1e-3, 8 * torch.finfo(base.dtype).eps) * own.abs().max().item()
+    if not torch.allclose(own, ours.float().nan_to_num(), rtol=0, atol=allowed):
+        raise ConfigError(f"base {base.origin} cannot be used: the model on it scores text differently")

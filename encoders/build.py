@@ -19,11 +19,13 @@ from encoders.assemble import Assembled, assemble_on_base, check_towers, dtype_o
 from encoders.canvas import check_mode
 from encoders.config import BuildConfig
 from encoders.configuration import VsreConfig
+from encoders.fingerprint import fingerprints
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.presets import PRESETS
 from encoders.processing import VsreImageProcessor, VsreProcessor
 from encoders.provenance import Part, parts_of, parts_table, provenance
 from encoders.register import register
+from encoders.source_files import read_description
 from encoders.tokenizer import build_tokenizer
 from spatial.errors import CheckpointError, ConfigError, nearest
 from spatial.files import atomic_folder
@@ -33,6 +35,9 @@ BUILD_FILE = "build.json"
 
 PROVENANCE = "provenance"
 """Key of that file: what came of it, part by part."""
+
+SOURCES = "sources"
+"""Key of that file: which version of the base and the towers it was, see ``encoders.fingerprint``."""
 
 SHARD_SIZE = "4GB"
 
@@ -50,9 +55,10 @@ def build_model(config: BuildConfig) -> Path:
     _check(config)
     out = Path(config.out)
     recipe = _recipe(config)
-    if _already_built(out, recipe):
+    if _already_built(out, recipe, config):
         print(f"{out} already holds this build")
         return out
+    sources = fingerprints(config)  # before they are read: a change while building must show afterwards
     built = assemble_on_base(config) if config.base else _assemble_preset(config)
     parts = parts_of(built.model, built.origins, built.drawn if config.base else None, config.seed)
     console = Console()
@@ -64,6 +70,8 @@ def build_model(config: BuildConfig) -> Path:
         built.model.save_pretrained(partial, max_shard_size=SHARD_SIZE)
         built.processor.save_pretrained(partial)
         content = recipe | {PROVENANCE: provenance(parts, built.model.config, built.notes)}
+        if sources:
+            content[SOURCES] = sources
         (partial / BUILD_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     return out
 
@@ -175,16 +183,30 @@ def _recipe(config: BuildConfig) -> dict[str, Any]:
     return recipe
 
 
-def _already_built(out: Path, recipe: dict[str, Any]) -> bool:
+def _already_built(out: Path, recipe: dict[str, Any], config: BuildConfig) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    built = out / BUILD_FILE
-    if built.is_file():
-        content = json.loads(built.read_text())
-        content.pop(PROVENANCE, None)
-        if asdict(BuildConfig()) | content == recipe | {"out": BuildConfig.out}:  # older ones say less
-            return True
-    raise CheckpointError(f"{out} already holds something else; choose another --out or remove it")
+    content = read_description(out / BUILD_FILE, f"remove {out} or choose another --out")
+    content.pop(PROVENANCE, None)
+    known = content.pop(SOURCES, {})  # older ones have none, and say less
+    if not content or asdict(BuildConfig()) | content != recipe | {"out": BuildConfig.out}:
+        raise CheckpointError(f"{out} already holds something else; choose another --out or remove it")
+    changed = _changed(known, config)
+    if changed:
+        raise CheckpointError(
+            f"{out} was built from another version of {changed[0]} (see {SOURCES} in {BUILD_FILE}); "
+            "choose another --out or remove it"
+        )
+    return True
+
+
+def _changed(known: dict[str, str], config: BuildConfig) -> list[str]:
+    """Return the sources that are another version than the one that was built from."""
+    try:
+        now = fingerprints(config) if known else {}
+    except CheckpointError:  # what is out of reach does not make a build another one
+        return []
+    return [source for source, found in now.items() if known.get(source, found) != found]
 
 
 def _check_room(out: Path, parts: list[Part]) -> None:

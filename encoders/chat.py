@@ -6,11 +6,16 @@ differently in training and in evaluation is fixed: today's date, a thinking mod
 
 What training writes is the prompt, the answer, and the token that ends an answer (``answer_gap`` says whether a space
 stands between the first two). ``settle`` holds that against the template's own writing of a whole conversation, and
-mends the space and the last token where they differ.
+mends the space and the last token where they differ. No token may hold both the prompt's end and the answer's
+beginning, or nothing of the answer is left to be learnt and scored: ``answer_tokens`` is where both rooms find it.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from spatial.errors import CheckpointError
 
 IMAGE = "<image>"
 
@@ -50,14 +55,18 @@ _LEAD = "{%- if message['role'] == 'assistant' -%}{%- set text = ' ' ~ text -%}{
 _DATE = "01 January 2025"
 
 
-def wrap(template: str, spaced: bool = False) -> str:
+_NO_START = "{%- set bos_token = '' -%}"
+
+
+def wrap(template: str, spaced: bool = False, starts: bool = True) -> str:
     """Return a language model's chat template made to read messages with pictures, the same on every day.
 
     Args:
         template: of the language model.
         spaced: write a space before every answer.
+        starts: the tokenizer begins every text with the beginning-of-text token, so the template must not.
     """
-    frozen = "{%- set bos_token = '' -%}"  # the tokenizer writes it
+    frozen = _NO_START if starts else ""
     if "strftime_now" in template:
         frozen += "{%- macro strftime_now(format) -%}" + _DATE + "{%- endmacro -%}"
     if "enable_thinking" in template:
@@ -75,9 +84,42 @@ def wrap(template: str, spaced: bool = False) -> str:
     )
 
 
+def trimmed(template: str) -> str:
+    """Return a template whose prompt does not end in spaces: most tokenizers join a space to the word after it.
+
+    One that marks what the assistant says is left as it is, since the marks count from the beginning of the text.
+    """
+    if re.search(r"\{%-?\s*generation\b", template):
+        return template
+    return (
+        "{%- set written -%}{{ '' }}"
+        + template.removesuffix("\n")  # as Jinja drops it at the end of a template
+        + "{{ '' }}{%- endset -%}{{ written.rstrip(' ') if add_generation_prompt else written }}"
+    )
+
+
 def answer_gap(prompt: str) -> str:
     """Return what stands between a prompt and its answer: a space, unless the prompt ends in white space."""
     return "" if prompt[-1:].isspace() else " "
+
+
+def answer_tokens(prompt: Sequence[int], whole: Sequence[int], answer: str) -> list[int]:
+    """Return the token ids of an answer: what prompt and answer together have beyond the prompt.
+
+    Args:
+        prompt: token ids of the prompt alone.
+        whole: of prompt, gap and answer.
+        answer: for the error.
+
+    Raises:
+        CheckpointError: a token reaches across the border, or the answer has none.
+    """
+    if list(whole[: len(prompt)]) != list(prompt) or len(whole) == len(prompt):
+        raise CheckpointError(
+            f"the tokenizer merges the end of the prompt with the answer {answer!r}; "
+            "end the checkpoint's chat template in a token of its own"
+        )
+    return list(whole[len(prompt) :])
 
 
 @dataclass(frozen=True)
@@ -105,28 +147,46 @@ def settle(tokenizer: Any, llava: bool) -> Chat:
     own = tokenizer.chat_template
     if isinstance(own, dict):
         own = own.get("default")
+    starts = _writes_start(tokenizer)
     if llava:
         told_apart = own and _render(tokenizer, own)[0] != _render(tokenizer, LLAVA_TEMPLATE)[0]
-        found = _fit(tokenizer, own, own) if told_apart else None
+        own = _NO_START + "{{ '' }}" + own if told_apart and starts else own
+        found = _fit(tokenizer, own, trimmed(own)) if told_apart else None
         return found or Chat(LLAVA_TEMPLATE, tokenizer.eos_token, "LLaVA-1.5's conversation")
     if not own:
         return Chat(VICUNA_TEMPLATE, tokenizer.eos_token, "no chat template in the base: Vicuna's conversation")
-    found = _fit(tokenizer, wrap(own), wrap(own, spaced=True))
+    plain = wrap(own, starts=starts)
+    found = _fit(tokenizer, plain, wrap(own, spaced=True, starts=starts), trimmed(plain))
     refused = "its chat template does not write a prompt as it begins the whole conversation: Vicuna's is used"
     return found or Chat(VICUNA_TEMPLATE, tokenizer.eos_token, refused)
 
 
+def _writes_start(tokenizer: Any) -> bool:
+    """Tell whether the tokenizer itself puts the beginning-of-text token before a text."""
+    ids = tokenizer("a")["input_ids"]
+    return tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]
+
+
 _ANSWER = "Yes"
+_ANSWERS = (_ANSWER, "no", "true", "left", "4")
+"""Beginnings of answers: some that tokenizers know as whole words."""
 
 
-def _fit(tokenizer: Any, template: str, spaced: str) -> Chat | None:
-    """Return the template, or the one that puts a space before answers, whichever writes what training writes."""
-    for candidate in (template, spaced):
+def _fit(tokenizer: Any, *templates: str) -> Chat | None:
+    """Return the first of the templates that writes what training writes, in the same tokens."""
+    for candidate in templates:
         prompt, whole = _render(tokenizer, candidate)
         start = f"{prompt}{answer_gap(prompt)}{_ANSWER}"
-        if prompt.count(IMAGE) == 1 and whole.startswith(start):
+        if prompt.count(IMAGE) == 1 and whole.startswith(start) and _has_border(tokenizer, prompt):
             return Chat(candidate, _first_special(tokenizer, whole[len(start) :]), "the base's own chat template")
     return None
+
+
+def _has_border(tokenizer: Any, prompt: str) -> bool:
+    """Tell whether a prompt's last token stays the same, whatever answer follows."""
+    texts = [prompt, *(f"{prompt}{answer_gap(prompt)}{answer}" for answer in _ANSWERS)]
+    alone, *followed = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return all(ids[: len(alone)] == alone and len(ids) > len(alone) for ids in followed)
 
 
 def _render(tokenizer: Any, template: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 
 from encoders.detector import DetectorConfig, TinyDetector
-from encoders.load import read_json
+from encoders.source_files import read_description
 from spatial.errors import CheckpointError, first_line
 
 MEND = "train one with 'vsre train configs/train/tiny-verifier.yaml', or name 'tiny-verifier'"
@@ -23,7 +23,7 @@ def load_detector_weights(path: str | Path, dtype: torch.dtype = torch.float32) 
         raise CheckpointError(f"detector directory {folder} does not exist; {MEND}")
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} has no config.json; {MEND}")
-    kind = read_json(folder / "config.json").get("model_type")
+    kind = read_description(folder / "config.json", "copy the directory again").get("model_type")
     if kind != DetectorConfig.model_type:
         raise CheckpointError(f"{folder} holds a model of type {kind!r}, not {DetectorConfig.model_type!r}; {MEND}")
     try:

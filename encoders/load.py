@@ -4,9 +4,7 @@ Transformers fills weights that a file lacks with random numbers and a warning; 
 answers, and its scores look like a result. Here every missing or misshapen weight is an error.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,9 +13,12 @@ from encoders.configuration import VsreConfig
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.processing import VsreProcessor
 from encoders.register import register
+from encoders.source_files import read_description
 from spatial.errors import CheckpointError, first_line
 
 ADAPTER_FILE = "adapter_config.json"
+
+_COPY = "copy the directory again"
 
 
 def load_model(
@@ -39,33 +40,36 @@ def load_model(
         raise CheckpointError(f"model directory {folder} does not exist; fix the path or run 'vsre build-model'")
     model = _load_weights(folder, dtype)
     processor = _load_processor(folder)
-    if processor.num_image_tokens != model.config.num_image_tokens:
-        raise CheckpointError(
-            f"{folder}: the processor makes {processor.num_image_tokens} image tokens but the model needs "
-            f"{model.config.num_image_tokens}; set num_image_tokens in processor_config.json"
-        )
+    _check_processor(processor, model.config, folder)
     return model.eval(), processor
 
 
 def _load_weights(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
-    if not (folder / ADAPTER_FILE).is_file():
-        return _load_base(folder, dtype)
-    model = _merge_adapter(_load_weights(base_of(folder), dtype), folder)
-    model.name_or_path = model.config._name_or_path = str(folder)  # what an adapter trained on top names as its base
+    *adapters, base = lineage(folder)
+    model = _load_base(base, dtype)
+    for adapter in reversed(adapters):
+        model = _merge_adapter(model, adapter)
+        model.name_or_path = model.config._name_or_path = str(adapter)  # what an adapter trained on top names as base
     return model
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the mapping in a JSON file of a checkpoint.
+def lineage(folder: Path) -> list[Path]:
+    """Return an adapter's directory, its base's, and so on, down to the directory of a whole model.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: a base is missing, or is the adapter itself.
     """
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); copy the directory again") from error
-    return content if isinstance(content, dict) else {}
+    found, seen = [folder], {folder.resolve()}
+    while (found[-1] / ADAPTER_FILE).is_file():
+        base = base_of(found[-1])
+        if base.resolve() in seen:
+            raise CheckpointError(
+                f"adapter {found[-1]} comes back to {base} as its base; "
+                f"correct base_model_name_or_path in {found[-1] / ADAPTER_FILE}"
+            )
+        seen.add(base.resolve())
+        found.append(base)
+    return found
 
 
 def base_of(folder: Path) -> Path:
@@ -75,7 +79,7 @@ def base_of(folder: Path) -> Path:
         CheckpointError: it is missing.
     """
     adapter = folder / ADAPTER_FILE
-    named = str(read_json(adapter).get("base_model_name_or_path") or "")
+    named = str(read_description(adapter, _COPY).get("base_model_name_or_path") or "")
     for candidate in (folder / named, Path(named)):  # an absolute path stays itself in both
         if named and candidate.is_dir():
             return candidate
@@ -91,9 +95,7 @@ def read_config(path: str | Path) -> VsreConfig:
         CheckpointError: the directory is absent or not a model of ours.
         ConfigError: the configuration is of a model that cannot be.
     """
-    folder = Path(path)
-    while (folder / ADAPTER_FILE).is_file():
-        folder = base_of(folder)
+    folder = lineage(Path(path))[-1]
     _check_kind(folder)
     config: VsreConfig = VsreConfig.from_pretrained(folder, local_files_only=True)
     return config
@@ -103,7 +105,7 @@ def _check_kind(folder: Path) -> None:
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise CheckpointError(f"{folder} has no config.json and no {ADAPTER_FILE}; give a directory that 'vsre' wrote")
-    kind = read_json(config_file).get("model_type")
+    kind = read_description(config_file, _COPY).get("model_type")
     if kind != VsreConfig.model_type:
         raise CheckpointError(f"{folder} holds a model of type {kind!r}, not 'vsre'; build one with 'vsre build-model'")
 
@@ -147,10 +149,31 @@ def _merge_adapter(model: VsreForConditionalGeneration, folder: Path) -> VsreFor
 
 
 def _load_processor(folder: Path) -> VsreProcessor:
-    while not (folder / "processor_config.json").is_file() and (folder / ADAPTER_FILE).is_file():
-        folder = base_of(folder)
+    folders = lineage(folder)
+    folder = next((each for each in folders if (each / "processor_config.json").is_file()), folders[-1])
     try:
         processor: VsreProcessor = VsreProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the base") from error
     return processor
+
+
+def _check_processor(processor: VsreProcessor, config: VsreConfig, folder: Path) -> None:
+    """Make sure that what the processor makes is what the model takes."""
+    size, side = processor.image_processor.size, config.vision.canvas_size
+    if processor.num_image_tokens != config.num_image_tokens:
+        raise CheckpointError(
+            f"{folder}: the processor makes {processor.num_image_tokens} image tokens but the model needs "
+            f"{config.num_image_tokens}; set num_image_tokens in processor_config.json"
+        )
+    if not (size["height"] == size["width"] == side):
+        shown = f"{size['width']}x{size['height']}"
+        raise CheckpointError(
+            f"{folder}: the processor makes canvases of {shown} pixels but the model has {side}x{side}; "
+            "set size of the image_processor in processor_config.json"
+        )
+    if processor.image_token_id != config.image_token_id:
+        raise CheckpointError(
+            f"{folder}: <image> is token {processor.image_token_id} of the tokenizer but {config.image_token_id} in "
+            "config.json; copy the tokenizer's files from the base, or correct image_token_index"
+        )

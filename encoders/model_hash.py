@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from encoders.load import ADAPTER_FILE, base_of
+from encoders.load import lineage
 from spatial.errors import CheckpointError
 
 _SEEN = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*", "*processor_config.json", "*.jinja")
@@ -20,7 +20,13 @@ def model_hash(model: str | Path) -> str:
     Raises:
         CheckpointError: the directory, or an adapter's base directory, is missing or has no weights.
     """
-    folder = Path(model)
+    digest = ""
+    for folder in reversed(lineage(Path(model))):
+        digest = _hash(folder, digest)
+    return digest
+
+
+def _hash(folder: Path, of_base: str) -> str:
     if not any(folder.glob("*.safetensors")):
         raise CheckpointError(f"model {folder} is not a directory with .safetensors files; correct the path")
     paths = sorted({path for pattern in _SEEN for path in folder.glob(pattern) if path.is_file()})
@@ -28,8 +34,7 @@ def model_hash(model: str | Path) -> str:
     for path in paths:
         hasher.update(f"{path.name}\n".encode())
         hasher.update(_content(path))
-    if (folder / ADAPTER_FILE).is_file():
-        hasher.update(model_hash(base_of(folder)).encode())
+    hasher.update(of_base.encode())
     return hasher.hexdigest()
 
 

@@ -104,8 +104,12 @@ def _snapshot(hub_id: str, patterns: Sequence[str]) -> Path:
         ) from error
 
 
-def read_description(path: Path) -> dict[str, Any]:
+def read_description(path: Path, mend: str = "download it again") -> dict[str, Any]:
     """Return the mapping in a JSON file, empty if there is none.
+
+    Args:
+        path: of the file.
+        mend: what to do if it is damaged, for the error.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -113,9 +117,9 @@ def read_description(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({first_line(error)}); download it again") from error
+        raise CheckpointError(f"{path} cannot be read ({first_line(error)}); {mend}") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -133,15 +137,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path} cannot be read ({first_line(error)}); download it again") from error
-    _refuse_torchscript(path)
     try:
+        if _is_torchscript(path):
+            raise CheckpointError(
+                f"{path} is a TorchScript archive, which holds code that is not run here; give the same weights as "
+                "published for Transformers, e.g. openai/clip-vit-large-patch14-336"
+            )
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} cannot be read as plain tensors, and nothing else is loaded; download it again, or save its "
             "state dict alone"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # what a damaged archive or pickle raises has no common class
         raise CheckpointError(f"{path} cannot be read ({first_line(error)}); download it again") from error
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -151,12 +161,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
 
 
-def _refuse_torchscript(path: Path) -> None:
+def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
-        return
+        return False
     with zipfile.ZipFile(path) as archive:
-        if any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist()):
-            raise CheckpointError(
-                f"{path} is a TorchScript archive, which holds code that is not run here; give the same weights as "
-                "published for Transformers, e.g. openai/clip-vit-large-patch14-336"
-            )
+        return any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist())

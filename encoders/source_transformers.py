@@ -6,6 +6,8 @@ given the configuration of the cut tower, so layers after the feature layer are 
 
 import dataclasses
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -188,4 +190,39 @@ def _load(place: Place, name: str, prefix: str, plan: TowerPlan, dtype: torch.dt
         raise CheckpointError(
             f"{place.origin} lacks {len(wrong)} weights of a {name!r} tower, the first is {wrong[0]}; download it again"
         )
+    extra = left_over(info["unexpected_keys"], weights)
+    if extra:
+        raise CheckpointError(
+            f"{place.origin} has {len(extra)} weights that a {name!r} tower lacks, the first is {extra[0]}; "
+            "it is another architecture"
+        )
     return weights
+
+
+_OUTER = re.compile(r"^(?:model|dinov2|dinov2_with_registers|vision_model)\.")
+_NUMBERED = re.compile(r"(.*?)\.\d+\.")
+_NOT_OF_FEATURES = ("mask_token", "position_ids", "inv_freq")
+
+
+def left_over(unexpected: Iterable[str], weights: Iterable[str]) -> list[str]:
+    """Return the unexpected weights that stand inside a part which the tower keeps, so that leaving them out would
+    change the features unnoticed; not those of heads, text models and layers after the feature layer.
+    """
+    names = [_inner(name) for name in weights]
+    layers = {found[0] for found in map(_NUMBERED.match, names) if found}
+    families = {found[1] for found in map(_NUMBERED.match, names) if found}
+    parts = {name.partition(".")[0] for name in names if not _NUMBERED.match(name)}
+    extra = []
+    for key in unexpected:
+        name = _inner(key)
+        numbered = _NUMBERED.match(name)
+        in_layer = numbered if numbered and numbered[1] in families else None
+        kept = in_layer[0] in layers if in_layer else name.partition(".")[0] in parts
+        if kept and not name.endswith(_NOT_OF_FEATURES):
+            extra.append(key)
+    return sorted(extra)
+
+
+def _inner(name: str) -> str:
+    """Return a weight's name without the attribute that larger classes hold the encoder in."""
+    return _OUTER.sub("", name)

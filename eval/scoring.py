@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.chat import answer_gap
+from encoders.chat import answer_gap, answer_tokens
 from eval.attention import scaled_image_attention
 from spatial.errors import CheckpointError
 
@@ -179,14 +179,8 @@ class Scorer:
         They are what the tokens of prompt and answer together have beyond the prompt's, since a tokenizer may encode
         a word on its own differently.
         """
-        prompt = self._encode(text)
         joint = self._encode(text + answer_gap(text) + option)
-        if joint[: len(prompt)] != prompt or len(joint) == len(prompt):
-            raise CheckpointError(
-                f"the tokenizer merges the end of the prompt with the answer {option!r}; "
-                "end the checkpoint's chat template in a token of its own"
-            )
-        return joint[len(prompt) :]
+        return answer_tokens(self._encode(text), joint, option)
 
     def _encode(self, text: str) -> list[int]:
         if text not in self._tokens:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from encoders.cache import FeatureCache
-from encoders.chat import answer_gap
+from encoders.chat import answer_gap, answer_tokens
 from training.examples import Example
 
 IGNORED = -100
@@ -48,7 +48,7 @@ class PrefixCollator:
         features: of the examples' images, to be shipped instead of pixels; the processor is then one of ours.
 
     Raises:
-        ValueError: the tokenizer is not fast, so it cannot tell where an answer starts.
+        ValueError: the tokenizer is not fast, and would keep the device waiting.
     """
 
     def __init__(self, processor: Any, features: FeatureCache | None = None) -> None:
@@ -68,6 +68,9 @@ class PrefixCollator:
             labels (B, S): the token itself on answers and their eos, else ``IGNORED``.
             pixel_values (B, V): as the processor makes them, and whatever else it makes of images; or
             encoder_features: {encoder: (B, tokens, channels)} where they are cached.
+
+        Raises:
+            CheckpointError: a token reaches across the border of a prompt and its answer.
         """
         texts = self._texts(examples)
         prefix, statements = self._tokenise(texts, [prompt.answer for e in examples for prompt in e.prompts])
@@ -102,17 +105,14 @@ class PrefixCollator:
             raise ValueError("the chat template must put the image first; correct the processor's chat template")
         # The image token stays in front while tokenising: some tokenizers treat the start of a text differently.
         questions = [image + after for _, _, after in parts]
-        encoded = self.tokenizer(
-            [f"{question}{answer_gap(question)}{answer}" for question, answer in zip(questions, answers, strict=True)],
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_offsets_mapping=True,
-        )
+        whole = [f"{asked}{answer_gap(asked)}{answer}" for asked, answer in zip(questions, answers, strict=True)]
+        texts = [*questions, *whole]
+        encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
         eos = self.tokenizer.eos_token_id
         statements = []
-        for question, ids, offsets in zip(questions, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            answer_tokens = sum(start >= len(question) for start, _ in offsets)
-            statements.append(Statement([*ids[1:], eos], answer_tokens + 1))
+        for asked, ids, answer in zip(encoded[: len(whole)], encoded[len(whole) :], answers, strict=True):
+            supervised = len(answer_tokens(asked, ids, answer)) + 1
+            statements.append(Statement([*ids[1:], eos], supervised))
         return parts[0][0] + image, statements
 
 

@@ -1,6 +1,8 @@
 """Models on a LLaVA or a language model: the same functions as before, and nothing copied, lost or left unsaid."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     CLIPVisionConfig,
@@ -27,6 +30,7 @@ from encoders.assemble import assemble_on_base, plan
 from encoders.bases import read_base
 from encoders.build import build_model
 from encoders.config import BuildConfig, TowerSettings
+from encoders.fingerprint import fingerprint
 from encoders.load import load_model
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.tower import normalise, resize
@@ -228,6 +232,61 @@ def test_a_build_is_repeated_bit_for_bit_and_its_seed_moves_only_what_is_new(
         build_model(replace(config, seed=1))
 
 
+def test_a_base_that_has_changed_is_another_build(
+    bases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("llava", "siglip"):
+        shutil.copytree(bases / name, tmp_path / name)
+    config = BuildConfig(
+        out=str(tmp_path / "out"), base=str(tmp_path / "llava"), encoders=["clip", "siglip"],
+        towers=_towers(tmp_path, "siglip"),
+    )  # fmt: skip
+    record = build_model(config) / "build.json"
+    assert set(json.loads(record.read_text())["sources"]) == {config.base, str(tmp_path / "siglip")}
+    for path in (tmp_path / "llava").iterdir():
+        os.utime(path, (1, 1))
+    build_model(config)
+    assert "already holds this build" in capsys.readouterr().out
+    shutil.move(tmp_path / "llava", tmp_path / "away")
+    build_model(config)  # what is out of reach has not changed
+    assert "already holds this build" in capsys.readouterr().out
+    shutil.move(tmp_path / "away", tmp_path / "llava")
+
+    weights = tmp_path / "siglip" / "model.safetensors"
+    before = weights.read_bytes()
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    assert len(weights.read_bytes()) == len(before)
+    with pytest.raises(CheckpointError, match=r"built from another version of .*siglip .*choose another --out"):
+        build_model(config)
+    older = json.loads(record.read_text())
+    del older["sources"]
+    record.write_text(json.dumps(older))
+    build_model(config)
+    assert "already holds this build" in capsys.readouterr().out
+
+
+def test_a_large_file_is_told_apart_by_a_sample_and_a_hub_id_by_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models--someone--clip" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    file = folder / "model.safetensors"
+    file.write_bytes(bytes(range(256)) * 64)
+    monkeypatch.setattr("encoders.fingerprint._WHOLE", 1000)
+    first = fingerprint(folder)
+    assert fingerprint(folder) == first
+    with file.open("r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"x")
+    assert fingerprint(folder) != first
+
+    (folder.parent.parent / "refs").mkdir()
+    (folder.parent.parent / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert fingerprint("someone/clip") == "abc"
+
+
 def test_a_projector_is_taken_whole_or_not_at_all(bases: Path) -> None:
     def origins(**settings: Any) -> dict[str, str]:
         config = BuildConfig(base=str(bases / "llava"), encoders=["clip"], **settings)
@@ -237,9 +296,39 @@ def test_a_projector_is_taken_whole_or_not_at_all(bases: Path) -> None:
     assert key in origins()
     assert key not in origins(aligner="mlp3x_gelu")
     assert key not in origins(fusion="channel")
-    wider = {"clip": TowerSettings(weights=str(bases / "clip"), feature_layer=-1)}
-    taken = origins(towers=wider)
-    assert taken[key] == "llava projector" and taken["model.vision_tower.towers.clip."] == "clip"
+    assert key in origins(towers={"clip": TowerSettings(weights=str(bases / "llava"), feature_layer=-2)})
+
+
+def test_a_projector_does_not_go_before_another_tower_and_that_is_said(bases: Path) -> None:
+    config = BuildConfig(base=str(bases / "llava"), encoders=["clip"], towers=_towers(bases, "clip"), layer_norm=False)
+    built = assemble_on_base(config)
+    assert built.origins["model.vision_tower.towers.clip."] == "clip"
+    aligner = {name for name, _ in built.model.named_parameters() if "aligners.clip" in name}
+    assert aligner and aligner <= built.drawn
+    assert "the projector of the base is left out: it was trained on its own tower, not clip" in built.notes
+
+
+@pytest.mark.parametrize("whole,text", [(False, True), (True, False)])
+def test_the_head_is_the_one_that_the_base_computes_with(bases: Path, tmp_path: Path, whole: bool, text: bool) -> None:
+    shutil.copytree(bases / "llava", tmp_path / "llava")
+    content = json.loads((tmp_path / "llava" / "config.json").read_text())
+    content["tie_word_embeddings"], content["text_config"]["tie_word_embeddings"] = whole, text
+    (tmp_path / "llava" / "config.json").write_text(json.dumps(content))
+    original = LlavaForConditionalGeneration.from_pretrained(tmp_path / "llava")
+    model = assemble_on_base(BuildConfig(base=str(tmp_path / "llava"), encoders=["clip"])).model
+    ids = torch.tensor([[5, 6, 7, 8]])
+    torch.testing.assert_close(model(input_ids=ids).logits, original(input_ids=ids).logits)
+
+
+def test_a_model_that_scores_text_unlike_its_base_is_refused(bases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*arguments: Any, **settings: Any) -> Any:
+        base = read_base(*arguments, **settings)
+        base.weights["model.language_model.norm.weight"] = torch.zeros(32)
+        return base
+
+    monkeypatch.setattr("encoders.assemble.read_base", damaged)
+    with pytest.raises(ConfigError, match="the model on it scores text differently"):
+        assemble_on_base(BuildConfig(base=str(bases / "llava"), encoders=["clip"]))
 
 
 def test_only_sizes_are_read_when_weights_are_to_be_drawn(bases: Path, tmp_path: Path) -> None:
@@ -342,8 +431,6 @@ def test_a_hub_id_out_of_reach_comes_with_the_command_that_fetches_it(
 
 
 def test_a_base_that_lacks_a_weight_is_refused(bases: Path, tmp_path: Path) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     folder = shutil.copytree(bases / "vicuna", tmp_path / "vicuna")

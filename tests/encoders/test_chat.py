@@ -1,5 +1,6 @@
 """Conversations: what training writes, what evaluation asks, and what the base's own template says are the same."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from transformers import SiglipVisionConfig, SiglipVisionModel
 from encoders.assemble import assemble_on_base
 from encoders.chat import VICUNA_SYSTEM, VICUNA_TEMPLATE, answer_gap, settle
 from encoders.config import BuildConfig, TowerSettings
+from spatial.errors import CheckpointError
 from tests.encoders.tiny_bases import (
     BRACKETS,
     CHATML,
@@ -21,6 +23,13 @@ from tests.encoders.tiny_bases import (
 )
 from training.collate import IGNORED, PrefixCollator
 from training.examples import Example
+
+SPACE_AFTER_COLON = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ 'USER: ' + m['content'] + ' ' }}"
+    "{% else %}{{ 'ASSISTANT: ' + m['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}\n"
+)
+"""Its prompt ends in a space, which tokenizers join to the answer."""
 
 FAMILIES = {
     "llava": ("llava", None, "USER: <image>\nIs it red? ASSISTANT:", "</s>"),
@@ -46,6 +55,8 @@ FAMILIES = {
         "<|start_header_id|>assistant<|end_header_id|>\n\n",
         "<|eot_id|>",
     ),
+    "space, words": ("llama", SPACE_AFTER_COLON, "USER: <image>\nIs it red? ASSISTANT:", "</s>"),
+    "space, bytes": ("qwen2", SPACE_AFTER_COLON, "USER: <image>\nIs it red? ASSISTANT:", "<|im_end|>"),
     "brackets": ("mistral", BRACKETS, "[INST] <image>\nIs it red? [/INST]", "</s>"),
 }
 
@@ -88,9 +99,9 @@ def test_the_picture_comes_before_the_text_of_the_bases_own_prompt(family: tuple
 
 def test_training_has_the_tokens_of_the_whole_conversation(family: tuple[Any, str, str]) -> None:
     processor, _, _ = family
-    answers = ["Yes", "No, it is left of the cup."]
+    answers = ["Yes", "No, it is left of the cup.", "true"]
     picture = Image.new("RGB", (8, 8))
-    prompts = [_Prompt([_question(f"{text}?")], text, answer) for text, answer in zip("ab", answers, strict=True)]
+    prompts = [_Prompt([_question(f"{text}?")], text, answer) for text, answer in zip("abc", answers, strict=True)]
     for prompt in prompts:
         batch = PrefixCollator(processor)([Example(picture, (prompt,))])  # type: ignore[arg-type]
         trained = batch["input_ids"][0].tolist()
@@ -146,3 +157,38 @@ def test_a_template_that_contradicts_itself_gives_way_to_vicunas_and_that_is_sai
     tokenizer = llama_tokenizer("{% for m in messages %}{{ m['role'] ~ loop.length ~ m['content'] }}{% endfor %}")
     chat = settle(tokenizer, llava=False)
     assert chat.template == VICUNA_TEMPLATE and "Vicuna's is used" in chat.note
+
+
+def test_a_prompt_that_runs_into_its_answer_is_refused_by_training_and_evaluation() -> None:
+    from eval.scoring import Question, Scorer
+
+    tokenizer = llama_tokenizer()
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    prompt = "USER: <image>\nIs it red? ASSISTANT: "
+    assert tokenizer.tokenize(prompt + "true")[-1] == "▁true"
+    collate = PrefixCollator(SimpleNamespace(tokenizer=tokenizer, image_token="<image>"))
+    with pytest.raises(CheckpointError, match="merges the end of the prompt with the answer 'true'") as trained:
+        collate._tokenise([prompt], ["true"])
+    scorer = Scorer.__new__(Scorer)
+    scorer.tokenizer, scorer._tokens = tokenizer, {}
+    with pytest.raises(CheckpointError) as asked:
+        scorer._option_tokens(Question("", prompt, ("true", "false")))
+    assert str(trained.value) == str(asked.value)
+    with pytest.raises(CheckpointError, match="the answer ''"):
+        collate._tokenise(["USER: <image>\n"], [""])
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_there_is_one_beginning_of_text_whoever_writes_it(adds: bool) -> None:
+    tokenizer = byte_tokenizer("{{ bos_token }}" + CHATML, bos_token="<|begin_of_text|>")
+    tokenizer.add_bos_token = adds
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    own = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "<image>\nIs it red?"}], add_generation_prompt=True, return_dict=False
+    )
+    chat = settle(tokenizer, llava=False)
+    text = tokenizer.apply_chat_template(
+        [_question()], chat_template=chat.template, tokenize=False, add_generation_prompt=True
+    )
+    ids = tokenizer(text)["input_ids"]
+    assert ids == own and ids.count(tokenizer.bos_token_id) == 1

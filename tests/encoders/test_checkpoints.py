@@ -15,7 +15,8 @@ from torch import Tensor
 
 from encoders.build import build_model
 from encoders.config import BuildConfig
-from encoders.load import load_model
+from encoders.load import load_model, read_config
+from encoders.model_hash import model_hash
 from encoders.parameters import parameter_counts
 from spatial.errors import CheckpointError, ConfigError
 
@@ -163,6 +164,35 @@ def _resize_text(folder: Path) -> None:
     _edit(folder, "config.json", text_config=text | {"intermediate_size": 40})
 
 
+def _resize_canvas(folder: Path, width: int, height: int) -> None:
+    settings = json.loads((folder / "processor_config.json").read_text())["image_processor"]
+    settings["size"] = {"width": width, "height": height}
+    _edit(folder, "processor_config.json", image_processor=settings)
+
+
+def _other_image_token() -> dict[str, int]:
+    return {"image_token_index": 7, "image_token_id": 7}
+
+
+@pytest.mark.parametrize("use", [load_model, read_config, model_hash])
+def test_adapters_that_name_each_other_as_their_base_are_refused(use: Callable[[Path], Any], tmp_path: Path) -> None:
+    for name, base in (("one", "../two"), ("two", "../one"), ("self", ".")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+        (tmp_path / name / "adapter_model.safetensors").touch()
+    for name in ("one", "self"):
+        with pytest.raises(CheckpointError, match=r"as its base; correct base_model_name_or_path in .*json$"):
+            use(tmp_path / name)
+
+
+@pytest.mark.parametrize("content,message", [("{", "build.json cannot be read .*; remove"), ("[]", "something else")])
+def test_a_damaged_record_of_a_build_is_said_in_one_line(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "build.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        build_model(BuildConfig(out=str(tmp_path)))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "damage,message",
     [
@@ -176,6 +206,9 @@ def _resize_text(folder: Path) -> None:
         (_resize_text, "copy or build it again"),
         (lambda folder: (folder / "processor_config.json").unlink(), "no processor"),
         (lambda folder: _edit(folder, "processor_config.json", num_image_tokens=7), "makes 7 image tokens"),
+        (lambda folder: _resize_canvas(folder, 48, 32), "makes canvases of 48x32 pixels but the model has 64x64"),
+        (lambda folder: _resize_canvas(folder, 32, 32), "set size of the image_processor in processor_config.json"),
+        (lambda folder: _edit(folder, "config.json", **_other_image_token()), "<image> is token 3 .* but 7 in config"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused_in_one_line(

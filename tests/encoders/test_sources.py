@@ -1,6 +1,7 @@
 """Towers from checkpoints: every layout on disk gives the features of the class that wrote it, or one clear line."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from encoders import ENCODERS
 from encoders.configuration import FusedVisionConfig
 from encoders.sources import TowerSource, describe, read_tower
 from encoders.tower import FusedVisionModel, normalise, resize
-from spatial.errors import CheckpointError, ConfigError
+from spatial.errors import CheckpointError, ConfigError, UserError
 from tests.encoders.tiny_towers import TINY, randomise
 
 TEXT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
@@ -328,6 +329,30 @@ def test_weights_that_a_cut_tower_does_not_have_may_be_missing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    "layout,kept,later",
+    [
+        ("CLIPModel", "vision_model.encoder.layers.0.layer_scale1", "vision_model.encoder.layers.1.layer_scale1"),
+        ("LLaVA", "vision_tower.encoder.layers.0.ls.weight", "language_model.model.layers.0.ls.weight"),
+        ("SiglipModel", "vision_model.embeddings.norm.weight", "vision_model.head.norm.weight"),
+        ("Dinov2ForImageClassification", "dinov2.embeddings.register_tokens", "dinov2.embeddings.mask_token"),
+        ("DINOv3ViTModel", "layer.0.gate.weight", "layer.1.gate.weight"),
+        ("SamModel", "vision_encoder.neck.conv3.weight", "mask_decoder.neck.weight"),
+    ],
+)
+def test_a_weight_left_over_in_a_kept_layer_is_refused_and_others_are_not(
+    layout: str, kept: str, later: str, tmp_path: Path
+) -> None:
+    LAYOUTS[layout][1](tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    layer = -1 if layout == "SamModel" else -2
+    save_file({**weights, later: torch.ones(16)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    read_tower(tmp_path, feature_layer=layer)
+    save_file({**weights, kept: torch.ones(16)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"has 1 weights that a .* tower lacks.*another architecture"):
+        read_tower(tmp_path, feature_layer=layer)
+
+
+@pytest.mark.parametrize(
     "layout,asked,message",
     [
         ("CLIPModel", {"name": "siglip"}, "is a 'clip' tower, not 'siglip'"),
@@ -342,6 +367,34 @@ def test_what_a_tower_cannot_do_is_refused(layout: str, asked: dict[str, Any], m
     LAYOUTS[layout][1](tmp_path)
     with pytest.raises(ConfigError, match=message):
         read_tower(tmp_path, **asked)
+
+
+def test_a_damaged_file_of_weights_is_refused_in_one_line(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    weights = {"visual.conv1.weight": torch.zeros(4, 3, 2, 2)}
+    whole = []
+    for zipped in (True, False):
+        torch.save(weights, tmp_path / "whole.pt", _use_new_zipfile_serialization=zipped)
+        whole.append((tmp_path / "whole.pt").read_bytes())
+    for turn in range(300):
+        content = bytearray(whole[turn % 2])
+        for _ in range(draw.randint(1, 4)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        if draw.random() < 0.2:
+            del content[draw.randrange(len(content)) :]
+        (tmp_path / "damaged.pt").write_bytes(content)
+        with pytest.raises(UserError) as caught:  # if the damage is harmless: an OpenCLIP without an architecture
+            read_tower(tmp_path / "damaged.pt")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_holds_code_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    torch.save({"code": Path("x")}, tmp_path / "code.pt")
+    with pytest.raises(CheckpointError, match="cannot be read as plain tensors, and nothing else is loaded"):
+        read_tower(tmp_path / "code.pt")
+    (tmp_path / "zip.pt").write_bytes((tmp_path / "code.pt").read_bytes()[:-1] + b"\xff")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_tower(tmp_path / "zip.pt")
 
 
 def test_what_does_not_exist_is_said_to_be_missing() -> None:
