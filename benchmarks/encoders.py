@@ -9,7 +9,8 @@ the two alternate; the ratio is of their medians. What the canvas leaves to the 
 
 Device: the four towers at their published sizes with random weights, each by itself from the canvas (resize and
 normalisation included), and all of them with VSRE's sequence fusion to a language model of width 4096. On a GPU in
-bfloat16 and batches, else in float32 and one by one. Achieved TFLOP/s stands beside it.
+bfloat16 and batches, else in float32 and one by one. Every one runs once unmeasured, then ``rounds`` times, of which
+the median counts. Achieved TFLOP/s stands beside it. Nothing else should run: "load" is what the machine did before.
 """
 
 import argparse
@@ -36,34 +37,10 @@ from encoders.configuration import VsreConfig  # noqa: E402
 from encoders.flops import projector_flops, tower_flops  # noqa: E402
 from encoders.fusion import FUSIONS  # noqa: E402
 from encoders.processing import VsreImageProcessor  # noqa: E402
+from encoders.published import VSRE_TOWERS, published_entry  # noqa: E402
 from encoders.tower import FusedVisionModel  # noqa: E402
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-TOWERS: dict[str, Any] = {
-    "clip": {
-        "config": {
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "image_size": 336,
-            "patch_size": 14,
-        },
-        "feature_layer": -2,
-    },
-    "siglip": {
-        "config": {
-            "hidden_size": 1152,
-            "intermediate_size": 4304,
-            "num_hidden_layers": 27,
-            "num_attention_heads": 16,
-            "image_size": 384,
-            "patch_size": 14,
-        }
-    },
-    "dinov2": {"config": {"image_size": 518, "patch_size": 14}, "image_size": 224},
-}
-"""Of openai/clip-vit-large-patch14-336, google/siglip-so400m-patch14-384, facebook/dinov2-base; SAM-B is a default."""
 
 
 def pictures(count: int, seed: int = 0) -> list[Image.Image]:
@@ -112,8 +89,10 @@ def preprocessing(images: list[Image.Image], rounds: int) -> tuple[list[float], 
 
 def throughput(rounds: int, batch: int, device: str) -> dict[str, tuple[float, float]]:
     """Return (pictures per second, TFLOP/s) of each encoder and of all of them fused, medians over the rounds."""
+    published = dict(published_entry(hub_id) for hub_id in VSRE_TOWERS)
+    published["clip"]["feature_layer"] = -2
     config = VsreConfig(
-        vision_config={"towers": TOWERS},
+        vision_config={"encoders": list(published), "towers": published},
         text_config={"model_type": "llama", "hidden_size": 4096},
         aligner="mlp3x_gelu",
         layer_norm=False,
@@ -130,6 +109,7 @@ def throughput(rounds: int, batch: int, device: str) -> dict[str, tuple[float, f
     rates = {}
     with torch.no_grad():
         for name, (job, cost) in jobs.items():
+            job()  # warms up
             seconds = statistics.median(_seconds(job, device) for _ in range(rounds))
             rates[name] = (batch / seconds, batch * cost / seconds / 1e12)
     return rates
@@ -144,7 +124,8 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ours, theirs = preprocessing(pictures(4 if arguments.quick else 16), 5 if arguments.quick else 9)
     batch = 16 if device == "cuda" else 1
-    rates = throughput(2 if arguments.quick and device == "cpu" else 5, batch, device)
+    load, rounds = os.getloadavg()[0], 3 if arguments.quick and device == "cpu" else 5
+    rates = throughput(rounds, batch, device)
     ratio = statistics.median(theirs) / statistics.median(ours)
     result = {
         "benchmark": "encoders",
@@ -153,11 +134,12 @@ def main() -> None:
         "four_processors_ms": round(statistics.median(theirs), 2),
         "images_per_second": {name: round(rate, 3) for name, (rate, _) in rates.items()},
         "tflops_per_second": {name: round(speed, 3) for name, (_, speed) in rates.items()},
+        "rounds": rounds,
         "batch": batch,
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
+        "load": round(load, 1),
     }
     print(f"{'host, ms per picture':<24}{'median':>10}{'lowest':>10}{'highest':>10}")
     print(f"{'one canvas of 1024':<24}{_row(ours)}")

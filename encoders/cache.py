@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from encoders.cache_key import FeatureKey, difference
-from encoders.cache_shards import Place, checksum, read_index
+from encoders.cache_shards import Row, checksum, read_index
 from spatial.errors import CheckpointError
 
 KEY_FILE = "key.json"
@@ -42,7 +42,7 @@ class EncoderCache:
         self.folder = out / key.folder
         index = read_index(self.folder, key)
         self.rows, self.damaged = index.rows, index.damaged
-        self._verified: set[Place] = set()
+        self._verified: set[Row] = set()
         self._open: OrderedDict[Path, Any] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:

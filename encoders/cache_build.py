@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
+from encoders.assemble import dtype_of
 from encoders.cache import KEY_FILE, EncoderCache, FeatureCache
 from encoders.cache_key import FeatureKey, feature_keys
 from encoders.cache_shards import (
@@ -30,6 +31,7 @@ from encoders.cache_shards import (
     write_features,
 )
 from encoders.config import CacheFeaturesConfig
+from encoders.device import usable_device
 from encoders.load import load_model
 from encoders.processing import VsreImageProcessor
 from encoders.tower import FusedVisionModel
@@ -39,8 +41,6 @@ from spatial.errors import CheckpointError, ConfigError, nearest
 from spatial.files import write_json
 from spatial.machine import usable_cores
 from spatial.records import ImageRow, decode_image
-
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 Chunk = tuple[tuple[str, ...], list[str]]
 """Encoders, and the images that a shard of each of them will hold."""
@@ -72,14 +72,14 @@ def cache_features(config: CacheFeaturesConfig) -> Path:
     _check(config)
     share = share_of_environment()
     images = PooledImages([DatasetFolder(path).images for path in config.data])
-    model, processor = load_model(config.model, None if config.dtype == "auto" else getattr(torch, config.dtype))
+    model, processor = load_model(config.model, dtype_of(config.dtype))
     vision: FusedVisionModel = model.model.vision_tower
     keys = _chosen(feature_keys(vision, processor.image_processor), config.encoders)
     mend = build_command(config.model, config.data, config.out, config.dtype)
     cache = FeatureCache(config.out, keys, mend)
     if remove_damaged(cache, share.of(list(images))):
         cache = FeatureCache(config.out, keys, mend)
-    vision.to(_device(config.device))
+    vision.to(usable_device(config.device))
     build_features(cache, vision, processor.image_processor, images, list(images), share, config.batch_size)
     return Path(config.out)
 
@@ -211,10 +211,7 @@ def build_command(model: str | Path, data: Sequence[str], out: str | Path, dtype
 def _check(config: CacheFeaturesConfig) -> None:
     if not config.data:
         raise ConfigError("no data; name at least one dataset folder: 'vsre cache-features --data [FOLDER] --out DIR'")
-    if config.dtype not in DTYPES:
-        raise ConfigError(
-            f"unknown dtype {config.dtype!r}{nearest(config.dtype, DTYPES)}; choose from {', '.join(DTYPES)}"
-        )
+    dtype_of(config.dtype)
     if config.batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, not {config.batch_size}")
 
@@ -224,14 +221,6 @@ def _chosen(keys: dict[str, FeatureKey], names: Sequence[str]) -> dict[str, Feat
         if name not in keys:
             raise ConfigError(f"the model has no encoder {name!r}{nearest(name, keys)}; it has {', '.join(keys)}")
     return {name: key for name, key in keys.items() if not names or name in names}
-
-
-def _device(name: str) -> torch.device:
-    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name or own).device
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used here; leave device empty or use 'cpu'") from error
 
 
 def _check_room(cache: FeatureCache, images: Sequence[str], quiet: bool) -> None:

@@ -16,7 +16,17 @@ from transformers import PreTrainedConfig
 
 from encoders.configuration import TowerPlan
 from encoders.processing import VsreImageProcessor
-from encoders.tower import FusedVisionModel
+from encoders.tower import FusedVisionModel, is_split
+from spatial.errors import ConfigError
+
+PIXELS_VERSION = 1
+"""Of the code that makes an encoder's input from a picture. Raise it whenever that code gives other numbers."""
+
+SPLIT = (
+    "cached features cannot be made or told apart while ZeRO-3 splits the encoders' weights; set"
+    " zero_optimization.stage to 2 in the DeepSpeed settings, which is enough for frozen encoders, or remove 'features'"
+)
+"""What a user is told whose weights no process has whole."""
 
 _NAMES_ONLY = ("image_processor_type", "processor_class", "_processor_class", "auto_map")
 
@@ -28,7 +38,7 @@ class FeatureKey:
     Attributes:
         encoder: name from ``ENCODERS``.
         revision: hash of the tower's weights, its configuration, and where it is cut.
-        preprocessing: settings of the image processor, and what the tower makes of the canvas.
+        preprocessing: settings of the image processor, what the tower makes of the canvas, and ``PIXELS_VERSION``.
         dtype: in which the tower computes and the features are kept.
         tokens: of one image.
         channels: of one token.
@@ -64,7 +74,7 @@ class FeatureKey:
 
 
 def feature_keys(vision: FusedVisionModel, image_processor: VsreImageProcessor) -> dict[str, FeatureKey]:
-    """Return the key of every encoder of a loaded model, in fusion order."""
+    """Return the key of every encoder of a loaded model, in fusion order; raises as ``weights_hash`` does."""
     geometry = {name: value for name, value in image_processor.to_dict().items() if name not in _NAMES_ONLY}
     return {name: _key(name, plan, vision, geometry) for name, plan in vision.plans.items()}
 
@@ -80,7 +90,7 @@ def _key(name: str, plan: TowerPlan, vision: FusedVisionModel, geometry: dict[st
             "feature_layer": plan.feature_layer,
             "keep_cls": plan.keep_cls,
         },
-        "preprocessing": {"canvas": geometry, "tower": tower},
+        "preprocessing": {"canvas": geometry, "tower": tower, "version": PIXELS_VERSION},
     }
     return FeatureKey(
         encoder=name,
@@ -92,7 +102,13 @@ def _key(name: str, plan: TowerPlan, vision: FusedVisionModel, geometry: dict[st
 
 
 def weights_hash(module: nn.Module) -> str:
-    """Return 32 hex digits for the names, shapes, formats and values of a module's weights."""
+    """Return 32 hex digits for the names, shapes, formats and values of a module's weights.
+
+    Raises:
+        ConfigError: they are split over processes, so that this one has no values to tell them from others by.
+    """
+    if is_split(module) and any(parameter.numel() == 0 for parameter in module.parameters()):
+        raise ConfigError(SPLIT)
     hasher = hashlib.blake2b(digest_size=16)
     for name, weight in sorted(module.state_dict().items()):
         hasher.update(f"{name}:{list(weight.shape)}:{weight.dtype}\n".encode())
@@ -107,17 +123,18 @@ def difference(held: dict[str, Any], key: FeatureKey) -> str:
         return ""
     if held.get("dtype") != key.dtype:
         return f"dtype {held.get('dtype')}, not {key.dtype}"
-    paths = {**_leaves(wanted), **_leaves(held)}
-    both = (_leaves(held), _leaves(wanted))
-    changed = [path for path in paths if both[0].get(path) != both[1].get(path)]
+    both = _leaves(held), _leaves(wanted)
+    paths = {**both[1], **both[0]}
+    before, after = ({path: leaves.get(path, "nothing") for path in paths} for leaves in both)
+    changed = [path for path in paths if before[path] != after[path]]
     path = min(changed, key=lambda path: path == "revision.weights")
     if path == "revision.weights":
         return "other weights"
-    return f"{path} {both[0].get(path)}, not {both[1].get(path)}"
+    return f"{path} {before[path]}, not {after[path]}"
 
 
 def _leaves(tree: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict) or not tree:
         return {path: tree}
     return {
         leaf: value

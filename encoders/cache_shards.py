@@ -23,7 +23,7 @@ from spatial.scene import digest
 SHARD_IMAGES = 64
 """Images in one shard; what a killed process has to compute again at most."""
 
-Place = tuple[Path, int]
+Row = tuple[Path, int]
 """Shard and row of an image."""
 
 
@@ -35,7 +35,7 @@ class DamagedShardError(Exception):
 class Index:
     """Where the features of each image are, and the files that cannot be used."""
 
-    rows: dict[str, Place]
+    rows: dict[str, Row]
     damaged: list[Path]
 
 
@@ -78,7 +78,7 @@ def checksum(image: str, features: Tensor) -> int:
 
 def read_index(folder: Path, key: FeatureKey) -> Index:
     """Return what a folder holds; only headers are read. Without the folder, nothing."""
-    rows: dict[str, Place] = {}
+    rows: dict[str, Row] = {}
     damaged = []
     for path in sorted(folder.glob("*.safetensors")):
         try:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from encoders.aligners import build_aligner
 from encoders.configuration import VsreConfig
-from encoders.projector import FusionProjector, Place, first_grid, to_grid
+from encoders.projector import FusionProjector, Place, feed, first_grid, to_grid
 from encoders.resampler import ResamplerFusion
 
 
@@ -39,7 +39,7 @@ class AlignedFusion(FusionProjector):
     def aligned(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return tokens [B, N_i, D] per encoder."""
         prepared = self.prepared(features).items()
-        return {name: self.gated(name, self.aligners[name](feature)) for name, feature in prepared}
+        return {name: self.gated(name, feed(self.aligners[name], feature)) for name, feature in prepared}
 
     def aligned_on_first_grid(self, features: dict[str, Tensor]) -> list[Tensor]:
         """Return tokens [B, N_first, D] per encoder; what is interpolated is the smaller of the two."""
@@ -113,8 +113,7 @@ class ChannelFusion(FusionProjector):
             to_grid(self.gated(name, feature), self.branches[name].grid, side)
             for name, feature in self.prepared(features).items()
         ]
-        fused: Tensor = self.aligner(torch.cat(gridded, dim=-1))
-        return fused
+        return feed(self.aligner, torch.cat(gridded, dim=-1))
 
 
 FUSIONS: dict[str, type[FusionProjector]] = {

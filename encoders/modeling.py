@@ -10,7 +10,7 @@ Shapes: B rows, L tokens per row, I images, N visual tokens of one image, D widt
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ class VsreModel(LlavaModel):
 
     config_class = VsreConfig
     config: VsreConfig
+    _no_split_modules: ClassVar[list[str]] = [fusion.__name__ for fusion in FUSIONS.values()]
 
     def __init__(self, config: VsreConfig) -> None:
         super(LlavaModel, self).__init__(config)  # LLaVA's own would build a tower and a projector to throw away

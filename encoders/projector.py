@@ -75,35 +75,37 @@ class FusionProjector(nn.Module, ABC):
             shape = tuple(features[name].shape) if name in features else None
             if shape is None or shape[1:] != (plan.tokens, plan.width):
                 raise ValueError(f"features of {name!r} must be [images, {plan.tokens}, {plan.width}], not {shape}")
-            feature = features[name].to(self.dtype)
-            if name in self.norms:
-                feature = self.norms[name](feature)
-            if name in self.adapters:
-                feature = self.adapters[name](feature)
+            feature = features[name]
+            for modules in (self.norms, self.adapters):
+                if name in modules:
+                    feature = feed(modules[name], feature)
             prepared[name] = feature
         return prepared
 
     def gated(self, name: str, tokens: Tensor) -> Tensor:
         """Multiply what an encoder contributes by its gate, if it has one."""
-        return tokens * self.gates[name] if name in self.gates else tokens
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the parameters."""
-        return next(self.parameters()).dtype
+        return tokens * self.gates(name) if name in self.gates else tokens
 
 
 class EncoderValues(nn.ParameterDict):
     """A learned vector [width] for each encoder, by its name; zero at first, or normal with a deviation of ``std``.
 
     It is a module of its own because Transformers, when it loads, gives first values to those modules only that own a
-    parameter which the file lacks.
+    parameter which the file lacks. Values are read by calling it: hooks that offload or split it bring them then.
     """
 
     def __init__(self, names: Iterable[str], width: int, std: float) -> None:
         super().__init__({name: nn.Parameter(torch.empty(width)) for name in names})
         self.std = std
         self.reset_parameters()
+
+    __call__ = nn.Module.__call__
+    """That of ``ParameterDict`` refuses."""
+
+    def forward(self, name: str) -> Tensor:
+        """Return the vector [width] of an encoder; a copy, because hooks may take the parameter away again."""
+        value: Tensor = self[name]
+        return value.clone()
 
     def reset_parameters(self) -> None:
         """Give all their first values; Transformers calls it, also after the meta device."""
@@ -112,6 +114,21 @@ class EncoderValues(nn.ParameterDict):
                 init.normal_(value, std=self.std)
             else:
                 init.zeros_(value)
+
+
+def feed(module: nn.Module, features: Tensor) -> Tensor:
+    """Call a module with features in its own number format.
+
+    Towers, norms and aligners may differ in theirs, and the parameters of quantised layers say nothing of it.
+    """
+    fed: Tensor = module(features.to(format_of(module, features.dtype)))
+    return fed
+
+
+def format_of(module: nn.Module, otherwise: torch.dtype) -> torch.dtype:
+    """Return the number format of a module's first parameter that is neither integer nor 8-bit, if it has one."""
+    formats = (parameter.dtype for parameter in module.parameters())
+    return next((dtype for dtype in formats if dtype.is_floating_point and dtype.itemsize > 1), otherwise)
 
 
 def first_grid(config: VsreConfig) -> int:

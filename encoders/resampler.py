@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from encoders.configuration import VsreConfig
-from encoders.projector import EncoderValues, FusionProjector, Place
+from encoders.projector import EncoderValues, FusionProjector, Place, feed, format_of
 from spatial.errors import ConfigError
 
 _HEAD_WIDTH = 64
@@ -55,16 +55,17 @@ class ResamplerFusion(FusionProjector):
         tokens = torch.cat([self._tokens(name, feature) for name, feature in self.prepared(features).items()], dim=1)
         queries = self.queries.expand(len(tokens), -1, -1)
         for layer in self.layers:
-            queries = layer(queries, tokens)
-        fused: Tensor = self.output(self.norm(queries))
-        return fused
+            dtype = format_of(layer, tokens.dtype)
+            queries = layer(queries.to(dtype), tokens.to(dtype))
+        return feed(self.output, feed(self.norm, queries))
 
     def _tokens(self, name: str, feature: Tensor) -> Tensor:
         branch = self.branches[name]
-        where = place_encoding(branch.grid, self.queries.shape[-1]).to(feature)
+        carried = feed(self.inputs[name], feature)
+        where = place_encoding(branch.grid, carried.shape[-1]).to(carried)
         if branch.plan.keep_cls:  # the class token is of no place
             where = torch.cat([torch.zeros_like(where[:1]), where])
-        return self.gated(name, self.inputs[name](feature) + where + self.kinds[name])
+        return self.gated(name, carried + where + self.kinds(name))
 
 
 class ResamplerLayer(nn.Module):

@@ -88,7 +88,8 @@ class FusedVisionModel(PreTrainedModel):
 
         Args:
             pixel_values: canvas [B, 3, S, S], uint8 or float, 0..255.
-            encoders: encoders to compute; the others are blank (all zero). All by default.
+            encoders: encoders to compute; the others are blank (all zero). All by default. One that ZeRO-3 splits is
+                computed all the same: every process must take part in gathering it, whatever each of them drew.
 
         Returns:
             [B, N_i, C_i] per encoder, in fusion order.
@@ -102,13 +103,15 @@ class FusedVisionModel(PreTrainedModel):
         features = {}
         with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
             for name, plan in self.plans.items():
-                if encoders is not None and name not in encoders:
+                blank = encoders is not None and name not in encoders
+                if blank and not is_split(self.towers[name]):
                     features[name] = self._blank(name, len(pixel_values))
                     continue
                 key = (plan.image_size, plan.resample)
                 if key not in resized:
                     resized[key] = resize(pixel_values, *key)
-                features[name] = self._encode(name, normalise(resized[key], plan))
+                found = self._encode(name, normalise(resized[key], plan))
+                features[name] = 0.0 * found if blank else found
         return features
 
     def _encode(self, name: str, pixels: Tensor) -> Tensor:
@@ -128,6 +131,11 @@ class FusedVisionModel(PreTrainedModel):
             unused = [parameter.flatten()[0] for parameter in self.towers[name].parameters()]
             blank = blank + 0.0 * torch.stack(unused).sum()
         return blank
+
+
+def is_split(module: nn.Module) -> bool:
+    """Tell whether DeepSpeed's ZeRO-3 holds the parameters, split over processes; outside of forward they are empty."""
+    return any(hasattr(parameter, "ds_id") for parameter in module.parameters())
 
 
 def build_tower(encoder: Encoder, plan: TowerPlan, attention: str | None) -> PreTrainedModel:

@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from encoders.canvas import check_mode
+from encoders.device import usable_device
 from encoders.load import load_model
 from encoders.model_hash import model_hash
 from eval.benchmarks import read_benchmark
@@ -46,7 +47,7 @@ def evaluate(config: EvalConfig) -> Path:
         CheckpointError: the model cannot be used.
     """
     decoders = _check(config)
-    device = _device(config.device)
+    device = usable_device(config.device)
     records = read_benchmark(config.data)
     model, processor = load_model(config.model)
     if config.canvas:
@@ -205,13 +206,6 @@ def _check(config: EvalConfig) -> list[Decoder]:
         if value < 1:
             raise ConfigError(f"{name} is {value}; use a positive number")
     return [parse_decoder(text) for text in dict.fromkeys(config.decoders)]
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.empty(0, device=name or ("cuda" if torch.cuda.is_available() else "cpu")).device
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used here; leave device empty or use 'cpu'") from error
 
 
 def _unreadable(

@@ -107,15 +107,25 @@ def _number(name: str, value: Any, default: Any) -> Any:
         raise ConfigError(f"trainer.{name} is {value!r}; give a number") from error
 
 
-def _check_deepspeed(given: Mapping[str, Any], projector_rate: float | None) -> None:
-    settings = given.get("deepspeed")
-    if not settings:
-        return
+def deepspeed_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``trainer.deepspeed`` holds or names; empty without it.
+
+    Raises:
+        ConfigError: it names no readable JSON, or is no mapping.
+    """
+    settings = given.get("deepspeed") or {}
     if isinstance(settings, str):
         try:
             settings = json.loads(Path(settings).read_text())
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(f"trainer.deepspeed names {settings}, which is no readable JSON ({error})") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"trainer.deepspeed is {settings!r}; give a mapping, or the path of a JSON file with one")
+    return settings
+
+
+def _check_deepspeed(given: Mapping[str, Any], projector_rate: float | None) -> None:
+    settings = deepspeed_settings(given)
     if "optimizer" in settings and projector_rate not in (None, given.get("learning_rate")):
         # Trainer would build a flat optimizer for it and silently drop the projector's own rate.
         raise ConfigError("the DeepSpeed 'optimizer' block would ignore projector_learning_rate; delete the block")

@@ -20,14 +20,14 @@ from transformers import TrainingArguments
 
 from encoders.cache import FeatureCache
 from encoders.cache_build import Share, build_command, build_features
-from encoders.cache_key import feature_keys
+from encoders.cache_key import SPLIT, feature_keys
 from encoders.configuration import VsreConfig
 from encoders.flops import language_flops, tower_flops
 from encoders.tower import FusedVisionModel
 from spatial.disk import free_bytes, size_text
 from spatial.errors import ConfigError
 from spatial.files import write_json
-from training.arguments import UNBOUNDED_EPOCHS
+from training.arguments import UNBOUNDED_EPOCHS, deepspeed_settings
 from training.config import AUTO, TrainConfig
 from training.examples import Examples
 from training.output import CHECKPOINTS, last_checkpoint, read_mapping
@@ -75,16 +75,19 @@ class Decision:
 
 
 def check_features(config: TrainConfig) -> None:
-    """Refuse features where encoders learn or there are none.
+    """Refuse features where encoders learn, or there are none, or ZeRO-3 splits them while they load.
 
     Raises:
-        ConfigError: they do.
+        ConfigError: features cannot be used.
     """
     if config.features and config.stage not in STAGES:
         raise ConfigError(
             f"stage '{config.stage}' cannot use cached features, because its encoders are not frozen ones;"
             " remove 'features'"
         )
+    zero = deepspeed_settings(config.trainer).get("zero_optimization")
+    if config.features and isinstance(zero, dict) and zero.get("stage") == 3:
+        raise ConfigError(SPLIT)
 
 
 def prepare_features(

@@ -18,6 +18,9 @@ from lmms_eval.models.registry_v2 import ModelManifest
 from PIL import Image
 from tqdm import tqdm
 
+from encoders.assemble import dtype_of
+from encoders.chat import answer_gap
+from encoders.device import usable_device
 from encoders.load import load_model
 from spatial.errors import CheckpointError, ConfigError
 from vsre.assets import resolve_model
@@ -66,7 +69,7 @@ class Vsre(lmms):
         pretrained: what ``vsre eval --model`` takes.
         device: of the model; by default the GPU where there is one. With ``accelerate launch``, the process's own.
         batch_size: questions in one forward pass.
-        dtype: of the weights ("float32", "bfloat16", ...); by default as saved.
+        dtype: of the weights ("float32", "bfloat16" or "float16"); by default as saved.
         max_batch_size: ignored; lmms-eval hands it to every model.
     """
 
@@ -81,13 +84,13 @@ class Vsre(lmms):
         super().__init__()
         if not str(batch_size).isdigit() or int(batch_size) < 1:
             raise ConfigError(f"batch_size is {batch_size}; use a positive number")
-        if dtype and not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise ConfigError(f"dtype {dtype!r} is unknown; use float32, bfloat16 or float16")
+        weights = dtype_of(dtype or "auto")
+        chosen = usable_device(device) if device else None
         self.accelerator = Accelerator()
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
-        self.device = torch.device(device) if device and self._world_size == 1 else self.accelerator.device
+        self.device = chosen if chosen and self._world_size == 1 else self.accelerator.device
         self.batch_size = int(batch_size)
-        self.model, self.processor = load_model(resolve_model(pretrained), getattr(torch, dtype) if dtype else None)
+        self.model, self.processor = load_model(resolve_model(pretrained), weights)
         network: torch.nn.Module = self.model
         network.to(self.device)
 
@@ -212,8 +215,8 @@ def cut(text: str, until: str | Sequence[str] | None) -> str:
 
 
 def _joined(prompt: str, answer: str) -> str:
-    """Return the prompt and an answer, with white space between them once."""
-    return prompt + answer.lstrip() if prompt[-1:].isspace() else prompt + answer
+    """Return the prompt and an answer as training writes them, however the task spaces it."""
+    return prompt + answer_gap(prompt) + answer.lstrip()
 
 
 def batches(keys: Sequence[str], size: int) -> Iterator[list[int]]:

@@ -130,6 +130,30 @@ def test_a_dropped_encoder_still_has_gradients_for_distributed_training(build: A
         assert "clip" in name or not parameter.grad.any()
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_dropped_encoder_that_zero3_splits_takes_part_all_the_same(build: Any, trainable: bool) -> None:
+    """Its parameters are empty until a forward gathers them, and other processes may have drawn it."""
+    model, processor = build(tuple(VSRE_ENCODERS))
+    model.train_towers(trainable)
+    model.train()
+    tower = model.model.vision_tower.towers["sam"]
+
+    def gather(*_: Any) -> None:
+        for parameter in tower.parameters():
+            parameter.data = parameter.whole
+
+    for number, parameter in enumerate(tower.parameters()):
+        parameter.ds_id, parameter.whole = number, parameter.data
+        parameter.data = torch.empty(0)
+    tower.register_forward_pre_hook(gather)
+    features = model.model.vision_tower(processor.blank_canvas(1), encoders=["clip"])
+    assert features["sam"].shape == (1, 16, 24) and not features["sam"].any() and not features["dinov2"].any()
+    assert all(parameter.numel() for parameter in tower.parameters()), "it was gathered"
+    if trainable:
+        sum(feature.sum() for feature in features.values()).backward()
+        assert all(parameter.grad is not None and not parameter.grad.any() for parameter in tower.parameters())
+
+
 @pytest.mark.parametrize("fusion", list(FUSIONS))
 def test_cached_features_give_the_same_logits_and_answers(
     build: Any, picture: Image.Image, prompt: Prompt, fusion: str

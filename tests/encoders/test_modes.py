@@ -263,7 +263,8 @@ def test_layers_are_never_split_between_devices() -> None:
     with torch.device("meta"):
         model = VsreForConditionalGeneration(config)
     wanted = {"LlamaDecoderLayer", "CLIPEncoderLayer", "SiglipEncoderLayer", "Dinov2Layer", "SamVisionLayer"}
-    assert wanted <= set(model._no_split_modules)
+    assert wanted | {fusion.__name__ for fusion in FUSIONS.values()} <= set(model._no_split_modules)
+    wanted |= {type(model.model.multi_modal_projector).__name__}
     layers = {name for name, module in model.named_modules() if type(module).__name__ in wanted}
     for megabytes in (500, 900, 2000):
         memory = {0: megabytes * 2**20, 1: megabytes * 2**20, "cpu": 2**40}

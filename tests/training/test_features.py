@@ -22,7 +22,7 @@ from training.arguments import build_arguments
 from training.collate import PrefixCollator
 from training.config import TrainConfig
 from training.examples import Examples
-from training.features import FOLDER, Outlook, decide, times_seen
+from training.features import FOLDER, Outlook, check_features, decide, times_seen
 from training.output import describe_job
 from training.run import check, train
 
@@ -188,6 +188,28 @@ def test_encoders_that_learn_cannot_be_cached(tuning: TrainConfig, stage: Any) -
     with pytest.raises(ConfigError, match=f"stage '{stage}' cannot use cached features") as caught:
         check(replace(tuning, stage=stage, features="auto"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_zero3_cannot_read_features_and_zero2_can(tuning: TrainConfig, tmp_path: Path, as_file: bool) -> None:
+    """Weights that are split while they load have no values, so every model would be taken for the same one."""
+
+    def check_stage(stage: int, features: str) -> None:
+        settings: Any = {"zero_optimization": {"stage": stage}}
+        if as_file:
+            path = tmp_path / "deepspeed.json"
+            path.write_text(json.dumps(settings))
+            settings = str(path)
+        # The model does not exist: whoever looks at it first would say something else.
+        trainer = tuning.trainer | {"deepspeed": settings}
+        check_features(replace(tuning, features=features, trainer=trainer, model=str(tmp_path / "absent")))
+
+    for features in ("auto", str(tmp_path)):
+        with pytest.raises(ConfigError, match=r"set zero_optimization\.stage to 2") as caught:
+            check_stage(3, features)
+        assert "\n" not in str(caught.value)
+        check_stage(2, features)
+    check_stage(3, "")
 
 
 def test_a_folder_without_the_features_names_the_command_that_makes_them(tuning: TrainConfig, tmp_path: Path) -> None:

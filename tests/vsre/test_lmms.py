@@ -34,7 +34,7 @@ pytest.importorskip("lmms_eval", reason="lmms-eval has its own environment, see 
 from lmms_eval.api.instance import Instance
 from lmms_eval.models import get_model
 
-from vsre.lmms import Vsre, batches, cut, generation_settings
+from vsre.lmms import Vsre, _joined, batches, cut, generation_settings
 
 TINY = str(ASSETS / "tiny-base")
 QUESTIONS = ("The cat is left of the dog. Is this true?", "Is there a red book in the picture?", "cat")
@@ -92,6 +92,15 @@ def test_scores_of_answers_are_those_of_vsre_eval(model: Vsre) -> None:
     assert losses == pytest.approx(expected, rel=1e-4)
 
 
+def test_how_a_task_spaces_its_options_changes_no_score(model: Vsre) -> None:
+    """Training writes the gap that its prompt wants; tasks write " yes" or "yes"."""
+    asked = [request("loglikelihood", QUESTIONS[0], f"{gap}{option}", 0) for option in OPTIONS for gap in ("", " ")]
+    losses = [result.text[0] for result in model.loglikelihood(asked)]
+    assert losses[::2] == pytest.approx(losses[1::2], rel=1e-5)
+    assert [_joined(prompt, " yes") for prompt in ("Q\n", "Q ", "Q:")] == ["Q\nyes", "Q yes", "Q: yes"]
+    assert _joined("Q:", "yes") == "Q: yes"
+
+
 def test_answers_come_in_the_order_of_the_questions_whatever_the_batches(model: Vsre) -> None:
     short, long = {"max_new_tokens": 1, "until": ["\n"]}, {"max_new_tokens": 4}
     asked = [(text, settings, row) for row, text in enumerate(QUESTIONS) for settings in (short, long)]
@@ -116,7 +125,13 @@ def test_what_is_no_picture_is_refused(model: Vsre) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"), [({"batch_size": "auto"}, "batch_size is auto"), ({"dtype": "float12"}, "'float12'")]
+    ("settings", "said"),
+    [
+        ({"batch_size": "auto"}, "batch_size is auto"),
+        ({"dtype": "float12"}, "'float12'"),
+        ({"dtype": "int8"}, "unknown dtype 'int8'"),
+        ({"device": "abacus"}, "'abacus' cannot be used here"),
+    ],
 )
 def test_settings_that_cannot_be_used_are_named(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
