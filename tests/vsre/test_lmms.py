@@ -139,10 +139,12 @@ def test_settings_that_cannot_be_used_are_named(settings: dict[str, Any], said: 
 
 
 def test_an_adapter_is_loaded_as_vsre_loads_it(tmp_path: Path) -> None:
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
+
+    from encoders.adapters import lora_config
 
     base, _ = load_model(TINY)
-    adapted = get_peft_model(base, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    adapted = get_peft_model(base, lora_config(base, ["q_proj"], init_lora_weights=False))
     adapted.save_pretrained(tmp_path / "adapter")
     settings = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": TINY}))
