@@ -4,6 +4,7 @@ A process that sees several GPUs would train with ``nn.DataParallel``, which is 
 promises. So training replaces itself by torchrun running the same command line, before CUDA is touched.
 """
 
+import atexit
 import os
 import sys
 from collections.abc import Sequence
@@ -64,3 +65,15 @@ def _visible_gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def leave_group_at_exit() -> None:
+    """Have this process leave its group when it ends; left to destructors, gloo now and then aborts after the work."""
+    atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -29,6 +29,7 @@ from training.dense import DenseCollator, DenseImages, DenseTask
 from training.detector import detector_parts
 from training.examples import Examples, check_names
 from training.features import check_features, prepare_features
+from training.launch import leave_group_at_exit
 from training.output import (
     CHECKPOINTS,
     LOG,
@@ -163,6 +164,8 @@ def fit(
         callbacks: beside time and log.
     """
     out = Path(config.out)
+    if arguments.world_size > 1:
+        leave_group_at_exit()
     if arguments.should_save:
         start_job(out, job)
     checkpoint = last_checkpoint(out / CHECKPOINTS)

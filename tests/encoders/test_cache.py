@@ -258,7 +258,7 @@ def test_another_model_shares_only_what_is_the_same(config: CacheFeaturesConfig,
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda ip: setattr(ip, "size", {"height": 48, "width": 48}), "preprocessing.canvas.size.height 64, not 48"),
+        (lambda ip: setattr(ip, "mode", "crop"), "preprocessing.canvas.mode pad, not crop"),
         (lambda ip: setattr(ip, "pad_colour", [0, 0, 0]), "preprocessing.canvas.pad_colour"),
         (lambda ip: setattr(ip, "resample", 2), "preprocessing.canvas.resample 3, not 2"),
     ],
