@@ -124,7 +124,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ours, theirs = preprocessing(pictures(4 if arguments.quick else 16), 5 if arguments.quick else 9)
     batch = 16 if device == "cuda" else 1
-    load, rounds = os.getloadavg()[0], 3 if arguments.quick and device == "cpu" else 5
+    load, rounds = os.getloadavg()[0], 2 if arguments.quick and device == "cpu" else 5
     rates = throughput(rounds, batch, device)
     ratio = statistics.median(theirs) / statistics.median(ours)
     result = {
