@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from encoders.painter_inputs import PATCH, Words, map_channels, to_pixels, without_words
-from spatial.errors import CheckpointError, ConfigError
+from spatial.errors import CheckpointError, ConfigError, first_line
 from spatial.vocabulary import COLOURS
 
 try:
@@ -185,7 +185,7 @@ def load_painter(path: str | Path, dtype: torch.dtype = torch.float32) -> Painte
         with safe_open(folder / "unet" / WEIGHTS, framework="pt") as file:
             found = set(file.keys())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        line = first_line(error)
         raise CheckpointError(f"{folder} cannot be loaded ({line}); {MEND}") from error
     # diffusers fills what a file lacks with random numbers and goes on.
     lacking = sorted(set(painter.unet.state_dict()) - found)

@@ -55,7 +55,7 @@ def print_tables(scores: Sequence[dict[str, Any]], console: Console | None = Non
         console.width = 140  # a log file has no edge to wrap at
     canvases = ", ".join(dict.fromkeys(run["canvas"] for run in scores))
     columns = ("decoder", "images", "n", "accuracy", "95 %", "yes", "answered", "pairs", "failed", "")
-    table = Table(*columns, title=f"canvas: {canvases}", title_justify="left")
+    table = Table(*columns, title=f"canvas: {canvases}" if canvases else None, title_justify="left")
     for run in scores:
         rates = [_percent(run[key]) for key in ("yes_rate", "answered", "pair_accuracy")]
         note = f"near chance ({_percent(run['chance'])})" if run["near_chance"] else ""

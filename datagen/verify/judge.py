@@ -12,7 +12,7 @@ from PIL import Image
 
 from datagen.verify.base import Pixels
 from datagen.verify.load import check_place, load_network, load_processor, model_type
-from encoders.load import ADAPTER_FILE, base_of, load_model
+from encoders.load import ADAPTER_FILE, lineage, load_model
 from encoders.model_hash import model_hash
 from encoders.register import register
 from spatial.errors import CheckpointError, ConfigError
@@ -86,14 +86,13 @@ def refuse_tuned(place: str, tuned: str) -> None:
     judge, model = shipped_folder(place), shipped_folder(tuned)
     if not model.is_dir() and (tuned.count("/") != 1 or tuned.startswith((".", "/", "~"))):
         raise ConfigError(f"verify.tuned {tuned} does not exist; correct it, or no judge can be held against it")
-    if place == tuned or (judge.is_dir() and model.is_dir() and set(_lineage(judge)) & set(_lineage(model))):
+    if place == tuned or (judge.is_dir() and model.is_dir() and _hashes(judge) & _hashes(model)):
         raise ConfigError(f"judge {place} is the model to be tuned, {tuned}, or shares its base; name another judge")
 
 
-def _lineage(folder: Path) -> list[str]:
+def _hashes(folder: Path) -> set[str]:
     """Return the hashes of a model and of the models that it is an adapter on."""
-    found = [model_hash(folder)]
-    return [*found, *_lineage(base_of(folder))] if (folder / ADAPTER_FILE).is_file() else found
+    return {model_hash(model) for model in lineage(folder)}
 
 
 def _load(place: str, device: torch.device) -> tuple[Any, Any]:

@@ -12,29 +12,19 @@ from PIL import Image
 from encoders.build import assemble
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.processing import VsreProcessor
+from tests.encoders.tiny_towers import TINY
 
 WORDS = ["the", "red", "cup", "is", "left", "right", "of", "blue", "book", "yes", "no", "where", "x0", "x1", "y0", "y1"]
 
 Pair = tuple[VsreForConditionalGeneration, VsreProcessor]
 Build = Callable[..., Pair]
 
-_VIT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-
 MINI: dict[str, Any] = {
     "towers": {
-        "clip": {**_VIT, "image_size": 32, "patch_size": 8, "intermediate_size": 32},
-        "siglip": {**_VIT, "image_size": 32, "patch_size": 8, "intermediate_size": 32},
-        "dinov2": {**_VIT, "image_size": 28, "patch_size": 7, "mlp_ratio": 2},
-        "sam": {
-            **_VIT,
-            "image_size": 64,
-            "patch_size": 16,
-            "mlp_dim": 32,
-            "output_channels": 24,
-            "window_size": 2,
-            "global_attn_indexes": [1],
-            "initializer_range": 0.02,
-        },
+        "clip": TINY["clip"],
+        "siglip": {**TINY["siglip"], "image_size": 32},
+        "dinov2": TINY["dinov2"],
+        "sam": {**TINY["sam"], "window_size": 2, "initializer_range": 0.02},
     },
     "text": {
         "hidden_size": 32,

@@ -55,5 +55,6 @@ def test_an_unknown_canvas_is_named_before_the_model_is_loaded(config: EvalConfi
         evaluate(config)
 
 
-def test_no_scores_no_canvas() -> None:
+def test_no_scores_no_canvas(capsys: pytest.CaptureFixture[str]) -> None:
     print_tables([])
+    assert "canvas" not in capsys.readouterr().out
