@@ -271,7 +271,7 @@ def _tables(images: Iterable[ImageRow], records: Iterable[Record]) -> "dict[str,
 def _write_table(table: "pyarrow.Table", place: Path | BinaryIO) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table, place, compression="zstd")
+    pq.write_table(table, place, compression="zstd", write_page_checksum=True)
 
 
 def _read_table(path: Path, columns: list[str]) -> "pyarrow.Table":
@@ -279,12 +279,12 @@ def _read_table(path: Path, columns: list[str]) -> "pyarrow.Table":
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
             found = file.schema_arrow.names
             table = file.read([name for name in columns if name in found])
     except (pa.ArrowException, OSError) as error:
         raise RecordError(
-            f"{path} is truncated or not Parquet; delete it and run its 'vsre datagen' command again"
+            f"{path} is truncated, damaged or not Parquet; delete it and run its 'vsre datagen' command again"
         ) from error
     missing = [name for name in columns if name not in found]
     if missing:

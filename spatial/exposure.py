@@ -5,21 +5,28 @@ Synthetic images hold no photo; they are looked through for the pixels of held-o
 Training writes the sum of its data and of the model it starts from into ``training.json``, where evaluation reads it.
 """
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spatial.dataset import DatasetFolder
-from spatial.leakage import HELD_OUT_PARTS, TARGETS, packaged
+from spatial.files import read_mapping
+from spatial.leakage import HELD_OUT_PARTS, TARGETS, packaged, photo_key, short_hash
 from spatial.records import json_ready
 from spatial.vsr_photos import SOURCE
 
 DESCRIPTION = "dataset.json"
 """What a dataset folder says about how it was made."""
 
+TRAINING = "training.json"
+"""What ``vsre train`` leaves in a checkpoint."""
+
 SPLITS = TARGETS["both"]
+
+COCO_NAME = re.compile(r"(?:^|[/\\])(?:COCO_(?:train|val|test)\d{4}_)?\d{12}\.jpg$", re.IGNORECASE)
+"""A photo's path under one of COCO's namings."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,14 @@ class Exposure:
         targets: names that the guard of every such photo covered: "zeroshot", "random", "sha256:..." of own files.
         pixels: splits whose held-out photos are among the synthetic images.
         concepts: split to the nouns it holds out that synthetic images show.
+        unknown: whether there were pictures of which nobody knows whether they are photos of VSR.
     """
 
     photos: bool = False
     targets: tuple[str, ...] = ()
     pixels: tuple[str, ...] = ()
     concepts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: bool = False
 
     def __or__(self, other: "Exposure") -> "Exposure":
         """Return what was seen in both together."""
@@ -50,6 +59,7 @@ class Exposure:
             tuple(sorted(set.intersection(*guarded))) if guarded else (),
             tuple(sorted({*self.pixels, *other.pixels})),
             nouns,
+            self.unknown or other.unknown,
         )
 
     def objection(self, name: str, part: str) -> str:
@@ -62,6 +72,8 @@ class Exposure:
         if self.photos and name not in self.targets:
             covered = ", ".join(self.targets) or "nothing"
             return f"it saw photos of VSR that were guarded for {covered}, not for {name}"
+        if self.unknown:
+            return "it saw pictures that nobody compared with VSR's photos"
         if part not in HELD_OUT_PARTS:
             return f"it saw photos of VSR, of which a guard leaves those of the {part} part in" if self.photos else ""
         if name in self.pixels:
@@ -82,16 +94,36 @@ def exposure_from_json(content: Mapping[str, Any]) -> Exposure:
     """Return what ``Exposure.as_json`` wrote."""
     concepts = {split: tuple(nouns) for split, nouns in content.get("concepts", {}).items()}
     targets, pixels = (tuple(content.get(name, ())) for name in ("targets", "pixels"))
-    return Exposure(bool(content.get("photos")), targets, pixels, concepts)
+    return Exposure(bool(content.get("photos")), targets, pixels, concepts, bool(content.get("unknown")))
+
+
+def exposure_of_names(names: Collection[str]) -> tuple[Exposure, dict[str, int]]:
+    """Return what pictures that are known by their file names alone would expose a model to.
+
+    A photo under one of COCO's names is told apart from VSR's held-out ones. Other names tell nothing: Visual Genome,
+    for one, numbers the same photos in its own way.
+
+    Returns:
+        Also how many distinct names are those of photos that a split holds out, and how many are not COCO's, "unknown".
+    """
+    keys = {photo_key(name) if COCO_NAME.search(name) else "" for name in names}
+    unknown = sum(not COCO_NAME.search(name) for name in set(names)) if "" in keys else 0
+    hashes = {short_hash(key) for key in keys}
+    counts = {split: len(hashes & packaged(split).photos) for split in SPLITS}
+    covered = tuple(sorted(split for split, count in counts.items() if not count))
+    seen = Exposure(bool(keys - {""}), covered if keys - {""} else (), unknown=unknown > 0)
+    return seen, counts | {"unknown": unknown}
+
+
+def exposure_in(model: Path) -> dict[str, Any] | None:
+    """Return what a checkpoint directory says of what it has seen, as ``exposure_from_json`` takes it, if it does."""
+    found: dict[str, Any] | None = (read_mapping(model / TRAINING) or {}).get("exposure")
+    return found
 
 
 def description_of(folder: Path) -> dict[str, Any]:
     """Return what a dataset folder says about how it was made; empty where it says nothing."""
-    try:
-        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_mapping(folder / DESCRIPTION) or {}
 
 
 def exposure_of(folder: DatasetFolder) -> Exposure:

@@ -57,6 +57,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+def read_mapping(path: Path) -> dict[str, Any] | None:
+    """Return the mapping in a JSON file; ``None`` if there is no such file, or it is cut short or no mapping."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def write_json(path: Path, content: Any, sort_keys: bool = False) -> None:
     """Write JSON for people and programs, NaN and infinity refused.
 

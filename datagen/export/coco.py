@@ -15,11 +15,11 @@ from typing import Any
 
 from datagen.config import ExportConfig
 from datagen.export.coco_categories import Categories
-from datagen.export.json_files import json_list, read_items, write_object
 from datagen.export.pictures import read_picture, write_picture
 from datagen.export.rows import KEY, Fields, plain, rest, restore
 from datagen.export.sidecar import Ordered
 from spatial.errors import RecordError
+from spatial.json_files import json_list, read_items, write_object
 from spatial.records import ImageObject, ImageRow, Record
 from spatial.stream import Sample
 

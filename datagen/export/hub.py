@@ -17,7 +17,8 @@ from datagen.config import ExportConfig
 from datagen.export.rows import MANIFEST
 from datagen.export.vsr import file_split
 from spatial.dataset import image_dict, image_features, image_of, record_features, record_of
-from spatial.errors import RecordError, UserError
+from spatial.errors import RecordError
+from spatial.hub import hub_errors
 from spatial.records import row_dict
 from spatial.stream import Sample
 
@@ -101,24 +102,16 @@ def push(folder: Path, repository: str, private: bool) -> str:
     from datasets import load_from_disk
     from huggingface_hub import DatasetCard, HfApi
 
-    # The hub's client takes HTTPError from one HTTP library or another, as its version has it.
-    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
-
     card = DatasetCard.load(str(folder / CARD))
     card.data.configs = None  # the files of the folder; pushing names those on the hub
     api = HfApi()
-    try:
+    with hub_errors(folder, repository):
         name = str(api.create_repo(repository, repo_type="dataset", private=private or None, exist_ok=True).repo_id)
         # The rows come after the card, because pushing them adds their columns and files to a card that is there.
         files = {CARD: str(card).encode(), MANIFEST: (folder / MANIFEST).read_bytes()}
         for path, content in files.items():
             api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id=name, repo_type="dataset")
         load_from_disk(str(folder)).push_to_hub(name)
-    except (HTTPError, OSError, HFValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"cannot push {folder} to {repository!r} ({reason}); log in with 'hf auth login' and run the command again"
-        ) from error
     return name
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from datagen.config import ExportConfig
-from datagen.export.json_files import json_list, read_items
 from datagen.export.rows import KEY, Fields, rest, restore
 from datagen.export.sidecar import NAME, Ordered, picture_line, read_samples
 from datagen.export.vsr import file_split
 from spatial.errors import ConfigError, RecordError
+from spatial.json_files import json_list, read_items
 from spatial.records import ImageObject, Record
 from spatial.stream import Sample
 from spatial.templates import TEMPLATES, Prompt, choose_templates, render

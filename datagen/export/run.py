@@ -5,7 +5,6 @@ of what was exported. The same command on a finished folder does nothing. An imp
 pixels and the fields that it names.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
@@ -29,7 +28,7 @@ from datagen.tally import Tally
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.exposure import DESCRIPTION, description_of
-from spatial.files import atomic_folder, write_json
+from spatial.files import atomic_folder, read_mapping, write_json
 from spatial.records import decode_image, image_id_of
 from spatial.stream import Sample, Samples
 
@@ -49,7 +48,7 @@ def run(config: ExportConfig) -> Path | None:
     manifest = _prepare(config)
     if _is_finished(Path(config.out), manifest):
         print(f"dry run of {config.out}: it is there already, nothing to write")
-        print(_summary(_read(Path(config.out) / MANIFEST)))
+        print(_summary(read_mapping(Path(config.out) / MANIFEST) or {}))
     else:
         read_checks(DatasetFolder(config.dataset), manifest["content_hash"])  # refuses a damaged audit
         print(describe(estimate(config), config))
@@ -70,7 +69,7 @@ def export(config: ExportConfig) -> Path:
     manifest, out = _prepare(config), Path(config.out)
     if not _is_finished(out, manifest):
         _write(config, out, manifest)
-    print(_summary(_read(out / MANIFEST)))
+    print(_summary(read_mapping(out / MANIFEST) or {}))
     if config.push_to:
         print(f"pushed to {push(out, config.push_to, config.private)}")
     return out
@@ -89,7 +88,7 @@ def import_folder(config: ImportConfig) -> Path:
     source, out = Path(config.source), Path(config.out)
     if config.images_per_shard < 1:
         raise ConfigError(f"images_per_shard must be at least 1, not {config.images_per_shard}")
-    manifest = _read(source / MANIFEST)
+    manifest = read_mapping(source / MANIFEST) or {}
     if manifest.get("format") not in FORMATS or not manifest.keys() >= NEEDED:
         raise ConfigError(f"{source} has no {MANIFEST} of 'vsre export'; name a folder that it wrote")
     _check_places(source, out)
@@ -158,7 +157,7 @@ def _is_finished(folder: Path, wanted: Mapping[str, Any]) -> bool:
     """
     if _is_free(folder):
         return False
-    held = _read(folder / MANIFEST)
+    held = read_mapping(folder / MANIFEST) or {}
     if any(held.get(name) != value for name, value in wanted.items()):
         raise ConfigError(f"{folder} holds something else; choose another --out or delete it")
     return True
@@ -223,12 +222,3 @@ def _checked(samples: Iterable[Sample], other_identifiers: bool) -> Iterator[Sam
                     " remove its record_id to import it as a new record, or export the dataset again"
                 )
         yield sample
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a JSON object; empty if there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -10,10 +10,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from datagen.export.json_files import dump, read_lines
 from datagen.export.pictures import read_picture, write_picture
 from datagen.export.rows import KEY, Fields, rest, restore
 from spatial.errors import RecordError
+from spatial.json_files import dump, read_lines
 from spatial.records import ImageRow, Record
 from spatial.stream import Sample
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TextIO
 
 from datagen.config import ExportConfig
-from datagen.export.json_files import dump, read_lines
 from datagen.export.rows import KEY, Fields, rest, restore
 from datagen.export.sidecar import NAME, Ordered, Unpack, picture_line, read_samples
 from spatial.errors import RecordError
+from spatial.json_files import dump, read_lines
 from spatial.records import Record
 from spatial.stream import Sample
 from spatial.templates import split_caption

@@ -13,10 +13,10 @@ from itertools import chain, count, groupby, islice
 from pathlib import Path
 
 from datagen.config import ExportConfig
-from datagen.export.json_files import decode, dump
 from datagen.export.pictures import picture_name
 from datagen.export.rows import plain, restore
 from spatial.errors import ConfigError, RecordError
+from spatial.json_files import decode, dump
 from spatial.records import ImageRow, Record
 from spatial.stream import Sample
 

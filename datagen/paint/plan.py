@@ -83,8 +83,13 @@ class Plan:
     missing: Sequence[str] = field(default_factory=list)
 
 
-def plan(config: DatagenConfig, parts: Parts) -> Plan:
+def plan(config: DatagenConfig, parts: Parts, measure: bool = True) -> Plan:
     """Plan a run.
+
+    Args:
+        config: of the run.
+        parts: engines and verifier.
+        measure: paint some pictures where that can be done here; else no model is loaded.
 
     Raises:
         ConfigError: a setting cannot be used, or the folder holds another configuration's data.
@@ -105,7 +110,8 @@ def plan(config: DatagenConfig, parts: Parts) -> Plan:
     attempts = source.attempts(0)
     draw_seconds = (time.process_time() - started) / min(MEASURED_GROUPS, config.groups)
     missing = missing_weights(config, parts)
-    costs = _measured_before(config) or _measured_now(config, parts, attempts, missing) or _estimated(config, parts)
+    measured = _measured_before(config) or (_measured_now(config, parts, attempts, missing) if measure else {})
+    costs = measured or _estimated(config, parts)
     pixels = config.image_size**2
     return Plan(config, pictures, _left(config), costs, draw_seconds, _bytes(config, pixels), missing=missing)
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from datagen.config import ExportConfig, ImportConfig
 from datagen.export.formats import FORMATS
-from datagen.export.json_files import read_items
 from datagen.export.rows import plain
 from datagen.export.run import export, import_folder
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import RecordError
+from spatial.json_files import read_items
 from spatial.records import TASKS, ImageObject, ImageRow, Record, encode_png, image_id_of
 from spatial.stream import Sample, Samples
 
@@ -152,7 +152,7 @@ def test_identifiers_of_other_making_survive(tmp_path: Path) -> None:
 def test_items_are_read_from_any_layout_in_any_chunks(
     content: Any, indent: int | None, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datagen.export.json_files.CHUNK", chunk)
+    monkeypatch.setattr("spatial.json_files.CHUNK", chunk)
     path = tmp_path / "any.json"
     items = [content, 1, "]", content]
     path.write_text(json.dumps(items, indent=indent))

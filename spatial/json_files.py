@@ -66,7 +66,7 @@ def read_lines(path: Path) -> Iterator[Any]:
                 if line.strip():
                     yield decode(line, f"{path}:{number}")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read ({error}); export the dataset again") from error
+        raise RecordError(f"{path} cannot be read ({error}); make or copy it again") from error
 
 
 def decode(text: str | bytes, where: str) -> Any:
@@ -74,7 +74,7 @@ def decode(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise RecordError(f"{where} is no JSON ({error}); export the dataset again") from error
+        raise RecordError(f"{where} is no JSON ({error}); make or copy it again") from error
 
 
 def read_items(path: Path, member: str = "") -> Iterator[Any]:
@@ -91,7 +91,9 @@ def read_items(path: Path, member: str = "") -> Iterator[Any]:
         with path.open(encoding="utf-8") as file:
             yield from _Scanner(file).items(member)
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is damaged or no {member or 'JSON'} list ({error}); export it again") from error
+        raise RecordError(
+            f"{path} is damaged or no {member or 'JSON'} list ({error}); make or copy it again"
+        ) from error
 
 
 class _Scanner:
