@@ -4,7 +4,7 @@ Encoders have layers called ``q_proj`` too, so PEFT's own "all-linear" or a plai
 those adapters would be frozen with the towers, or train what must not change. ``lora_config`` takes the same words and
 anchors them, and always saves the projector beside the adapter, without which the adapter is of no use.
 
-``refuse_adapters`` is the guard for configurations that were made without it.
+``encoders.frozen`` has the guard against configurations that were made without it.
 """
 
 import re
@@ -24,9 +24,6 @@ ALL_LINEAR = "all-linear"
 LORA_TARGETS = rf"(?:.*\.)?{LANGUAGE}\..*\.(?:q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Full match on module names: all linear layers of a Llama-like language model except ``lm_head``."""
 
-_INSIDE = rf"(?=(?:.*\.)?{LANGUAGE}\.)"
-"""Look-ahead that holds for layers of the language model alone."""
-
 _HEAD = "lm_head"
 
 
@@ -36,6 +33,8 @@ def lora_config(
     r: int = 128,
     alpha: int = 256,
     dropout: float = 0.05,
+    language: str = LANGUAGE,
+    projector: Sequence[str] = (PROJECTOR,),
     **settings: Any,
 ) -> "LoraConfig":
     """Return PEFT's configuration of LoRA on the language model, with the whole projector trained and saved beside it.
@@ -48,6 +47,8 @@ def lora_config(
         r: rank.
         alpha: scale; the update is multiplied by ``alpha / r``.
         dropout: probability on the adapter's input.
+        language: path of the language model, from anywhere on.
+        projector: modules that are trained and saved whole.
         settings: other fields of ``peft.LoraConfig``.
 
     Raises:
@@ -55,27 +56,29 @@ def lora_config(
     """
     from peft import LoraConfig
 
-    saved = [name for name in settings.pop("modules_to_save", None) or [] if name != PROJECTOR]
+    saved = [name for name in settings.pop("modules_to_save", None) or [] if name not in projector]
     return LoraConfig(
         r=r,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=target_pattern(model, targets),
-        modules_to_save=[PROJECTOR, *saved],
+        target_modules=target_pattern(model, targets, language),
+        modules_to_save=[*projector, *saved],
         **{"task_type": "CAUSAL_LM", **settings},
     )
 
 
-def target_pattern(model: nn.Module, targets: str | Sequence[str]) -> str:
+def target_pattern(model: nn.Module, targets: str | Sequence[str], language: str = LANGUAGE) -> str:
     """Return a regular expression whose full matches among the model's layers are the targets of the language model.
 
     Raises:
         ConfigError: a target is no layer of the language model.
     """
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    inside = [name for name in linear if re.match(_INSIDE, name)]
+    within = rf"(?=(?:.*\.)?{re.escape(language)}\.)"  # look-ahead that holds for the language model alone
+    heads = [name for name in linear if name.rpartition(".")[2] == _HEAD] or [_HEAD]
+    inside = [name for name in linear if re.match(within, name) and name not in heads]
     if isinstance(targets, str) and targets.lower() != ALL_LINEAR:
-        return _anchored(targets, [name for name, _ in model.named_modules()])
+        return _anchored(within, targets, [name for name, _ in model.named_modules()])
     if isinstance(targets, str):
         if inside and all(re.fullmatch(LORA_TARGETS, name) for name in inside):
             return LORA_TARGETS
@@ -90,12 +93,14 @@ def target_pattern(model: nn.Module, targets: str | Sequence[str]) -> str:
                 f"LoRA target {target!r} is no linear layer of the language model; choose from {', '.join(known)}{hint}"
             )
     named = "|".join(re.escape(target) for target in targets if target != _HEAD)
-    patterns = [rf"{_INSIDE}(?:.*\.)?(?:{named})"] * bool(named) + [_HEAD] * (_HEAD in targets)
+    patterns = [rf"{within}(?:.*\.)?(?:{named})"] * bool(named) + [
+        re.escape(head) for head in heads if _HEAD in targets
+    ]
     return "|".join(patterns)
 
 
-def _anchored(pattern: str, names: Sequence[str]) -> str:
-    anchored = f"{_INSIDE}(?:{pattern})"
+def _anchored(within: str, pattern: str, names: Sequence[str]) -> str:
+    anchored = f"{within}(?:{pattern})"
     try:
         found = any(re.fullmatch(anchored, name) for name in names)
     except re.error as error:
@@ -109,17 +114,3 @@ def _anchored(pattern: str, names: Sequence[str]) -> str:
             "give a list for names of layers"
         )
     return anchored
-
-
-def refuse_adapters(frozen: nn.Module) -> None:
-    """Make sure that no adapter of PEFT's sits in a frozen module.
-
-    Raises:
-        ConfigError: one does.
-    """
-    found = [name for name, module in frozen.named_modules() if hasattr(module, "base_layer")]
-    if found:
-        raise ConfigError(
-            f"{len(found)} adapters are in the frozen encoders, the first on {found[0]}; make the configuration with "
-            "encoders.adapters.lora_config(model, targets), which keeps them in the language model"
-        )

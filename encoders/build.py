@@ -20,15 +20,18 @@ from encoders.canvas import check_mode
 from encoders.config import BuildConfig
 from encoders.configuration import VsreConfig
 from encoders.fingerprint import fingerprints
+from encoders.load import read_config
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.presets import PRESETS
 from encoders.processing import VsreImageProcessor, VsreProcessor
 from encoders.provenance import Part, parts_of, parts_table, provenance
 from encoders.register import register
 from encoders.source_files import read_description
+from encoders.subset import assemble_subset, check_subset, is_ours, subset_config
 from encoders.tokenizer import build_tokenizer
 from spatial.errors import CheckpointError, ConfigError, nearest
-from spatial.files import atomic_folder
+from spatial.exposure import TRAINING, exposure_in
+from spatial.files import atomic_folder, write_json
 
 BUILD_FILE = "build.json"
 """What a directory was built from, so that building again can tell whether there is anything to do."""
@@ -59,7 +62,7 @@ def build_model(config: BuildConfig) -> Path:
         print(f"{out} already holds this build")
         return out
     sources = fingerprints(config)  # before they are read: a change while building must show afterwards
-    built = assemble_on_base(config) if config.base else _assemble_preset(config)
+    built = _assemble(config)
     parts = parts_of(built.model, built.origins, built.drawn if config.base else None, config.seed)
     console = Console()
     console.print(parts_table(parts, built.model.config))
@@ -72,6 +75,8 @@ def build_model(config: BuildConfig) -> Path:
         content = recipe | {PROVENANCE: provenance(parts, built.model.config, built.notes)}
         if sources:
             content[SOURCES] = sources
+        if is_ours(config.base) and (exposure := exposure_in(Path(config.base))):
+            write_json(partial / TRAINING, {"exposure": exposure})
         (partial / BUILD_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     return out
 
@@ -83,6 +88,9 @@ def planned_config(config: BuildConfig) -> VsreConfig:
         CheckpointError, ConfigError: as ``build_model``, as far as it needs no weights to tell.
     """
     _check(config)
+    if is_ours(config.base):
+        check_subset(config)
+        return subset_config(read_config(config.base), config.encoders)
     if config.base:
         return plan(config)
     register()
@@ -102,6 +110,12 @@ def _check(config: BuildConfig) -> None:
     check_towers(config)
     dtype_of(config.dtype)
     check_mode(config.canvas_mode)
+
+
+def _assemble(config: BuildConfig) -> Assembled:
+    if is_ours(config.base):
+        return assemble_subset(config)
+    return assemble_on_base(config) if config.base else _assemble_preset(config)
 
 
 def _assemble_preset(config: BuildConfig) -> Assembled:

@@ -1,4 +1,4 @@
-"""Settings of ``vsre build-model``. Only the standard library is imported here, so that ``--help`` stays fast."""
+"""Settings of ``vsre build-model``, ``cache-features`` and ``merge``. Standard library only: ``--help`` stays fast."""
 
 from dataclasses import dataclass, field
 
@@ -29,7 +29,8 @@ class BuildConfig:
     Attributes:
         out: directory to create.
         preset: sizes of all parts, with random weights ("tiny", which it is where there is no base either).
-        base: hub id or directory of a LLaVA-1.5 or of a language model; instead of a preset.
+        base: hub id or directory of a LLaVA-1.5 or of a language model; instead of a preset. Of a model of ours,
+            ``encoders`` are those that it keeps, and the settings below are its own (``encoders.subset``).
         encoders: names from ``ENCODERS``, in the order in which their tokens or channels are joined.
         towers: by encoder: where its weights come from.
         fusion: "sequence" (tokens one after the other, as in VSRE), "channel" (one token per place; the fast one),
@@ -91,3 +92,24 @@ class CacheFeaturesConfig:
     dtype: str = "auto"
     batch_size: int = 16
     device: str = ""
+
+
+@dataclass
+class MergeConfig:
+    """An adapter that shall become a whole checkpoint.
+
+    Attributes:
+        adapter: adapter directory, whose base may be an adapter itself; a whole checkpoint only to get its code.
+            May be given without its name.
+        out: directory to create; the adapter's name and "-merged" if empty.
+        with_code: write the Python files beside the weights that let Transformers load them without this repository,
+            where remote code is trusted (docs/merge.md).
+        dtype: "float32", "bfloat16" or "float16"; that of the base if empty.
+        max_shard_size: largest weight file, such as "5GB"; as Transformers has it if empty.
+    """
+
+    adapter: str
+    out: str = ""
+    with_code: bool = False
+    dtype: str = ""
+    max_shard_size: str = ""

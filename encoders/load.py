@@ -5,24 +5,32 @@ answers, and its scores look like a result. Here every missing or misshapen weig
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from encoders.configuration import VsreConfig
 from encoders.modeling import VsreForConditionalGeneration
+from encoders.parameters import PROJECTOR
 from encoders.processing import VsreProcessor
 from encoders.register import register
 from encoders.source_files import read_description
 from spatial.errors import CheckpointError, first_line
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 ADAPTER_FILE = "adapter_config.json"
+
+OTHER_MODELS = "docs/other-models.md"
+"""What is done with models of other families, and how."""
 
 _COPY = "copy the directory again"
 
 
 def load_model(
-    path: str | Path, dtype: torch.dtype | None = None
+    path: str | Path, dtype: torch.dtype | None = None, quantization: Any = None
 ) -> tuple[VsreForConditionalGeneration, VsreProcessor]:
     """Load a checkpoint directory, or a PEFT adapter directory merged into its base, in evaluation mode.
 
@@ -30,27 +38,58 @@ def load_model(
         path: what ``build-model`` or ``train`` wrote. An adapter's base may be given relative to the adapter
             directory or to the working directory, and may be an adapter itself.
         dtype: of the weights; by default as saved, but float32 for float16 without a GPU, where it would be slow.
+        quantization: as ``from_pretrained`` of Transformers takes it; for a whole model only.
 
     Raises:
-        CheckpointError: the directory is absent, of another architecture, incomplete or damaged.
+        CheckpointError: the directory is absent, of another architecture, incomplete or damaged, or an adapter that
+            would have to be merged into quantised weights.
     """
     register()
     folder = Path(path)
     if not folder.is_dir():
         raise CheckpointError(f"model directory {folder} does not exist; fix the path or run 'vsre build-model'")
-    model = _load_weights(folder, dtype)
-    processor = _load_processor(folder)
+    model = _load_weights(folder, dtype, quantization)
+    processor = load_processor(folder)
     _check_processor(processor, model.config, folder)
     return model.eval(), processor
 
 
-def _load_weights(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
+def load_adapter(model: VsreForConditionalGeneration, path: str | Path) -> tuple["PeftModel", VsreProcessor]:
+    """Put an adapter directory on its base, unmerged, to go on training it.
+
+    What trains is in float32 and has the very values of the directory, whatever the number format of the base.
+
+    Args:
+        model: of ``base_of(path)``, changed in place.
+        path: of the adapter.
+
+    Raises:
+        CheckpointError: the adapter is incomplete or damaged.
+    """
+    folder = Path(path)
+    model.get_submodule(f"model.{PROJECTOR}").float()  # PEFT would round what it loads to the format of the base
+    adapted = _adapt(model, folder, trainable=True)
+    # PEFT writes the base as the adapter names it: relative to a directory in which the next one will not lie.
+    adapted.peft_config["default"].base_model_name_or_path = str(base_of(folder))
+    processor = load_processor(folder)
+    _check_processor(processor, model.config, folder)
+    return adapted, processor
+
+
+def _load_weights(folder: Path, dtype: torch.dtype | None, quantization: Any) -> VsreForConditionalGeneration:
     *adapters, base = lineage(folder)
-    model = _load_base(base, dtype)
+    if adapters and quantization is not None:
+        raise CheckpointError(f"adapter {folder} cannot be merged into a quantised base; merge it first: 'vsre merge'")
+    model = _load_base(base, dtype, quantization)
     for adapter in reversed(adapters):
         model = _merge_adapter(model, adapter)
         model.name_or_path = model.config._name_or_path = str(adapter)  # what an adapter trained on top names as base
     return model
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Tell whether a directory holds a PEFT adapter, and no whole model."""
+    return (Path(path) / ADAPTER_FILE).is_file()
 
 
 def lineage(folder: Path) -> list[Path]:
@@ -60,7 +99,7 @@ def lineage(folder: Path) -> list[Path]:
         CheckpointError: a base is missing, or is the adapter itself.
     """
     found, seen = [folder], {folder.resolve()}
-    while (found[-1] / ADAPTER_FILE).is_file():
+    while is_adapter(found[-1]):
         base = base_of(found[-1])
         if base.resolve() in seen:
             raise CheckpointError(
@@ -107,14 +146,18 @@ def _check_kind(folder: Path) -> None:
         raise CheckpointError(f"{folder} has no config.json and no {ADAPTER_FILE}; give a directory that 'vsre' wrote")
     kind = read_description(config_file, _COPY).get("model_type")
     if kind != VsreConfig.model_type:
-        raise CheckpointError(f"{folder} holds a model of type {kind!r}, not 'vsre'; build one with 'vsre build-model'")
+        raise CheckpointError(
+            f"{folder} holds a model of type {kind!r}, not 'vsre'; build one with 'vsre build-model', or see"
+            f" {OTHER_MODELS}"
+        )
 
 
-def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGeneration:
+def _load_base(folder: Path, dtype: torch.dtype | None, quantization: Any = None) -> VsreForConditionalGeneration:
     _check_kind(folder)
+    quantized = {} if quantization is None else {"quantization_config": quantization}
     try:
         model, info = VsreForConditionalGeneration.from_pretrained(
-            folder, dtype=dtype or "auto", output_loading_info=True, local_files_only=True
+            folder, dtype=dtype or "auto", output_loading_info=True, local_files_only=True, **quantized
         )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} cannot be loaded ({first_line(error)}); copy or build it again") from error
@@ -128,10 +171,20 @@ def _load_base(folder: Path, dtype: torch.dtype | None) -> VsreForConditionalGen
 
 def _merge_adapter(model: VsreForConditionalGeneration, folder: Path) -> VsreForConditionalGeneration:
     """Add the adapter to the weights: the result is the plain class, as fast as the base."""
+    merged: VsreForConditionalGeneration = _adapt(model, folder).merge_and_unload()
+    return merged
+
+
+def _adapt(model: VsreForConditionalGeneration, folder: Path, trainable: bool = False) -> "PeftModel":
+    """Put an adapter on the model, all of it.
+
+    Raises:
+        CheckpointError: it lacks weights, or cannot be read.
+    """
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
-        adapted = PeftModel.from_pretrained(model, folder)
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
         with safe_open(folder / "adapter_model.safetensors", framework="pt") as weights:
             found = set(weights.keys())
     except KeyError as error:  # PEFT looks up the projector's weights without asking whether they are there
@@ -144,11 +197,16 @@ def _merge_adapter(model: VsreForConditionalGeneration, folder: Path) -> VsreFor
         raise CheckpointError(
             f"adapter {folder} lacks {len(missing)} weights, the first is {missing[0]}; train it again"
         )
-    merged: VsreForConditionalGeneration = adapted.merge_and_unload()
-    return merged
+    return adapted
 
 
-def _load_processor(folder: Path) -> VsreProcessor:
+def load_processor(folder: Path) -> VsreProcessor:
+    """Return the processor of a checkpoint or adapter directory, or of its base.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    register()
     folders = lineage(folder)
     folder = next((each for each in folders if (each / "processor_config.json").is_file()), folders[-1])
     try:

@@ -9,7 +9,7 @@ every stage of training, also while the projector changes.
 Shapes: B rows, L tokens per row, I images, N visual tokens of one image, D width of the language model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +47,7 @@ class VsreModel(LlavaModel):
         self.vision_tower = FusedVisionModel._from_config(config.vision_config)
         self.multi_modal_projector = FUSIONS[config.fusion](config)
         self.language_model = AutoModel.from_config(config.text_config)
+        self.trained_encoders: tuple[str, ...] = ()
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -78,10 +79,7 @@ class VsreModel(LlavaModel):
         if encoder_features is None:
             encoder_features = self.vision_tower(pixel_values, encoders=kept)
         else:
-            encoder_features = {
-                name: feature if name in kept else torch.zeros_like(feature)
-                for name, feature in encoder_features.items()
-            }
+            encoder_features = self._only(kept, encoder_features)
         tokens = self.multi_modal_projector(encoder_features)
         return BaseModelOutputWithPooling(pooler_output=list(tokens))
 
@@ -102,9 +100,25 @@ class VsreModel(LlavaModel):
             ) from error
         return mask
 
+    def train_encoders(self, names: Collection[str]) -> None:
+        """Leave out all other encoders while training, as encoder dropout does but always; none named: leave out none.
+
+        Features of the others need not be given then.
+        """
+        self.trained_encoders = tuple(names)
+
+    def _only(self, kept: Collection[str], features: EncoderFeatures) -> EncoderFeatures:
+        """Return features of ``kept`` as they are, and of the other encoders blank, given or not."""
+        example = next(iter(features.values()))
+        plans = {name: plan for name, plan in self.config.vision.plans().items() if name not in kept}
+        blank = {name: example.new_zeros(len(example), plan.tokens, plan.width) for name, plan in plans.items()}
+        return {name: feature for name, feature in features.items() if name in kept} | blank
+
     def _draw_encoders(self) -> list[str]:
-        """Return the encoders that this step keeps: all, unless encoder dropout is on; never none."""
+        """Return the encoders that this step keeps: all, unless some are left out or dropout is on; never none."""
         names = list(self.config.vision.plans())
+        if self.training and self.trained_encoders:
+            names = [name for name in names if name in self.trained_encoders]
         if not self.training or self.config.encoder_dropout <= 0:
             return names
         keep = (torch.rand(len(names)) >= self.config.encoder_dropout).tolist()

@@ -19,8 +19,8 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from encoders.adapters import refuse_adapters
 from encoders.configuration import FusedVisionConfig, TowerPlan
+from encoders.frozen import refuse_adapters
 from encoders.registry import ENCODERS, Encoder
 
 

@@ -22,7 +22,8 @@ from tests.encoders.tiny_bases import (
     llava,
 )
 from training.collate import IGNORED, PrefixCollator
-from training.examples import Example
+from training.examples import Dialogue, Example
+from training.turns import tokenise
 
 SPACE_AFTER_COLON = (
     "{% for m in messages %}{% if m['role'] == 'user' %}{{ 'USER: ' + m['content'] + ' ' }}"
@@ -166,16 +167,21 @@ def test_a_prompt_that_runs_into_its_answer_is_refused_by_training_and_evaluatio
     tokenizer.add_tokens(["<image>"], special_tokens=True)
     prompt = "USER: <image>\nIs it red? ASSISTANT: "
     assert tokenizer.tokenize(prompt + "true")[-1] == "▁true"
-    collate = PrefixCollator(SimpleNamespace(tokenizer=tokenizer, image_token="<image>"))
+
+    def told(text: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            tokenizer=tokenizer, image_token="<image>", apply_chat_template=lambda *chats, **settings: [text]
+        )
+
     with pytest.raises(CheckpointError, match="merges the end of the prompt with the answer 'true'") as trained:
-        collate._tokenise([prompt], ["true"])
+        tokenise(told(prompt), [Dialogue("", (("", "true"),))])
     scorer = Scorer.__new__(Scorer)
     scorer.tokenizer, scorer._tokens = tokenizer, {}
     with pytest.raises(CheckpointError) as asked:
         scorer._option_tokens(Question("", prompt, ("true", "false")))
     assert str(trained.value) == str(asked.value)
     with pytest.raises(CheckpointError, match="the answer ''"):
-        collate._tokenise(["USER: <image>\n"], [""])
+        tokenise(told("USER: <image>\n"), [Dialogue("", (("", ""),))])
 
 
 @pytest.mark.parametrize("adds", [False, True])

@@ -177,9 +177,9 @@ def test_checkpointing_changes_neither_loss_nor_gradients(
         losses, gradients = [], []
         for checkpointing in (False, True):
             if checkpointing:
-                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+                model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
             else:
-                model.gradient_checkpointing_disable()
+                model.activation_checkpointing_disable()
             model.zero_grad()
             loss = model(**inputs, labels=inputs["input_ids"], use_cache=False).loss
             loss.backward()
