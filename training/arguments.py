@@ -5,7 +5,6 @@ resumption, the two learning rates, the loss over supervised positions. Each ref
 """
 
 import importlib.util
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from spatial.errors import ConfigError, nearest
 from training.config import TrainConfig
+from training.evaluation import check_evaluation, evaluation_arguments
+from training.zero import after_arguments, before_arguments, check_deepspeed, deepspeed_settings
 
 UNBOUNDED_EPOCHS = 1_000_000
 """Epochs of a run that only its time limit ends."""
@@ -29,7 +30,13 @@ DEFAULTS: dict[str, Any] = {
     "ddp_find_unused_parameters": False,
 }
 
-_EVALUATION = "remove it: evaluation is its own command, 'vsre eval'"
+WITHOUT_TOTAL = ("constant", "constant_with_warmup", "inverse_sqrt", "reduce_lr_on_plateau", "greedy")
+"""Schedules of Transformers that need not know how many steps there will be."""
+
+SEVERAL_GPUS = "one process sees several GPUs; start it as 'vsre train', or set CUDA_VISIBLE_DEVICES"
+
+_EVALUATION = "set 'evaluate' beside 'trainer' instead (docs/evaluation-in-training.md)"
+_HUB = "remove it: 'vsre push' uploads the result, and the token comes from 'hf auth login' (docs/push.md)"
 _RESUME = "remove it: it would make a resumed run differ from an uninterrupted one"
 
 REFUSED: dict[str, str] = {
@@ -45,30 +52,50 @@ REFUSED: dict[str, str] = {
     "logging_nan_inf_filter": "remove it: a loss that is not finite ends the run",
     "label_smoothing_factor": "remove it: the loss is plain cross-entropy over answers",
     "eval_strategy": _EVALUATION,
+    "eval_steps": _EVALUATION,
+    "metric_for_best_model": _EVALUATION,
+    "greater_is_better": _EVALUATION,
     "load_best_model_at_end": _EVALUATION,
     "eval_on_start": _EVALUATION,
     "do_eval": _EVALUATION,
     "do_predict": _EVALUATION,
+    "push_to_hub": _HUB,
+    "hub_token": _HUB,
+    "hub_model_id": _HUB,
+    "hub_strategy": _HUB,
+    "hub_always_push": _HUB,
+    "hub_private_repo": _HUB,
+    "hub_revision": _HUB,
 }
+
+RENAMED = {
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+"""Old names of Transformers, which warns of them, and what they are called now."""
 
 
 def build_arguments(config: TrainConfig) -> TrainingArguments:
     """Return the arguments of a run; Trainer checkpoints go to ``out/checkpoints``.
 
     Raises:
-        ConfigError: an unknown or refused field, a value that ``TrainingArguments`` does not take, a DeepSpeed
-            file with an ``optimizer`` block beside two learning rates, or a time schedule without a time limit.
+        ConfigError: an unknown or refused field, a value that ``TrainingArguments`` does not take, DeepSpeed settings
+            that would train or save something else (``training.zero``), a time schedule without a time limit, or one
+            process that sees several GPUs.
     """
     given = check_trainer(config)
-    settings = DEFAULTS | given
+    settings = DEFAULTS | given | evaluation_arguments(config)
     settings.setdefault("report_to", "tensorboard" if importlib.util.find_spec("tensorboard") else "none")
     settings.setdefault("use_cpu", not torch.cuda.is_available())
     settings.setdefault("dataloader_pin_memory", torch.cuda.is_available())
     settings.setdefault("disable_tqdm", not sys.stderr.isatty())
-    if config.max_seconds > 0 and not {"max_steps", "num_train_epochs"} & set(given):
+    if config.max_seconds > 0 and not _has_end(given):
         settings["num_train_epochs"] = UNBOUNDED_EPOCHS
+    deepspeed = deepspeed_settings(given)
+    settings["deepspeed"] = deepspeed or None
+    before_arguments(deepspeed)
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(Path(config.out) / "checkpoints"),
             seed=config.seed,
             data_seed=config.seed,
@@ -78,6 +105,22 @@ def build_arguments(config: TrainConfig) -> TrainingArguments:
         )
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    if arguments.n_gpu > 1:  # before a model is loaded; the trainer asks again
+        raise ConfigError(SEVERAL_GPUS)
+    _check_optimizer(arguments, given.get("optim"))
+    after_arguments(deepspeed, arguments)
+    return arguments
+
+
+def _check_optimizer(arguments: TrainingArguments, name: Any) -> None:
+    """Find an optimizer whose package is missing before a model is loaded; Trainer would with the model in memory."""
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(arguments)
+    except (ImportError, RuntimeError) as error:
+        raise ConfigError(f"trainer.optim {name!r}: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        if "model" not in str(error):  # some can only be made for a model, which is not there yet
+            raise ConfigError(f"trainer.optim {name!r}: {' '.join(str(error).split())}") from error
 
 
 def check_trainer(config: TrainConfig) -> dict[str, Any]:
@@ -88,44 +131,52 @@ def check_trainer(config: TrainConfig) -> dict[str, Any]:
             raise ConfigError(f"trainer.{name} is not a field of TrainingArguments{nearest(name, defaults)}")
         if name in REFUSED:
             raise ConfigError(f"trainer.{name} cannot be set; {REFUSED[name]}")
-    given = {name: _number(name, value, defaults[name]) for name, value in config.trainer.items()}
+        if RENAMED.get(name) in config.trainer:
+            raise ConfigError(f"trainer.{name} is the old name of {RENAMED[name]}, which is set too; remove it")
+    given = {name: _number(name, value, defaults[name]) for name, value in new_names(config.trainer).items()}
     if config.schedule == "time" and config.max_seconds <= 0:
         raise ConfigError("schedule 'time' needs a time limit; set max_seconds, or schedule 'trainer'")
     if config.schedule == "time" and 0 < given.get("warmup_steps", 0) < 1:
         raise ConfigError("schedule 'time' knows no total of steps; give trainer.warmup_steps as a whole number")
-    _check_deepspeed(given, config.projector_learning_rate)
+    _check_total(config, given)
+    check_evaluation(config)
+    if given.get("train_sampling_strategy") == "batch_rebalance":
+        raise ConfigError("train_sampling_strategy 'batch_rebalance' needs exact lengths; use 'group_by_length'")
+    check_deepspeed(config, given)
     return given
 
 
+def _check_total(config: TrainConfig, given: Mapping[str, Any]) -> None:
+    """Refuse what is a part of all steps where nothing but the clock ends the run: it would be of a million epochs."""
+    clock_alone = config.max_seconds > 0 and not _has_end(given)
+    if not clock_alone or config.schedule == "time":
+        return
+    mend = "set schedule: time, or trainer.max_steps or num_train_epochs"
+    if 0 < (given.get("warmup_steps") or 0) < 1 or (given.get("warmup_ratio") or 0) > 0:
+        raise ConfigError(f"max_seconds alone ends this run, so a warm-up cannot be a part of all steps; {mend}")
+    name = given.get("lr_scheduler_type", DEFAULTS["lr_scheduler_type"])
+    name = str(getattr(name, "value", name))
+    if name not in WITHOUT_TOTAL:
+        raise ConfigError(f"max_seconds alone ends this run, and schedule '{name}' needs a total of steps; {mend}")
+
+
+def new_names(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a ``trainer:`` mapping under the names that Transformers gives them now."""
+    return {RENAMED.get(name, name): value for name, value in trainer.items()}
+
+
+def _has_end(given: Mapping[str, Any]) -> bool:
+    """Tell whether a number of steps or epochs ends the run; ``max_steps: -1`` means none."""
+    return given.get("max_steps", -1) > 0 or "num_train_epochs" in given
+
+
 def _number(name: str, value: Any, default: Any) -> Any:
-    """YAML 1.1 reads ``1e-3`` as text; take it for the number it means."""
+    """YAML 1.1 reads ``1e-3`` as text, and ``no`` as false; take them for the number, and the word, that they mean."""
+    if value is False and name.endswith("_strategy"):
+        return "no"
     if not isinstance(value, str) or isinstance(default, bool) or not isinstance(default, int | float):
         return value
     try:
         return type(default)(value)
     except ValueError as error:
         raise ConfigError(f"trainer.{name} is {value!r}; give a number") from error
-
-
-def deepspeed_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``trainer.deepspeed`` holds or names; empty without it.
-
-    Raises:
-        ConfigError: it names no readable JSON, or is no mapping.
-    """
-    settings = given.get("deepspeed") or {}
-    if isinstance(settings, str):
-        try:
-            settings = json.loads(Path(settings).read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"trainer.deepspeed names {settings}, which is no readable JSON ({error})") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"trainer.deepspeed is {settings!r}; give a mapping, or the path of a JSON file with one")
-    return settings
-
-
-def _check_deepspeed(given: Mapping[str, Any], projector_rate: float | None) -> None:
-    settings = deepspeed_settings(given)
-    if "optimizer" in settings and projector_rate not in (None, given.get("learning_rate")):
-        # Trainer would build a flat optimizer for it and silently drop the projector's own rate.
-        raise ConfigError("the DeepSpeed 'optimizer' block would ignore projector_learning_rate; delete the block")

@@ -6,6 +6,8 @@ per optimizer step. Time between the last checkpoint and a kill is not counted; 
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch.optim import Optimizer
@@ -26,6 +28,15 @@ class Clock:
     def start(self) -> None:
         """Count from now on."""
         self._started = time.monotonic()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within the context no time is counted: what is done there is not training."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._started += time.monotonic() - begun
 
     def tick(self) -> None:
         """Read the clock; on several ranks a collective, so all must call it."""

@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import IntervalStrategy
 
 from training.budget import Clock
+from training.evaluation import PREFIX
 
 
 class Drawn(Protocol):
@@ -35,16 +37,23 @@ class TimeLimit(TrainerCallback, ExportableState):
 
     def __init__(self, clock: Clock, max_seconds: float) -> None:
         self.clock, self.max_seconds = clock, max_seconds
+        self._processes = 1
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint's ``trainer_state.json`` keeps (see ``seconds_spent``)."""
-        return {"args": {}, "attributes": {"seconds": self.clock.seconds}}
+        """Return what a checkpoint's ``trainer_state.json`` keeps (see ``seconds_spent`` and ``intact.damage``)."""
+        return {"args": {}, "attributes": {"seconds": self.clock.seconds, "processes": self._processes}}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Loading the model and data is not training time."""
+        """Start the clock, as loading is not training time; stop at once if a resumed run had ended but for its result.
+
+        Publishing may have failed then. Trainer itself looks whether it is done only after a step.
+        """
+        self._processes = args.world_size
         self.clock.start()
+        if state.global_step and (state.global_step >= state.max_steps or 0 < self.max_seconds <= self.clock.seconds):
+            control.should_training_stop = True
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -56,10 +65,14 @@ class TimeLimit(TrainerCallback, ExportableState):
         """All ranks share the clock, so all stop at the same step."""
         if 0 < self.max_seconds <= self.clock.seconds:
             control.should_training_stop = control.should_save = control.should_log = True
+            control.should_evaluate = args.eval_strategy != IntervalStrategy.NO
 
 
 class LossLog(TrainerCallback):
-    """Append each log entry as one JSON line: step, epoch, loss, grad_norm, learning_rate, rows_per_second, seconds."""
+    """Append each log entry as one JSON line: step, epoch, loss, grad_norm, learning_rate, seconds, and throughput.
+
+    Scores of ``evaluate`` have lines of their own, with ``eval_`` before their names.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,8 +94,9 @@ class LossLog(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write entries that have a loss; the closing summary of ``Trainer`` has none."""
-        if state.is_world_process_zero and logs and "loss" in logs:
+        """Write entries with a loss or scores; the closing summary of ``Trainer`` has neither."""
+        wanted = logs and ("loss" in logs or any(name.startswith(PREFIX) for name in logs))
+        if state.is_world_process_zero and logs and wanted:
             with self.path.open("a") as log:
                 log.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 

@@ -9,20 +9,30 @@ A block mask lets a statement see the prefix and its own earlier tokens only, an
 prefix as if it were alone; hidden states, losses and gradients are those of separate rows, up to rounding. (Plain
 concatenation would let a statement read the answers before it.)
 
+A conversation of several turns (``Dialogue``) is one statement of several answers, each of them learnt with the turns
+before it in sight. In the loss, "a statement" is then a turn: a run of supervised positions after a question.
+
+A row without an image has no prefix. In a batch without any image, encoders and projector would not run: ranks that
+wait for their gradients, or for a share of their weights (ZeRO-3), would wait for ever. There the tokens of a blank
+picture stand in the padding of the first row, where nobody sees them and no gradient comes from.
+
 Shapes: B images, S positions (the longest packed row), V what the processor makes of an image.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from encoders.cache import FeatureCache
-from encoders.chat import answer_gap, answer_tokens
-from training.examples import Example
+from spatial.errors import RecordError
+from spatial.templates import Prompt
+from training.examples import Dialogue, Example
+from training.turns import Statement, tokenise
 
 IGNORED = -100
 """Label of a position that is not supervised, as Hugging Face losses expect it."""
@@ -32,11 +42,57 @@ PREFIX, PADDING = 0, -1
 
 
 @dataclass(frozen=True)
-class Statement:
-    """Token ids of one statement after the image, and how many at its end are supervised (answer and eos)."""
+class Sizes:
+    """What a model takes.
 
-    ids: list[int]
-    supervised: int
+    Attributes:
+        image_tokens: placeholders that stand for one image.
+        image_token: id of the placeholder.
+        positions: the longest row that the language model was made for.
+    """
+
+    image_tokens: int
+    image_token: int
+    positions: int
+
+    def check(
+        self,
+        examples: Sequence[Example],
+        prefixes: Sequence[Sequence[int]],
+        rows: Sequence[Sequence[Statement]],
+    ) -> None:
+        """Compare packed rows with what the model takes; nothing is ever cut.
+
+        Raises:
+            RecordError: a row has not the placeholders that its image needs, or is too long.
+        """
+        for example, prefix, row in zip(examples, prefixes, rows, strict=True):
+            wanted = self.image_tokens if example.pictured else 0
+            for prompt, statement in zip(example.prompts, row, strict=True):
+                found = list(prefix).count(self.image_token) + statement.ids.count(self.image_token)
+                if found != wanted:
+                    raise RecordError(
+                        f"{name_of(example, prompt)} has {found} image tokens, and the model puts {wanted} there;"
+                        " take the processor that the model was saved with, and no image token into a text"
+                    )
+                length = len(prefix) + len(statement.ids)
+                if length > self.positions:
+                    raise RecordError(too_long(name_of(example, prompt), length, len(prefix), self.positions))
+
+
+def name_of(example: Example, prompt: Prompt | Dialogue) -> str:
+    """Return the name of what is said about an image, for an error."""
+    if isinstance(prompt, Dialogue):
+        return f"row {prompt.name!r}"
+    return f"{prompt.text[:60]!r} about image {example.image_id}"
+
+
+def too_long(name: str, length: int, prefix: int, positions: int) -> str:
+    """Return what to say of a row that is too long. Rows side by side do not add up: each counts from the image on."""
+    return (
+        f"{name} has {length} tokens, {prefix} of them before the text, and the model was made for {positions};"
+        " shorten or split it, or remove it"
+    )
 
 
 class PrefixCollator:
@@ -46,17 +102,19 @@ class PrefixCollator:
         processor: has a fast ``tokenizer`` with an eos token, an ``image_token``, and a chat template that puts the
             image before the text.
         features: of the examples' images, to be shipped instead of pixels; the processor is then one of ours.
+        sizes: what the model takes, to be held against every row; ``None``: nothing is.
 
     Raises:
         ValueError: the tokenizer is not fast, and would keep the device waiting.
     """
 
-    def __init__(self, processor: Any, features: FeatureCache | None = None) -> None:
+    def __init__(self, processor: Any, features: FeatureCache | None = None, sizes: Sizes | None = None) -> None:
         if not processor.tokenizer.is_fast:
             raise ValueError("packing needs a fast tokenizer; save the model's processor with one")
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.features = features
+        self.sizes = sizes
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return a batch of packed rows.
@@ -66,19 +124,37 @@ class PrefixCollator:
             attention_mask (B, 1, S, S): bool, True where a query (row) sees a key (column).
             position_ids (B, S): restarted after the prefix for every statement.
             labels (B, S): the token itself on answers and their eos, else ``IGNORED``.
-            pixel_values (B, V): as the processor makes them, and whatever else it makes of images; or
-            encoder_features: {encoder: (B, tokens, channels)} where they are cached.
+            pixel_values (I, V): as the processor makes them, and whatever else it makes of images; or
+            encoder_features: {encoder: (I, tokens, channels)} where they are cached. I are the rows with an image; in
+            a batch without any it is one blank image.
 
         Raises:
             CheckpointError: a token reaches across the border of a prompt and its answer.
+            RecordError: a row does not fit the model.
         """
-        texts = self._texts(examples)
-        prefix, statements = self._tokenise(texts, [prompt.answer for e in examples for prompt in e.prompts])
-        seen = self._seen(examples, prefix)
+        told = [prompt for example in examples for prompt in example.prompts]
+        prefix, statements = tokenise(self.processor, told)
         ends = [0, *accumulate(len(e.prompts) for e in examples)]
         rows = [statements[start:end] for start, end in pairwise(ends)]
-        packed = pack(seen.pop("input_ids"), rows, self.tokenizer.pad_token_id or 0)
-        return packed | seen
+        pictured = [example for example in examples if example.pictured]
+        seen = self._seen(pictured, prefix) if pictured else self._blank()
+        ids = seen.pop("input_ids")
+        each = iter(ids if pictured else ())
+        prefixes = [list(next(each)) if example.pictured else [] for example in examples]
+        if self.sizes is not None:
+            self.sizes.check(examples, prefixes, rows)
+        return pack(prefixes, rows, self.tokenizer.pad_token_id or 0, () if pictured else ids[0]) | seen
+
+    def _blank(self) -> dict[str, Any]:
+        """Return what ``_seen`` would of a picture that shows nothing."""
+        if self.features is None:
+            return self._seen([Example(Image.new("RGB", (32, 32)), ())], self.processor.image_token)
+        nothing = {
+            name: torch.zeros(1, cache.key.tokens, cache.key.channels, dtype=getattr(torch, cache.key.dtype))
+            for name, cache in self.features.encoders.items()
+        }
+        expanded = self.processor.replace_image_token({}, 0)
+        return {"input_ids": self.tokenizer([expanded])["input_ids"], "encoder_features": nothing}
 
     def _seen(self, examples: Sequence[Example], prefix: str) -> dict[str, Any]:
         """Return "input_ids" of the prefix with its image tokens, per example, and what the model sees of images."""
@@ -92,37 +168,17 @@ class PrefixCollator:
         ids = seen.pop("input_ids")
         return {"input_ids": ids} | {name: torch.as_tensor(_stacked(value)) for name, value in seen.items()}
 
-    def _texts(self, examples: Iterable[Example]) -> list[str]:
-        chats = [prompt.messages for example in examples for prompt in example.prompts]
-        texts: list[str] = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        return texts
 
-    def _tokenise(self, texts: Sequence[str], answers: Sequence[str]) -> tuple[str, list[Statement]]:
-        """Return the prefix text, image token included, and the statements, in one call of the tokenizer."""
-        image = self.processor.image_token
-        parts = [text.partition(image) for text in texts]
-        if len({before for before, _, _ in parts}) != 1 or not parts[0][1]:
-            raise ValueError("the chat template must put the image first; correct the processor's chat template")
-        # The image token stays in front while tokenising: some tokenizers treat the start of a text differently.
-        questions = [image + after for _, _, after in parts]
-        whole = [f"{asked}{answer_gap(asked)}{answer}" for asked, answer in zip(questions, answers, strict=True)]
-        texts = [*questions, *whole]
-        encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-        eos = self.tokenizer.eos_token_id
-        statements = []
-        for asked, ids, answer in zip(encoded[: len(whole)], encoded[len(whole) :], answers, strict=True):
-            supervised = len(answer_tokens(asked, ids, answer)) + 1
-            statements.append(Statement([*ids[1:], eos], supervised))
-        return parts[0][0] + image, statements
-
-
-def pack(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[Statement]], pad: int) -> dict[str, Tensor]:
+def pack(
+    prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[Statement]], pad: int, unseen: Sequence[int] = ()
+) -> dict[str, Tensor]:
     """Lay out prefixes and their statements as ``PrefixCollator`` describes.
 
     Args:
-        prefixes: token ids per image, the image's placeholder tokens included.
+        prefixes: token ids per image, the image's placeholder tokens included; empty where there is no image.
         rows: the statements of each image.
         pad: token id that fills short rows.
+        unseen: token ids that stand in the padding of the first row.
     """
     ids, labels, positions, segments = [], [], [], []
     for prefix, row in zip(prefixes, rows, strict=True):
@@ -131,6 +187,10 @@ def pack(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[Statement]],
         labels.append([IGNORED] * start + list(chain.from_iterable(_labels(s) for s in row)))
         positions.append([*range(start), *chain.from_iterable(range(start, start + len(s.ids)) for s in row)])
         segments.append([PREFIX] * start + [number for number, s in enumerate(row, 1) for _ in s.ids])
+    ids[0] += unseen
+    labels[0] += [IGNORED] * len(unseen)
+    positions[0] += range(len(unseen))
+    segments[0] += [PADDING] * len(unseen)
     segment_BS = _padded(segments, PADDING)
     return {
         "input_ids": _padded(ids, pad),
@@ -151,8 +211,11 @@ def block_mask(segment_BS: Tensor) -> Tensor:
 
 
 def _labels(statement: Statement) -> list[int]:
-    question = len(statement.ids) - statement.supervised
-    return [IGNORED] * question + statement.ids[question:]
+    last = (len(statement.ids) - statement.supervised, len(statement.ids))
+    labels = [IGNORED] * len(statement.ids)
+    for start, end in (*statement.earlier, last):
+        labels[start:end] = statement.ids[start:end]
+    return labels
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

@@ -6,8 +6,10 @@ resumed run, therefore see what one uninterrupted process would have seen, whate
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -15,21 +17,52 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch.utils.data import Dataset
 
+from encoders.chat import IMAGE
 from spatial.dataset import PooledImages, RecordSet
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import TASKS, TOPICS, ImageObject, Record, decode_image
 from spatial.templates import TEMPLATES, Prompt, choose_templates, render
+from training.mixing import Mixture
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English, about."""
+
+WORDING_TOKENS = 16
+"""What a template adds to a record, about."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Dialogue:
+    """A conversation in which every answer is learnt, each with the turns before it in sight.
+
+    Attributes:
+        name: by which errors name it.
+        turns: questions with their answers, without image tokens.
+        pictured: whether it is about a picture, which comes first.
+    """
+
+    name: str
+    turns: tuple[tuple[str, str], ...]
+    pictured: bool = True
+
+
+@dataclass(frozen=True)
 class Example:
-    """One image (absent where it is not needed) and the prompts about it; the answers are in the prompts."""
+    """One image and what is said about it; the answers are in the prompts.
+
+    Attributes:
+        image: absent where cached features stand for it, and where there is none.
+        prompts: each sees the image and itself only.
+        image_id: by which features and errors know the image.
+        pictured: whether there is an image; without one, ``prompts`` is one dialogue that is not pictured.
+    """
 
     image: Image | None
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[Prompt | Dialogue, ...]
     image_id: str = ""
+    pictured: bool = True
 
 
 class Examples(Dataset[Example]):
@@ -42,13 +75,16 @@ class Examples(Dataset[Example]):
         templates: names to draw from, of templates or of ``spatial.templates.SELECTIONS``; empty: the core ones. Each
             record is put into those that suit it; one that none suits is left out.
         seed: of the draws.
+        shares: how often an epoch shows the images of each set; the sets are then not pooled, and an image that several
+            of them hold is shown for each, with the records of that set. ``None``: every image once.
 
     Attributes:
         images: of the data, by identifier.
         decoded: whether items have their picture; cached features do without.
+        mixture: which image each item is, where ``shares`` are given.
 
     Raises:
-        ConfigError: a kind or a template is unknown, or no record is of a named kind.
+        ConfigError: a kind or a template is unknown, or no record is of a named kind, or a set would not be shown.
         RecordError: no record is left.
     """
 
@@ -59,6 +95,7 @@ class Examples(Dataset[Example]):
         tasks: Mapping[str, float] | None = None,
         templates: Sequence[str] = (),
         seed: int = 0,
+        shares: Sequence[float] | None = None,
     ) -> None:
         self._statements, self._seed = statements, seed
         self._weights = dict(tasks or {})
@@ -67,7 +104,16 @@ class Examples(Dataset[Example]):
         self._templates = {task: [name for name in chosen if TEMPLATES[name].task == task] for task in TASKS}
         self.images = PooledImages([item.images for item in sets])
         self.decoded = True
-        self._groups = self._eligible({record.record_id: record for item in sets for record in item.records})
+        parts = [sets] if shares is None else [[item] for item in sets]
+        found = self._eligible([{r.record_id: r for item in part for r in item.records} for part in parts])
+        self._groups = list(chain.from_iterable(found))
+        self.mixture = None if shares is None else Mixture([len(part) for part in found], shares, seed)
+        if self.mixture and shares and not all(self.mixture.shown):
+            number = self.mixture.shown.index(0)
+            raise ConfigError(
+                f"folder {number + 1} of 'data' has {len(found[number])} images with a record that 'tasks' and"
+                f" 'templates' let pass; at weight {shares[number]:g} an epoch shows none: raise it or remove it"
+            )
         # Shared with loader workers, which may outlive an epoch.
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
 
@@ -76,23 +122,48 @@ class Examples(Dataset[Example]):
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        """Return the number of images with at least one eligible record."""
-        return len(self._groups)
+        """Return the items of an epoch: the images with at least one eligible record, as often as they are shown."""
+        return len(self._groups) if self.mixture is None else len(self.mixture)
 
     @property
     def image_ids(self) -> list[str]:
-        """Identifiers of the images, item by item."""
-        return [records[0].image_id for records in self._groups]
+        """Identifiers of the images that any epoch shows, each once."""
+        return list(dict.fromkeys(records[0].image_id for records in self._groups))
+
+    @property
+    def record_count(self) -> int:
+        """Eligible records, each once however often its image is shown."""
+        return sum(map(len, self._groups))
 
     @property
     def records_per_image(self) -> float:
         """Eligible records per image, on average."""
-        return sum(map(len, self._groups)) / len(self._groups)
+        return self.record_count / len(self._groups)
+
+    def records(self) -> Iterator[Record]:
+        """Yield the eligible records."""
+        return chain.from_iterable(self._groups)
+
+    def wordings(self, record: Record) -> Iterator[Prompt]:
+        """Yield a record in every template that may be drawn for it."""
+        objects = self.images[record.image_id].objects
+        for name in self._templates[record.task]:
+            with suppress(ValueError):  # a template that does not suit it
+                yield render(record, TEMPLATES[name], 0, objects)
+
+    def estimated_lengths(self, image_tokens: int) -> list[int]:
+        """Return about how many tokens every item has; see ``training.lengths``."""
+        lengths = [
+            image_tokens + round(min(len(records), self._statements) * sum(map(_size, records)) / len(records))
+            for records in self._groups
+        ]
+        return self.mixture.estimates(lengths) if self.mixture else lengths
 
     def __getitem__(self, index: int) -> Example:
         """Return an image and its prompts of the current epoch."""
-        records = self._groups[index]
-        random = np.random.default_rng((self._seed, int(self._epoch), index))
+        epoch = int(self._epoch)
+        records = self._groups[index if self.mixture is None else self.mixture.image(index, epoch)]
+        random = np.random.default_rng((self._seed, epoch, index))
         chosen = [records[row] for row in self._draw(records, random)]
         image_id = records[0].image_id
         row = self.images[image_id]
@@ -133,25 +204,29 @@ class Examples(Dataset[Example]):
             return True
         return False
 
-    def _eligible(self, records: Mapping[str, Record]) -> list[list[Record]]:
-        """Return the usable records image by image, in the order of the data."""
-        groups: dict[str, list[Record]] = defaultdict(list)
+    def _eligible(self, parts: Sequence[Mapping[str, Record]]) -> list[list[list[Record]]]:
+        """Return the usable records part by part and image by image, in the order of the data."""
+        found = []
         seen = set()
         unsuited = 0
-        for record in records.values():
-            kind = kind_of(record)
-            if self._templates.get(record.task) and (not self._weights or self._weights.get(kind, 0) > 0):
-                if record.image_id not in self.images:
-                    raise RecordError(f"record {record.record_id} is about a missing image; make its dataset again")
-                if not self._suits(record):
-                    unsuited += 1
-                    continue
-                groups[record.image_id].append(record)
-                seen.add(kind)
+        for part in parts:
+            groups: dict[str, list[Record]] = defaultdict(list)
+            for record in part.values():
+                kind = kind_of(record)
+                if self._templates.get(record.task) and (not self._weights or self._weights.get(kind, 0) > 0):
+                    _check_plain(record)
+                    if record.image_id not in self.images:
+                        raise RecordError(f"record {record.record_id} is about a missing image; make its dataset again")
+                    if not self._suits(record):
+                        unsuited += 1
+                        continue
+                    groups[record.image_id].append(record)
+                    seen.add(kind)
+            found.append(list(groups.values()))
         if unsuited:
-            _log.warning("%d of %d records suit none of the templates and are left out", unsuited, len(records))
-        self._check_found(seen, {kind_of(record) for record in records.values()})
-        return list(groups.values())
+            _log.warning("%d of %d records suit none of the templates and are left out", unsuited, sum(map(len, parts)))
+        self._check_found(seen, {kind_of(record) for part in parts for record in part.values()})
+        return found
 
     def _check_found(self, seen: set[str], present: set[str]) -> None:
         if not seen:
@@ -166,6 +241,17 @@ class Examples(Dataset[Example]):
                 f"tasks names {missing[0]!r}, but the data has no such record with a template;"
                 f" remove it or choose from {', '.join(sorted(present))}"
             )
+
+
+def _size(record: Record) -> float:
+    """Return about how many tokens a record has in words."""
+    return WORDING_TOKENS + len(f"{record.caption}{record.answer}{''.join(record.options)}") / CHARACTERS_PER_TOKEN
+
+
+def _check_plain(record: Record) -> None:
+    """Refuse text that would be taken for a picture."""
+    if any(IMAGE in text for text in (record.caption, record.answer, *record.options)):
+        raise RecordError(f"record {record.record_id} has {IMAGE} in its text; write it in another way")
 
 
 def kind_of(record: Record) -> str:

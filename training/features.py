@@ -26,11 +26,14 @@ from encoders.flops import language_flops, tower_flops
 from encoders.tower import FusedVisionModel
 from spatial.disk import free_bytes, size_text
 from spatial.errors import ConfigError
-from spatial.files import write_json
-from training.arguments import UNBOUNDED_EPOCHS, deepspeed_settings
+from spatial.files import read_mapping, write_json
+from training.arguments import UNBOUNDED_EPOCHS
 from training.config import AUTO, TrainConfig
+from training.cost import passes
 from training.examples import Examples
-from training.output import CHECKPOINTS, last_checkpoint, read_mapping
+from training.output import CHECKPOINTS, last_checkpoint
+from training.plan import TOKENS_PER_STATEMENT
+from training.zero import deepspeed_settings, zero_stage
 
 STAGES = ("align", "finetune", "full")
 """Stages that leave the encoders as they are."""
@@ -42,9 +45,6 @@ LEAST_RECORDS = 4.0
 LEAST_SHARE = 0.25
 LEAST_SEEN = 2.0
 LARGEST_PART_OF_DISK = 0.5
-
-TOKENS_PER_STATEMENT = 32
-"""What a statement with its answer comes to, about; only the share of the encoders depends on it."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def check_features(config: TrainConfig) -> None:
             f"stage '{config.stage}' cannot use cached features, because its encoders are not frozen ones;"
             " remove 'features'"
         )
-    zero = deepspeed_settings(config.trainer).get("zero_optimization")
-    if config.features and isinstance(zero, dict) and zero.get("stage") == 3:
+    if config.features and zero_stage(deepspeed_settings(config.trainer)) == 3:
         raise ConfigError(SPLIT)
 
 
@@ -104,10 +103,12 @@ def prepare_features(
     base = wrapped.get_base_model() if hasattr(model, "get_base_model") else wrapped
     vision = base.model.vision_tower
     auto = config.features == AUTO
-    folder = Path(config.out).parent / FOLDER if auto else Path(config.features)
+    beside = Path(config.feature_cache or Path(config.out).parent / FOLDER)
+    folder = beside if auto else Path(config.features)
     dtype = str(vision.dtype).removeprefix("torch.")
-    mend = build_command(config.model, config.data, folder, dtype)
+    mend = build_command(config.model, list(config.data), folder, dtype)
     keys = feature_keys(vision, processor.image_processor)
+    keys = {name: key for name, key in keys.items() if not config.encoders or name in config.encoders}
     cache = FeatureCache(folder, keys, mend)
     if auto:
         decision = _agreed(config, arguments, lambda: decide(_outlook(config, arguments, examples, base.config, cache)))
@@ -141,34 +142,44 @@ def decide(outlook: Outlook) -> Decision:
     return Decision(True, f"{seen} ({work}; {room})")
 
 
-def times_seen(arguments: TrainingArguments, images: int) -> float | None:
-    """Return how often a run shows each image at most; ``None`` if only its time limit ends it."""
+def times_seen(arguments: TrainingArguments, items: int, images: int = 0) -> float | None:
+    """Return how often a run shows each image at most; ``None`` if only its time limit ends it.
+
+    Args:
+        arguments: of the run.
+        items: of an epoch.
+        images: that these are of, where some are shown more often than others; 0: each once.
+    """
+    images = images or items
     if arguments.max_steps > 0:
         step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
         return arguments.max_steps * step / images
-    return None if arguments.num_train_epochs >= UNBOUNDED_EPOCHS else float(arguments.num_train_epochs)
+    if arguments.num_train_epochs >= UNBOUNDED_EPOCHS:
+        return None
+    return float(arguments.num_train_epochs) * items / images
 
 
 def encoder_share(config: TrainConfig, arguments: TrainingArguments, model: VsreConfig) -> float:
     """Return the operations of all encoders over those of training the language model, for one image.
 
-    Frozen weights cost a forward pass and the gradient of their inputs, trained ones as much again as a forward pass,
-    and checkpointing a second forward pass.
+    What a training step costs in forward passes is told by ``training.cost``.
     """
     model = deepcopy(model)  # counting builds models, which write into their configuration
     tokens = model.num_image_tokens + config.statements_per_image * TOKENS_PER_STATEMENT
-    passes = 2 + (config.stage == "full") + bool(arguments.gradient_checkpointing)
-    return sum(tower_flops(model.vision).values()) / (passes * language_flops(model, tokens))
+    training = passes(config.stage == "full", arguments.activation_checkpointing) * language_flops(model, tokens)
+    towers = tower_flops(model.vision)
+    return sum(towers[name] for name in config.encoders or towers) / training
 
 
 def _outlook(
     config: TrainConfig, arguments: TrainingArguments, examples: Examples, model: VsreConfig, cache: FeatureCache
 ) -> Outlook:
+    images = examples.image_ids
     return Outlook(
         records_per_image=examples.records_per_image,
         share=encoder_share(config, arguments, model),
-        times_seen=times_seen(arguments, len(examples)),
-        to_write=cache.missing_bytes(examples.image_ids),
+        times_seen=times_seen(arguments, len(examples), len(images)),
+        to_write=cache.missing_bytes(images),
         free=free_bytes(cache.out),
     )
 

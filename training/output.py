@@ -5,8 +5,8 @@
     out/log.jsonl                                                 losses
     out/checkpoints/                                              while unfinished: what to resume from, with job.json
 
-A file gets its final name only when it is complete. Trainer writes ``trainer_state.json`` last into a checkpoint, so
-one without it was cut short by a kill and is passed over.
+A file gets its final name only when it is complete. Of Trainer's checkpoints, those that are not whole
+(``training.intact``) are passed over and removed.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce
 from importlib.metadata import version
@@ -23,11 +23,16 @@ from operator import or_
 from pathlib import Path
 from typing import Any
 
-from spatial.dataset import DatasetFolder
 from spatial.errors import CheckpointError, ConfigError
-from spatial.exposure import Exposure, exposure_from_json, exposure_of
-from spatial.files import write_json
-from training.config import AUTO, TrainConfig
+from spatial.exposure import Exposure, exposure_from_json, exposure_in, exposure_of
+from spatial.files import read_mapping, write_json
+from spatial.mappings import merged
+from training.arguments import new_names
+from training.config import AUTO, TRAINER_WITHOUT_EFFECT, WITHOUT_EFFECT, TrainConfig
+from training.conversation_file import ConversationFile
+from training.intact import STATE, damage
+from training.sources import Source
+from training.zero import deepspeed_settings
 
 FINISHED, JOB, CHECKPOINTS, LOG = "training.json", "job.json", "checkpoints", "log.jsonl"
 
@@ -39,17 +44,13 @@ INDEXES = ("config.json", "adapter_config.json", "model_index.json")
 _log = logging.getLogger(__name__)
 
 
-def describe_job(config: TrainConfig, folders: Sequence[DatasetFolder]) -> dict[str, Any]:
+def describe_job(config: TrainConfig, folders: Sequence[Source]) -> dict[str, Any]:
     """Return what decides a run's result: settings, the content of its data, and the model it starts from.
 
     Beside it stands what the result will have seen of VSR, by which ``vsre eval`` tells which scores mean something.
     """
-    settings = {key: value for key, value in asdict(config).items() if key not in ("out", "features")}
-    if config.features and any(config.trainer.get(name) for name in ("bf16", "fp16")):
-        # Under autocast, towers round in other places than when the cache is made; in float32 both come to the same.
-        settings["features"] = config.features if config.features == AUTO else "cached"
     return {
-        "config": json.loads(json.dumps(settings)),
+        "config": _deciding(config),
         "data": {str(folder.path): folder.content_hash() for folder in folders},
         "model": fingerprint(Path(config.model)) if config.model else "",
         "exposure": _exposure(Path(config.model) if config.model else None, folders).as_json(),
@@ -72,28 +73,89 @@ def is_finished(out: Path, job: dict[str, Any]) -> bool:
     return False
 
 
-def start_job(out: Path, job: dict[str, Any]) -> None:
+def check_begun(out: Path, config: TrainConfig) -> None:
+    """Refuse settings that differ from those of a run in ``out``, before anything is loaded.
+
+    What it trains on and starts from is compared when its turn comes (``is_finished``): an earlier stage makes it.
+
+    Raises:
+        ConfigError: ``out`` holds a run with other settings, finished or with checkpoints to resume from.
+    """
+    checkpoints = out / CHECKPOINTS
+    begun = read_mapping(out / FINISHED)
+    if begun is None and last_checkpoint(checkpoints) is not None:
+        begun = read_mapping(checkpoints / JOB)
+    if begun is not None:
+        _refuse_difference(out, begun, {"config": _deciding(config)})
+
+
+def check_processes(out: Path, processes: int) -> None:
+    """Make sure that a run goes on with as many processes as it began with.
+
+    Another number would draw other random numbers, and make another global batch: no resumption, but another run.
+
+    Raises:
+        ConfigError: there are checkpoints of a run with another number.
+    """
+    began = (read_mapping(out / CHECKPOINTS / JOB) or {}).get("processes", processes)
+    if began != processes and last_checkpoint(out / CHECKPOINTS) is not None:
+        raise ConfigError(
+            f"{out} holds a run of {began} process(es), and this one has {processes}; go on with {began},"
+            f" choose another 'out', or delete {out}"
+        )
+
+
+def start_job(out: Path, job: dict[str, Any], processes: int = 1) -> None:
     """Note which job the checkpoints belong to, and remove those that a kill cut short."""
     checkpoints = out / CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
-    write_json(checkpoints / JOB, job, sort_keys=True)
+    write_json(checkpoints / JOB, job | {"processes": processes}, sort_keys=True)
     for path in checkpoints.glob("checkpoint-*"):
-        if read_mapping(path / "trainer_state.json") is None:
+        if wrong := damage(path):
+            if (path / STATE).exists():
+                _log.warning("%s is passed over and removed: %s", path, wrong)
             shutil.rmtree(path)
 
 
 def last_checkpoint(checkpoints: str | Path) -> Path | None:
     """Return the complete Trainer checkpoint of the most steps, if there is one."""
     found = Path(checkpoints).glob("checkpoint-*")
-    complete = [path for path in found if read_mapping(path / "trainer_state.json") is not None]
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    latest_first = sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((path for path in latest_first if not damage(path)), None)
 
 
 def seconds_spent(checkpoint: Path | None) -> float:
     """Return the training time that a checkpoint has cost (see ``training.callbacks.TimeLimit``)."""
-    state = read_mapping(checkpoint / "trainer_state.json") if checkpoint else None
+    state = read_mapping(checkpoint / STATE) if checkpoint else None
     stored = (state or {}).get("stateful_callbacks", {}).get("TimeLimit", {})
     return float(stored.get("attributes", {}).get("seconds", 0.0))
+
+
+def relocate_best(checkpoint: Path, score: str = "") -> None:
+    """Let a checkpoint name the best one beside it, wherever ``out`` was when it was saved; Trainer would forget it.
+
+    Args:
+        checkpoint: what is resumed from; those that are not whole have been removed.
+        score: name in the log of what the best is chosen by. If the best is gone, the best that is left takes its
+            place; Trainer would take the last weights, and hold later scores against one that has no weights.
+    """
+    path = checkpoint / STATE
+    state = read_mapping(path) or {}
+    best = Path(state.get("best_model_checkpoint") or "")
+    here = checkpoint.parent / best.name
+    if best.name and here.is_dir():
+        if best != here:
+            write_json(path, state | {"best_model_checkpoint": str(here)})
+        return
+    scored = {entry["step"]: entry[score] for entry in state.get("log_history", []) if score and score in entry}
+    kept = {step: value for step, value in scored.items() if (checkpoint.parent / f"checkpoint-{step}").is_dir()}
+    if not best.name or not score:
+        return
+    step = max(kept, key=lambda step: (kept[step], -step), default=None)
+    found = None if step is None else str(checkpoint.parent / f"checkpoint-{step}")
+    _log.warning("the best checkpoint, %s, is gone; the best that is left: %s", best.name, found or "none")
+    of_best = {"best_model_checkpoint": found, "best_global_step": step, "best_metric": kept.get(step)}
+    write_json(path, state | of_best)
 
 
 def publish(partial: Path, out: Path, facts: dict[str, Any]) -> None:
@@ -113,6 +175,11 @@ def publish(partial: Path, out: Path, facts: dict[str, Any]) -> None:
         os.replace(path, out / path.name)
     partial.rmdir()
     write_json(out / FINISHED, facts | {"versions": _versions()}, sort_keys=True)
+    drop_checkpoints(out)
+
+
+def drop_checkpoints(out: Path) -> None:
+    """Remove what a finished run no longer resumes from."""
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
@@ -138,11 +205,14 @@ def fingerprint(model: Path) -> str:
     return digest.hexdigest()
 
 
-def _exposure(model: Path | None, folders: Sequence[DatasetFolder]) -> Exposure:
+def _exposure(model: Path | None, folders: Sequence[Source]) -> Exposure:
     """Return what the data and the model that is started from have seen; a model without a record has seen nothing."""
-    started = (read_mapping(model / FINISHED) or {}).get("exposure") if model else None
+    started = exposure_in(model) if model else None
     seen = [exposure_from_json(started)] if started else []
     for folder in folders:
+        if isinstance(folder, ConversationFile):
+            seen.append(folder.exposure())
+            continue
         seen.append(exposure_of(folder))
         if seen[-1].photos and not seen[-1].targets:
             _log.warning("%s holds photos of VSR that no guard has filtered; see docs/leakage.md", folder.path)
@@ -150,12 +220,43 @@ def _exposure(model: Path | None, folders: Sequence[DatasetFolder]) -> Exposure:
 
 
 def _refuse_difference(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    # A setting that came after the run was begun had its default then.
+    before = merged(_settings(TrainConfig(model="", data=[], out="")), old.get("config") or {})
+    before["trainer"] = _telling(before["trainer"])
+    old = old | {"config": {key: value for key, value in before.items() if key in new["config"]}}
     for part in ("config", "data", "model"):
-        if old.get(part) == new[part]:
+        if part not in new or old.get(part) == new[part]:
             continue
         keys = [] if part == "model" else sorted(k for k in new[part] if (old.get(part) or {}).get(k) != new[part][k])
         what = f"{part} ({', '.join(keys)})" if keys else part
-        raise ConfigError(f"{out} holds a run with another {what}; choose another 'out' or delete {out}")
+        chained = any(out.glob(f"*/{FINISHED}"))  # the results of earlier stages lie in folders of it
+        mend = f"remove {FINISHED} and {CHECKPOINTS} in it" if chained else f"delete {out}"
+        raise ConfigError(f"{out} holds a run with another {what}; choose another 'out' or {mend}")
+
+
+def _deciding(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings that decide the result."""
+    settings = {key: value for key, value in _settings(config).items() if key not in WITHOUT_EFFECT}
+    if sharding := deepspeed_settings(config.trainer):
+        settings["trainer"]["deepspeed"] = sharding  # the content decides, wherever it lies
+    if config.features and any(config.trainer.get(name) for name in ("bf16", "fp16")):
+        # Under autocast, towers round in other places than when the cache is made; in float32 both come to the same.
+        settings["features"] = config.features if config.features == AUTO else "cached"
+    return settings
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """Return settings as they come back from a JSON file."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    settings["trainer"] = _telling(settings["trainer"])
+    if isinstance(config.data, dict):
+        settings["data"] = [list(pair) for pair in settings["data"].items()]  # their order decides draws
+    return settings
+
+
+def _telling(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a ``trainer:`` mapping decides the result, under today's names."""
+    return {key: value for key, value in new_names(trainer).items() if key not in TRAINER_WITHOUT_EFFECT}
 
 
 def _make_base_relative(adapter_config: Path, out: Path) -> None:
@@ -170,12 +271,3 @@ def _make_base_relative(adapter_config: Path, out: Path) -> None:
 def _versions() -> dict[str, str]:
     names = ("torch", "transformers", "peft", "accelerate")
     return {"python": sys.version.split()[0]} | {name: version(name) for name in names}
-
-
-def read_mapping(path: Path) -> dict[str, Any] | None:
-    """Return the mapping in a JSON file, or ``None`` if there is no such file or it is cut short."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

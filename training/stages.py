@@ -5,12 +5,15 @@ Parameter paths are a contract: encoders are under ``vision_tower``, everything 
 Where LoRA may go is decided in ``encoders.adapters``.
 """
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from encoders.adapters import lora_config
-from encoders.parameters import PROJECTOR, TOWER
+from encoders.configuration import VsreConfig
+from encoders.parameters import PROJECTOR, TOWER, is_under
+from spatial.errors import ConfigError, first_line, nearest
+from training.adapters import peft_config
 from training.config import LoraSettings, Stage
 
 if TYPE_CHECKING:
@@ -18,8 +21,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def prepare_stage(model: "PreTrainedModel", stage: Stage, lora: LoraSettings) -> "PreTrainedModel | PeftModel":
+SHARED_ALIGNER = "channel"
+"""The fusion whose one aligner serves all encoders at once, so that none can be aligned by itself."""
+
+
+def prepare_stage(
+    model: "PreTrainedModel", stage: Stage, lora: LoraSettings, encoders: Collection[str] = ()
+) -> "PreTrainedModel | PeftModel":
     """Return the model with exactly the stage's parameters trainable; "finetune" wraps it with adapters.
+
+    Args:
+        model: without adapters.
+        stage: says which.
+        lora: of "finetune".
+        encoders: of "align": whose part of the projector trains; none: all of it does.
 
     Raises:
         ConfigError: the language model has none of the layers that LoRA shall be put on.
@@ -36,10 +51,14 @@ def prepare_stage(model: "PreTrainedModel", stage: Stage, lora: LoraSettings) ->
                 parameter.requires_grad_(True)
         model.get_input_embeddings().requires_grad_(True)
         return model
+    others = [name for name in model.config.vision.plans() if encoders and name not in encoders]
+    if others:
+        model.model.train_encoders(encoders)
     if stage in ("align", "full"):
         for name, parameter in model.named_parameters():
             parts = name.split(".")
-            parameter.requires_grad_(PROJECTOR in parts if stage == "align" else TOWER not in parts)
+            aligned = PROJECTOR in parts and not _belongs(parts, others)
+            parameter.requires_grad_(aligned if stage == "align" else TOWER not in parts)
         trained: PreTrainedModel | PeftModel = model
     else:
         trained = _with_lora(model, lora)
@@ -47,14 +66,56 @@ def prepare_stage(model: "PreTrainedModel", stage: Stage, lora: LoraSettings) ->
     return trained
 
 
-def check_towers_frozen(model: nn.Module) -> None:
+def check_encoders(encoders: Sequence[str], stage: str, model: VsreConfig | None) -> None:
+    """Check the encoders that shall be aligned by themselves.
+
+    Args:
+        encoders: names; none: nothing to check.
+        stage: of the run.
+        model: that it starts from; ``None``: not known yet.
+
+    Raises:
+        ConfigError: another stage, an encoder that the model does not have, or a fusion with one aligner for all.
+    """
+    if not encoders:
+        return
+    if stage != "align":
+        raise ConfigError(f"'encoders' chooses aligners in stage 'align'; remove it from stage '{stage}'")
+    if model is None:
+        return
+    known = list(model.vision.plans())
+    for name in encoders:
+        if name not in known:
+            shown = ", ".join(known)
+            raise ConfigError(f"'encoders' names {name!r}, but the model has {shown}{nearest(name, known)}")
+    if model.fusion == SHARED_ALIGNER and set(encoders) != set(known):
+        raise ConfigError(
+            "fusion 'channel' has one aligner for all encoders, so none is aligned by itself; remove 'encoders'"
+        )
+
+
+def _belongs(path: Sequence[str], others: Sequence[str]) -> bool:
+    """Tell whether a parameter of the projector, such as aligners.sam.0.weight, is the branch of one of these encoders.
+
+    What belongs to no encoder (the layers of fusion "resampler", which serve all) is no one's branch.
+    """
+    inside = path[path.index(PROJECTOR) + 1 :]
+    return len(inside) > 1 and inside[1] in others
+
+
+def check_towers_frozen(model: nn.Module, tower: str = TOWER, projector: Sequence[str] = ()) -> None:
     """Assert that no encoder parameter trains and that no adapter sits in an encoder.
+
+    Args:
+        model: about to be trained.
+        tower: path of the encoders, from anywhere on.
+        projector: modules that lie in the tower and are none of it.
 
     Raises:
         AssertionError: the model breaks the contract of parameter paths.
     """
     for name, parameter in model.named_parameters():
-        in_tower = TOWER in name.split(".")
+        in_tower = is_under(name, [tower]) and not is_under(name, projector)
         if in_tower and (parameter.requires_grad or "lora_" in name):
             raise AssertionError(f"{name} would train: encoders are frozen outside stages 'towers' and 'pretrain'")
 
@@ -62,4 +123,8 @@ def check_towers_frozen(model: nn.Module) -> None:
 def _with_lora(model: "PreTrainedModel", lora: LoraSettings) -> "PeftModel":
     from peft import get_peft_model
 
-    return get_peft_model(model, lora_config(model, lora.targets, lora.r, lora.alpha, lora.dropout))
+    config = peft_config(model, lora)
+    try:
+        return get_peft_model(model, config)
+    except (TypeError, ValueError, ImportError) as error:  # options that PEFT refuses only here
+        raise ConfigError(f"lora: {first_line(error)}") from error

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,11 +21,12 @@ ROOT = Path(__file__).parents[2]
 
 SCRIPT_END = """
 import json, sys
-from training.config import LoraSettings, TrainConfig
+from training.config import EvaluateSettings, LoraSettings, TrainConfig
 from training.run import train
 
 settings = json.load(open(sys.argv[1]))
-train(TrainConfig(**settings | {"lora": LoraSettings(**settings["lora"])}))
+nested = {"lora": LoraSettings(**settings["lora"]), "evaluate": EvaluateSettings(**settings["evaluate"])}
+train(TrainConfig(**settings | nested))
 """
 
 COLOURS = {"red": (220, 40, 40), "blue": (40, 60, 220), "green": (40, 180, 60), "yellow": (230, 210, 50)}
@@ -94,10 +95,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, list[str]], Path]:
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A function that saves a checkpoint of ours with random weights, given fusion and vocabulary."""
 
-    def make(fusion: str, vocabulary: list[str]) -> Path:
+    def make(fusion: str, vocabulary: Sequence[str] = WORDS) -> Path:
         folder = tmp_path_factory.mktemp("model")
         model, processor = assemble(PRESET, ["clip", "dinov2"], fusion, vocabulary, seed=0)
         model.save_pretrained(folder)
@@ -108,18 +109,17 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, list[
 
 
 @pytest.fixture(scope="session")
-def model_path(make_model: Callable[[str, list[str]], Path]) -> Path:
+def model_path(make_model: Callable[..., Path]) -> Path:
     """A checkpoint of ours with random weights."""
-    return make_model("channel", WORDS)
+    return make_model("channel")
 
 
-@pytest.fixture
-def config(model_path: Path, data: Path, tmp_path: Path) -> TrainConfig:
-    """A pre-training run of 8 steps in 4 epochs."""
+def tiny_config(model: Path, data: Path, out: Path) -> TrainConfig:
+    """Return a pre-training run of 8 steps in 4 epochs."""
     return TrainConfig(
-        model=str(model_path),
+        model=str(model),
         data=[str(data)],
-        out=str(tmp_path / "out"),
+        out=str(out),
         stage="pretrain",
         lora=LoraSettings(r=4, alpha=8, dropout=0.0),
         statements_per_image=3,
@@ -132,6 +132,12 @@ def config(model_path: Path, data: Path, tmp_path: Path) -> TrainConfig:
             "report_to": "none",
         },
     )
+
+
+@pytest.fixture
+def config(model_path: Path, data: Path, tmp_path: Path) -> TrainConfig:
+    """A pre-training run of 8 steps in 4 epochs."""
+    return tiny_config(model_path, data, tmp_path / "out")
 
 
 @pytest.fixture

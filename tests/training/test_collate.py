@@ -13,7 +13,7 @@ from spatial.dataset import DatasetFolder
 from training.collate import IGNORED, PREFIX, Statement, block_mask, pack
 from training.collate import PrefixCollator as Collator
 from training.examples import Example, Examples
-from training.trainer import answer_loss, count_statements, only_rows, shifted
+from training.losses import answer_loss, count_statements, only_rows, shifted
 
 Loaded = tuple[VsreForConditionalGeneration, VsreProcessor]
 

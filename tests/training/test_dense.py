@@ -74,6 +74,7 @@ def test_what_sees_learns_and_what_speaks_does_not(config: TrainConfig, tmp_path
     assert not any(parameter.requires_grad for parameter in after.model.vision_tower.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["channel", "sequence"])
 def test_visual_tokens_come_to_mean_the_words_of_their_cells(
     config: TrainConfig, tmp_path: Path, make_model: Callable[[str, list[str]], Path], fusion: str

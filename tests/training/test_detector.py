@@ -129,6 +129,7 @@ def test_a_dataset_folder_trains_a_detector_and_a_finished_one_is_kept(tmp_path:
     assert (further / "model.safetensors").read_bytes() != written
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_short_ends_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pictures(tmp_path / "data", 6)
     trainer = {"per_device_train_batch_size": 3, "max_steps": 5, "save_steps": 3, "report_to": "none"}

@@ -64,7 +64,7 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return apply
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_with_the_same_batches_the_result_is_the_same_bit_by_bit(
     tuning: TrainConfig, tmp_path: Path, workers: int, blind: Callable[[], None]
 ) -> None:
@@ -77,6 +77,7 @@ def test_with_the_same_batches_the_result_is_the_same_bit_by_bit(
     assert (cached / "adapter_model.safetensors").read_bytes() == (plain / "adapter_model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["align", "full"])
 def test_with_other_batches_losses_differ_by_rounding_alone(
     tuning: TrainConfig, tmp_path: Path, blind: Callable[[], None], stage: Any
@@ -135,7 +136,7 @@ def test_auto_keeps_to_its_decision_when_it_is_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.run.publish", stop)
+        patch.setattr("training.fit.publish", stop)
         with pytest.raises(KeyboardInterrupt):
             train(tuning)
     assert "features: cached: each image is seen 2.0 times" in capsys.readouterr().out
@@ -179,7 +180,7 @@ def test_how_often_images_are_seen(tuning: TrainConfig) -> None:
     assert times_seen(build_arguments(replace(tuning, trainer=accumulated)), 2) == 6.0
     epochs = {"num_train_epochs": 7, "report_to": "none"}
     assert times_seen(build_arguments(replace(tuning, trainer=epochs)), 2) == 7.0
-    timed = replace(tuning, trainer={"report_to": "none"}, max_seconds=9.0)
+    timed = replace(tuning, trainer={"report_to": "none"}, max_seconds=9.0, schedule="time")
     assert times_seen(build_arguments(timed), 2) is None
 
 

@@ -58,9 +58,27 @@ def test_torchrun_leaves_our_options_alone() -> None:
     assert read.module and read.nproc_per_node == "2"
 
 
+def test_deepspeed_of_a_stage_alone_needs_torchrun_too(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
+    monkeypatch.setattr("training.run.check", lambda *_: None)
+    monkeypatch.setattr(launch, "_visible_gpus", lambda: 0)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    stages = [{"name": "align"}, {"name": "finetune", "trainer": {"deepspeed": "configs/deepspeed/zero2.json"}}]
+    launch.relaunch_if_needed(replace(config, stages=stages[:1]), ["train"])
+    assert not started
+    launch.relaunch_if_needed(replace(config, stages=stages), ["train"])
+    assert len(started) == 1
+
+
 def test_two_processes_do_not_share_a_gpu() -> None:
     with pytest.raises(ConfigError, match=r"nproc is 2, but 1 GPU\(s\) are visible"):
         launch.launch_command(2, 1, ["train"])
+
+
+def test_a_slip_of_the_number_of_processes_starts_none_of_them() -> None:
+    with pytest.raises(ConfigError, match=r"nproc is 3000, but this machine has \d+ cores and no GPU"):
+        launch.launch_command(3000, 0, ["train"])
 
 
 def test_relaunch_checks_the_config_and_happens_once(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +90,7 @@ def test_relaunch_checks_the_config_and_happens_once(config: TrainConfig, monkey
         launch.relaunch_if_needed(replace(config, nproc=2, trainer={"x": 1}), ["train"])
     launch.relaunch_if_needed(replace(config, nproc=2), ["train"])
     assert len(started) == 1
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
     launch.relaunch_if_needed(replace(config, nproc=2), ["train"])
     assert len(started) == 1

@@ -82,6 +82,7 @@ def losses(out: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_it_learns_to_paint_what_where_it_is_told(tmp_path: Path) -> None:
     config = write_squares(tmp_path, 24)
     out = train(replace(config, trainer=config.trainer | {"max_steps": 100, "save_steps": 1000}))

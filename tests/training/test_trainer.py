@@ -17,7 +17,7 @@ from training.callbacks import EpochDraws
 from training.collate import PrefixCollator
 from training.config import TrainConfig
 from training.examples import Examples
-from training.run import load_trainable
+from training.parts import load_trainable
 from training.trainer import VsreTrainer
 
 
