@@ -20,6 +20,8 @@ def read_folder(data: DataConfig) -> RecordSet:
     """Read a dataset folder, keeping the records of ``data.split`` if one is named."""
     if not data.path:
         raise ConfigError("data.path is empty; name the dataset folder to evaluate on")
+    if Path(data.path).suffix in (".json", ".jsonl"):
+        raise ConfigError(f"data.path is {data.path}, but no answer in a file can be scored; name a dataset folder")
     records = DatasetFolder(data.path).record_set()
     if data.split:
         return _keep(records, [row for row in records.records if row.split == data.split], f"split {data.split!r}")

@@ -65,7 +65,7 @@ class ImageFeatures:
         self.images = images
         self._kept: dict[str, Tensor | RecordError] = {}
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: what ZeRO-3 gathers in it could not be trained on afterwards
     def get(self, keys: Sequence[str]) -> dict[str, Tensor | RecordError]:
         """Return the tokens (N, D) of each image, or why it cannot be shown."""
         wanted = dict.fromkeys(keys)

@@ -1,18 +1,14 @@
 """Whether a score on VSR means what it says: what the checkpoint has seen, against what it is asked about."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 from eval.benchmarks import annotations_of
 from eval.config import DataConfig
-from spatial.exposure import description_of, exposure_from_json
+from spatial.exposure import description_of, exposure_from_json, exposure_in
 from spatial.leakage import file_name
 from spatial.vsr import RELEASED, annotation_file
-
-TRAINING = "training.json"
-"""What ``vsre train`` leaves in a checkpoint."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +24,7 @@ def check_leakage(model: str, data: DataConfig) -> dict[str, Any] | None:
     if not asked:
         return None
     parts = [f"{name}/{part}" for name, part in asked]
-    exposure = _trained(Path(model)).get("exposure")
+    exposure = exposure_in(Path(model))
     if exposure is None:
         return {"parts": parts, "inside": None, "why": "the checkpoint does not say what it has seen of VSR"}
     objections = [exposure_from_json(exposure).objection(name, part) for name, part in asked]
@@ -49,11 +45,3 @@ def _asked_about(data: DataConfig) -> list[tuple[str, str]]:
     if (data.variant, part) in RELEASED:
         return [(data.variant, part)]
     return [(file_name(annotation_file(annotations_of(data, part), data.variant, part)), part)]
-
-
-def _trained(model: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((model / TRAINING).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -46,7 +46,7 @@ def evaluate(config: EvalConfig) -> Path:
         RecordError: the records cannot be read, none is left, or none could be answered.
         CheckpointError: the model cannot be used.
     """
-    decoders = _check(config)
+    decoders = check_settings(config)
     device = usable_device(config.device)
     records = read_benchmark(config.data)
     model, processor = load_model(config.model)
@@ -56,11 +56,12 @@ def evaluate(config: EvalConfig) -> Path:
     name = model_hash(config.model)
     leakage = check_leakage(config.model, config.data)
     items = plan_items(records.records, config, processor, records.images)
-    alphas = sorted({alpha for decoder in decoders for alpha in decoder.alphas} | {1.0})
+    alphas = alphas_of(decoders)
     network: torch.nn.Module = model
     network.to(device).eval()
     features = ImageFeatures(model, processor, records.images)
-    run = _Run(name, canvas, config, alphas, Scorer(model, processor), features)
+    parts = PartFiles(Path(config.out) / "predictions")
+    run = Run(name, canvas, config, alphas, Scorer(model, processor), features, parts)
     predictions = run.answer(items) + _unreadable(records, config, alphas, name, canvas)
     return _finish(config, decoders, predictions, {"model_hash": name, "canvas": canvas, "leakage": leakage})
 
@@ -76,8 +77,13 @@ def neutral_choice(options: Sequence[str], logprobs: Sequence[float], text: str,
     return min(equals, key=lambda option: digest(f"{seed}\n{text}\n{option}"))
 
 
-class _Run:
-    """What one evaluation needs to answer questions, and its stored predictions."""
+def alphas_of(decoders: Sequence[Decoder]) -> list[float]:
+    """Return the attention scales that decoders read, and the plain model's."""
+    return sorted({alpha for decoder in decoders for alpha in decoder.alphas} | {1.0})
+
+
+class Run:
+    """What one evaluation needs to answer questions, and its stored predictions; none are stored without ``parts``."""
 
     def __init__(
         self,
@@ -87,6 +93,7 @@ class _Run:
         alphas: Sequence[float],
         scorer: Scorer,
         features: ImageFeatures,
+        parts: PartFiles | None = None,
     ) -> None:
         self.name = name
         self.canvas = canvas
@@ -94,8 +101,8 @@ class _Run:
         self.alphas = alphas
         self.scorer = scorer
         self.features = features
-        self.parts = PartFiles(Path(config.out) / "predictions")
-        self.stored = self.parts.read()
+        self.parts = parts
+        self.stored = parts.read() if parts else {}
         self.failed: dict[Key, Prediction] = {}
 
     def answer(self, items: Sequence[Item]) -> list[Prediction]:
@@ -114,7 +121,8 @@ class _Run:
         pending: list[Prediction] = []
         flushed = time.monotonic()
         try:
-            with tqdm(total=sum(map(len, batches)), unit="question", desc="evaluate") as bar:
+            total = sum(map(len, batches))
+            with tqdm(total=total, unit="question", desc="evaluate", disable=not self.parts) as bar:
                 for batch in batches:
                     alphas = [alpha for alpha in self.alphas if self._missing(batch, alpha)]
                     if alphas:
@@ -122,9 +130,13 @@ class _Run:
                     bar.update(len(batch))
                     if time.monotonic() - flushed > FLUSH_SECONDS:
                         written, pending, flushed = pending, [], time.monotonic()
-                        self.parts.append(written)
+                        self._store(written)
         finally:
-            self.parts.append(pending)
+            self._store(pending)
+
+    def _store(self, rows: list[Prediction]) -> None:
+        if self.parts:
+            self.parts.append(rows)
 
     def _missing(self, batch: dict[Question, list[Item]], alpha: float) -> bool:
         return not all(self._is_stored(item, alpha) for items in batch.values() for item in items)
@@ -198,7 +210,12 @@ class _Run:
         )
 
 
-def _check(config: EvalConfig) -> list[Decoder]:
+def check_settings(config: EvalConfig) -> list[Decoder]:
+    """Check what can be checked without model and data, and return the decoders.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+    """
     check_names(config)
     if config.canvas:
         check_mode(config.canvas)

@@ -66,7 +66,7 @@ class Scorer:
         self.image_token = int(model.config.image_token_id)
         self._tokens: dict[str, list[int]] = {}
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: what ZeRO-3 gathers in it could not be trained on afterwards
     def score(
         self, questions: Sequence[Question], features: Sequence[Tensor], alphas: Sequence[float]
     ) -> dict[float, list[Scores]]:

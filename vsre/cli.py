@@ -37,9 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"vsre: {foreign[0]}", file=sys.stderr)
         return 2
     from spatial.errors import UserError
+    from training.launch import without_local_rank
 
     try:
-        return _flushed(sys.argv[1:] if arguments is None else arguments)
+        return _flushed(without_local_rank(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
         print(f"vsre: {error}", file=sys.stderr)
         return 2

@@ -134,7 +134,20 @@ COMMANDS: dict[str, Command] = {
         "encoders.config:CacheFeaturesConfig",
         "encoders.cache_build:cache_features",
     ),
-    "train": Command("train or fine-tune a checkpoint", "training.config:TrainConfig", "training.run:train"),
+    "train": Command("train or fine-tune a checkpoint", "training.config:TrainConfig", "vsre.train:train"),
+    "merge": Command(
+        "make a whole checkpoint of an adapter and its base",
+        "encoders.config:MergeConfig",
+        "encoders.merge:merge",
+        subject="adapter",
+    ),
+    "push": Command(
+        "upload a checkpoint or adapter to the model hub, with a card",
+        "vsre.config:PushConfig",
+        "vsre.push:push",
+        record="",
+        subject="model",
+    ),
     "audit": Command(
         "find shortcuts in a dataset, and hold predicates against VSR",
         "eval.config:AuditConfig",
@@ -151,6 +164,12 @@ COMMANDS: dict[str, Command] = {
     ),
     "eval": Command("score a checkpoint on a benchmark", "eval.config:EvalConfig", "eval.run:evaluate", "out"),
     "report": Command("write the HTML report", "vsre.config:ReportConfig", "vsre.report:write_report", "out"),
+    "matrix": Command(
+        "run a pipeline for every combination of settings, and plot the curves",
+        "vsre.config:MatrixConfig",
+        "vsre.matrix:run_matrix",
+        "out",
+    ),
     "run": Command("run a pipeline, skipping what is done", "vsre.config:RunConfig", "vsre.pipeline:run", "out"),
 }
 

@@ -20,20 +20,23 @@ class DoctorConfig:
 
 @dataclass
 class StepConfig:
-    """One step of a pipeline. Its output folder is the run directory's sub-folder of the step's name.
+    """One step of a pipeline. Its output folder is the run directory's sub-folder of its name, or its own ``out``.
 
     Attributes:
         name: unique in the run.
         command: a command of ``vsre --help``, such as "train".
         config: YAML file with the command's settings; optional.
-        settings: the command's settings, laid over those of the file. A string "step:NAME" stands for the output
-            folder of an earlier step.
+        settings: the command's settings, laid over those of the file. "step:NAME" stands for the output folder of an
+            earlier step, "step:NAME/SUB" for what is in it, in values and in keys.
+        out: folder to share with other runs, such as "data/vsr"; it is never emptied, and the command goes on in it or
+            refuses it. Empty: one in the run directory.
     """
 
     name: str
     command: str
     config: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    out: str = ""
 
 
 @dataclass
@@ -43,10 +46,55 @@ class RunConfig:
     Attributes:
         out: run directory.
         steps: done in this order; a step whose settings and inputs have not changed since it was done is skipped.
+        dry_run: only tell which steps are done, what the others would write and take, and what is missing for them.
+        results: file of scores and seconds, in the run directory.
     """
 
     out: str = "runs/run"
     steps: list[StepConfig] = field(default_factory=list)
+    dry_run: bool = False
+    results: str = "results.json"
+
+
+@dataclass
+class AxisConfig:
+    """One thing that varies over a matrix of pipelines.
+
+    Attributes:
+        name: for tables and plots, such as "images".
+        values: label to {step: settings}, which are laid over those of the step. Labels that are numbers, such as
+            "500" or "100k", are drawn to scale.
+    """
+
+    name: str
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class MatrixConfig:
+    """A pipeline for every combination of the values of some axes, and the curves of its scores.
+
+    Attributes:
+        out: run directory. A step's output is its sub-folder named after the step and the labels that it depends on, so
+            that what several combinations need alike is made once.
+        steps: of the pipeline, as for 'vsre run'.
+        axes: what varies: the first along the plot, the second from line to line; over all others (seeds) is averaged.
+        score: name of the step of command "eval" that scores a combination.
+        metric: score to plot: "accuracy", "macro_accuracy", "pair_accuracy", ...
+        submit: command that hands a job to a scheduler, with {command} where what it shall run belongs, such as
+            "sbatch --gpus=8 --wrap {command}"; "": everything runs here, one after the other.
+        again: submit also what was submitted before and is not done.
+        dry_run: print what is done and what is missing, and do nothing.
+    """
+
+    out: str = "runs/matrix"
+    steps: list[StepConfig] = field(default_factory=list)
+    axes: list[AxisConfig] = field(default_factory=list)
+    score: str = "eval"
+    metric: str = "accuracy"
+    submit: str = ""
+    again: bool = False
+    dry_run: bool = False
 
 
 @dataclass
@@ -136,3 +184,27 @@ class ObjectsConfig:
 
     out: str = "runs/objects"
     assets: str = ""
+
+
+@dataclass
+class PushConfig:
+    """A model for the hub, and what its card says beside what its own files say.
+
+    Attributes:
+        model: checkpoint, adapter or merged directory; may be given without its name.
+        repo: OWNER/NAME on the hub.
+        base: OWNER/NAME of the model that an adapter belongs to, which it then names instead of a directory here; of a
+            whole model, what it was made from, for the card.
+        evaluations: output folders of ``vsre eval`` of this model, whose scores go on the card.
+        licence: as the hub calls it, such as "apache-2.0" or "llama2"; the card says that none is stated if empty.
+        private: whether the repository is for you alone; one that is there stays as it is.
+        dry_run: write the card into the directory and list what would be sent; nothing is sent.
+    """
+
+    model: str
+    repo: str = ""
+    base: str = ""
+    evaluations: list[str] = field(default_factory=list)
+    licence: str = ""
+    private: bool = False
+    dry_run: bool = False

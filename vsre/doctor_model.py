@@ -17,7 +17,7 @@ from encoders.flops import language_flops, projector_flops, tower_flops
 from encoders.load import read_config
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.parameters import LANGUAGE, PROJECTOR, TOWER, parameter_counts
-from vsre.settings import find_config, from_mapping, load_mapping
+from vsre.settings import find_config, from_mapping, load_settings
 
 TEXT_TOKENS = 64
 """Length of a question and its answer, for the figure of the language model."""
@@ -47,7 +47,7 @@ def model_config(model: str) -> VsreConfig:
     """Return the configuration of a checkpoint directory, or of what a settings file would build."""
     if Path(model).suffix not in (".yaml", ".yml"):
         return read_config(model)
-    return planned_config(from_mapping("build-model", load_mapping(find_config(model))))
+    return planned_config(from_mapping("build-model", load_settings(find_config(model), "build-model")))
 
 
 def problems(config: VsreConfig) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.complete import say_incomplete
-from vsre.assets import resolve_model
+from vsre.assets import asset_names, resolve_model
 from vsre.commands import find_command
 from vsre.rundir import is_main_process, recorded, show_log
 
@@ -17,6 +17,12 @@ def execute(name: str, config: Any) -> Path | None:
     """Run command ``name`` with its settings and return what it made; names of shipped models become paths."""
     for folder in _datasets(config):
         say_incomplete(folder)
+    if name == "train" and config.dry_run:
+        from training.dry_run import dry_run
+        from vsre.doctor_model import model_config
+
+        dry_run(_with_model_path(config), model_config, make_evaluator=_make_evaluator)
+        return None
     return find_command(name).load_action()(_with_model_path(config))
 
 
@@ -24,10 +30,10 @@ def execute_recorded(name: str, config: Any) -> Path | None:
     """Run command ``name`` and keep its record where the table of commands says; a dry run leaves none."""
     show_log()
     ready = _with_model_path(config)
-    if name == "train":
-        from training.launch import relaunch_if_needed
+    if name == "train" and not ready.dry_run:
+        from training.launch import relaunch_if_needed, without_local_rank
 
-        relaunch_if_needed(ready, sys.argv[1:])
+        relaunch_if_needed(ready, without_local_rank(sys.argv[1:]), _make_evaluator)
     place = "" if getattr(config, "dry_run", False) else find_command(name).record
     if not place or not is_main_process():
         return execute(name, ready)
@@ -36,14 +42,30 @@ def execute_recorded(name: str, config: Any) -> Path | None:
         return execute(name, ready)
 
 
+def _make_evaluator(config: Any) -> Any:
+    from vsre.train import make_evaluator  # with it come the rooms that score
+
+    return make_evaluator(config)
+
+
 def _datasets(config: Any) -> Iterator[Path]:
     """Yield the dataset folders that settings name to be read; what is none says nothing."""
+    for stage in getattr(config, "stages", ()):  # of a training run: each may have data of its own
+        yield from _named(stage.get("data")) if isinstance(stage, dict) else ()
     for setting in ("dataset", "data", "beside"):
         value = getattr(config, setting, None)
-        value = getattr(value, "path", value)  # an evaluation has more settings about its data
-        names = value if isinstance(value, list) else [value]
-        yield from (Path(name) for name in names if name and isinstance(name, str))
+        yield from _named(getattr(value, "path", value))  # an evaluation has more settings about its data
+
+
+def _named(value: Any) -> Iterator[Path]:
+    """Yield the folders that one setting names: one, a list, or a mapping that weighs them."""
+    names = list(value) if isinstance(value, list | dict) else [value]
+    yield from (Path(name) for name in names if name and isinstance(name, str))
 
 
 def _with_model_path(config: Any) -> Any:
-    return replace(config, model=resolve_model(config.model)) if hasattr(config, "model") else config
+    if hasattr(config, "model"):
+        return replace(config, model=resolve_model(config.model))
+    if getattr(config, "base", "") in asset_names():  # any other base is for 'vsre build-model' to find
+        return replace(config, base=resolve_model(config.base))
+    return config

@@ -15,8 +15,16 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader
 
 from spatial.errors import ConfigError, nearest
+from spatial.mappings import merged
+from training.config import REPLACED as TRAIN_REPLACED
 from vsre.commands import find_command
 from vsre.roots import ROOT
+
+REPLACED = {"train": TRAIN_REPLACED}
+"""By command, mappings that a file gives anew as a whole where it extends another, or is laid over it."""
+
+EXTENDS = "extends"
+"""Key of a settings file that names the one it is laid over."""
 
 UNKNOWN_KEY = re.compile(
     r"Group '(?P<group>[^']+)' does not accept option '(?P<inner>[^']+)'"
@@ -46,15 +54,19 @@ def parse(name: str, arguments: list[str]) -> Any:
     """
     switches = switch_names(find_command(name).config_class())
     files, flags = _name_subject(name, *_split_positional(list(_switched_on(arguments, switches))))
+    named, flags = _named_files(flags)
+    files += named
     if len(files) > 1:
         raise ConfigError(f"'vsre {name}' takes one settings file, got {' and '.join(files)}")
     parser = _parser(name)
     if not files:
         return _instantiate(name, parser, parser.parse_args(flags))
     path = find_config(files[0])
-    load_mapping(path)
+    content = load_settings(path, name)
+    # A file that extends another is handed over as text, with all that it stands on.
+    source = str(path) if EXTENDS not in load_mapping(path) else yaml.safe_dump(content, allow_unicode=True)
     try:
-        return _instantiate(name, parser, parser.parse_args(["--config", str(path), *flags]))
+        return _instantiate(name, parser, parser.parse_args([f"--config={source}", *flags]))
     except ConfigError as error:
         raise _locate(error, path, flags) from error
 
@@ -81,6 +93,36 @@ def find_config(name: str) -> Path:
     shipped = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "configs").rglob("*.yaml"))]
     places = " or ".join(dict.fromkeys(map(str, (Path.cwd(), ROOT))))
     raise ConfigError(f"there is no settings file {name} in {places}{nearest(name, shipped)}")
+
+
+def load_settings(path: Path, command: str = "", above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return what a settings file says, laid over the file that it extends, which may extend another.
+
+    ``extends: FILE`` is looked up beside the file that says it, then as ``find_config`` does.
+
+    Args:
+        path: of the file.
+        command: that the settings are of.
+        above: files that extend it, from the first one on.
+
+    Raises:
+        ConfigError: a file is missing or no mapping, or the files extend each other in a circle.
+    """
+    content = load_mapping(path)
+    below = content.pop(EXTENDS, "")
+    if not below:
+        return content
+    if not isinstance(below, str):
+        raise ConfigError(f"{path}: {EXTENDS} must name one settings file, not {below!r}")
+    beside = path.parent / below
+    try:
+        base = beside if beside.is_file() else find_config(below)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    seen = (*above, path)
+    if base.resolve() in {entry.resolve() for entry in seen}:
+        raise ConfigError(f"{' extends '.join(map(str, (*seen, base)))}; one of them must stand on its own")
+    return merged(load_settings(base, command, seen), content, REPLACED.get(command, ()), REPLACED)
 
 
 def load_mapping(path: Path) -> dict[str, Any]:
@@ -165,6 +207,22 @@ def _split_positional(arguments: list[str]) -> tuple[list[str], list[str]]:
         bare = is_option and "=" not in argument
         value_expected = bare and argument not in ("-h", "--help", "--print_config") and not argument.endswith(".help")
     return files, flags
+
+
+def _named_files(flags: list[str]) -> tuple[list[str], list[str]]:
+    """Take ``--config FILE`` out of the options, to be read as the positional file is; a text of YAML stays."""
+    files: list[str] = []
+    kept: list[str] = []
+    pending = iter(flags)
+    for flag in pending:
+        name, given, value = flag.partition("=")
+        if name != "--config":
+            kept.append(flag)
+            continue
+        value = value if given else next(pending, "")
+        is_file = value.endswith((".yaml", ".yml", ".json")) or ("\n" not in value and Path(value).is_file())
+        (files if is_file else kept).append(value if is_file else f"--config={value}")
+    return files, kept
 
 
 def _name_subject(name: str, words: list[str], flags: list[str]) -> tuple[list[str], list[str]]:

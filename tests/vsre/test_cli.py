@@ -25,6 +25,9 @@ COMMAND_OF_FOLDER = {
     "train": "train",
     "eval": "eval",
     "configs": "run",
+    "recipes": "run",
+    "matrix": "matrix",
+    "vsre": "train",
 }
 
 

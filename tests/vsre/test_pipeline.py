@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 import vsre.pipeline
-from spatial.errors import ConfigError
+import vsre.steps
+from spatial.errors import ConfigError, RecordError
 from vsre.config import RunConfig
-from vsre.pipeline import resolve_steps, run
+from vsre.pipeline import run
 from vsre.settings import from_mapping
+from vsre.steps import resolve_steps
 
 
 @pytest.fixture
@@ -67,8 +69,8 @@ def test_painting_is_counted_apart_and_done_again_when_a_shipped_model_changes(
     assert done == []
     (tmp_path / "assets" / "tiny-depth").mkdir(parents=True)
     (tmp_path / "assets" / "tiny-depth" / "SHA256SUMS").write_text("0 unet")
-    monkeypatch.setattr(vsre.pipeline, "ASSETS", tmp_path / "assets")
-    monkeypatch.setattr(vsre.pipeline, "asset_names", lambda: ["tiny-depth"])
+    monkeypatch.setattr(vsre.steps, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(vsre.steps, "asset_names", lambda: ["tiny-depth"])
     run(config)
     assert done == ["painted"]
 
@@ -98,6 +100,39 @@ def test_a_repeated_step_starts_in_an_empty_folder(tmp_path: Path, done: list[st
     left_over.touch()
     run(pipeline(tmp_path, seed=1))
     assert not left_over.exists()
+
+
+def training(out: Path, **settings: Any) -> RunConfig:
+    given = {"model": "tiny-base", "data": ["d"], **settings}
+    steps = [{"name": "expert", "command": "train", "settings": given}]
+    config: RunConfig = from_mapping("run", {"out": str(out), "steps": steps})
+    return config
+
+
+def test_a_training_is_neither_repeated_for_nothing_nor_thrown_away(
+    tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = [{"name": "full"}, {"name": "finetune", "trainer": {"max_steps": 1}}]
+    faster = [stages[0], {"name": "finetune", "trainer": {"max_steps": 1, "dataloader_num_workers": 1}}]
+    run(training(tmp_path, stages=stages, dry_run=True))
+    assert done.pop() == "expert"
+    run(training(tmp_path, stages=stages))
+    unlike = {"peak_tflops": 5, "feature_cache": "f", "trainer": {"dataloader_num_workers": 2}}
+    run(training(tmp_path, stages=faster, **unlike))
+    assert done == ["expert"]
+    run(training(tmp_path, stages=stages, seed=1))
+    monkeypatch.setattr(vsre.steps, "__version__", "99")
+    run(training(tmp_path, stages=stages, seed=1))
+    assert done == ["expert"] * 3 and "it is now" in capsys.readouterr().out
+    assert (tmp_path / "expert.old-1/made-by.txt").exists() and (tmp_path / "expert.old-2/made-by.txt").exists()
+
+
+def test_cached_features_count_where_they_are_rounded(tmp_path: Path, done: list[str]) -> None:
+    for trainer, times in (({"max_steps": 1}, 1), ({"bf16": True}, 2)):
+        done.clear()
+        for features in ("", "cache"):
+            run(training(tmp_path / str(times), trainer=trainer, features=features))
+        assert done == ["expert"] * times
 
 
 def test_a_deleted_output_is_made_again(tmp_path: Path, done: list[str]) -> None:
@@ -156,3 +191,80 @@ def test_settings_of_a_step_are_laid_over_its_file(tmp_path: Path) -> None:
     step = {"name": "x", "command": "eval", "config": str(tmp_path / "eval.yaml"), "settings": {"data": {"path": "b"}}}
     [resolved] = resolve_steps(from_mapping("run", {"out": str(tmp_path), "steps": [step]}))
     assert (resolved.config.data.path, resolved.config.data.limit, resolved.config.batch_size) == ("b", 5, 4)
+
+
+def test_references_are_replaced_in_keys_too_and_may_go_into_a_folder(tmp_path: Path, done: list[str]) -> None:
+    steps = [
+        {"name": "scenes", "command": "datagen"},
+        {
+            "name": "expert",
+            "command": "train",
+            "settings": {"model": "step:scenes/inside", "data": {"step:scenes": 1.0, "data/x": 0.5}},
+        },
+    ]
+    [_, expert] = resolve_steps(from_mapping("run", {"out": str(tmp_path), "steps": steps}))
+    assert expert.config.data == {str(tmp_path / "scenes"): 1.0, "data/x": 0.5}
+    assert expert.config.model == str(tmp_path / "scenes" / "inside") and expert.inputs == ("scenes",)
+
+
+def test_a_shared_folder_is_never_emptied(tmp_path: Path, done: list[str]) -> None:
+    shared = tmp_path / "data"
+    shared.mkdir()
+    (shared / "fetched-before").touch()
+    for seed in (0, 1):
+        step = {"name": "photos", "command": "datagen", "out": str(shared), "settings": {"seed": seed}}
+        run(from_mapping("run", {"out": str(tmp_path / "run"), "steps": [step]}))
+    assert done == ["data", "data"] and (shared / "fetched-before").exists()
+
+
+def test_a_failing_step_is_named_with_the_command_that_goes_on(
+    tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures: list[Exception] = [RecordError("no photo"), ZeroDivisionError()]
+
+    def fail(command: str, config: Any) -> Path:
+        raise failures.pop(0)
+
+    monkeypatch.setattr(vsre.pipeline, "execute", fail)
+    monkeypatch.setattr("sys.argv", ["vsre", "run", "my recipe.yaml"])
+    again = "what is done stays; go on with: vsre run 'my recipe.yaml'"
+    with pytest.raises(RecordError, match=f"^step 'data': no photo; {again}$"):
+        run(pipeline(tmp_path))
+    with pytest.raises(ZeroDivisionError):
+        run(pipeline(tmp_path))
+    assert again in capsys.readouterr().err
+
+
+def test_a_dry_run_tells_of_every_step_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build = {"base": "llava-hf/llava-1.5-7b-hf", "encoders": ["clip"], "dtype": "bfloat16"}
+    painting = {"name": "img2img", "dtype": "bfloat16"}
+    photos = {"annotations": "step:photos", "images": "step:photos", "one_sided": True}
+    trained = {"model": "step:model", "data": ["step:painted"], "trainer": {"num_train_epochs": 1}}
+    steps = [
+        {"name": "photos", "command": "fetch", "settings": {"dataset": "vsr", "parts": ["train"]}},
+        {
+            "name": "painted",
+            "command": "datagen",
+            "settings": {"groups": 9000, "engine": painting, "paint": {"over": "photos", "photos": photos}},
+        },
+        {"name": "model", "command": "build-model", "settings": build},
+        {"name": "expert", "command": "train", "settings": trained},
+        {"name": "scores", "command": "eval", "settings": {"model": "step:expert", "data": {"path": "data/none"}}},
+    ]
+    assert run(from_mapping("run", {"out": "runs/x", "steps": steps, "dry_run": True})) is None
+    assert not list(tmp_path.iterdir())
+    text = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in text.splitlines() if " to do " in line}
+    assert list(rows) == ["photos", "painted", "model", "expert", "scores"]
+    assert "13.1 GiB" in rows["model"]  # 7.05 billion parameters in two bytes
+    assert float(rows["painted"].split()[-2]) == pytest.approx(7436 * 2.5 / 3600, abs=0.06)
+    assert 0.05 < float(rows["expert"].split()[-2]) < 1  # 7,436 pictures of about 620 tokens
+    assert "model: llava-hf/llava-1.5-7b-hf: 'hf download llava-hf/llava-1.5-7b-hf'" in text
+    assert "scores: data data/none" in text and "photos in" not in text
+    total = next(line for line in text.splitlines() if line.startswith("total"))
+    assert float(total.split()[-2]) == pytest.approx(
+        sum(float(rows[n].split()[-2]) for n in ("painted", "expert")), abs=0.2
+    )
