@@ -237,9 +237,15 @@ def _name_subject(name: str, words: list[str], flags: list[str]) -> tuple[list[s
 
 def _in_plain_words(message: str) -> str:
     plain = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", " ".join(message.split()))
+    plain = re.sub(r"Expected a typing\.Literal\[(.+?)\]\. Got value: (.+)", _of_several, plain)
     plain = re.sub(r"(expected str, got (?:True|False))\b", r"\1 (YAML reads a bare 'on' or 'off' so: quote it)", plain)
     plain = plain.replace("the following arguments are required", "required settings are missing")
     return plain.replace("Parser key", "setting")
+
+
+def _of_several(found: "re.Match[str]") -> str:
+    known = re.findall(r"'([^']*)'", found[1])
+    return f"expected {', '.join(known[:-1])} or {known[-1]}, got {found[2]}{nearest(found[2], known)}"
 
 
 def _locate(error: ConfigError, path: Path, flags: list[str]) -> ConfigError:

@@ -68,6 +68,11 @@ def test_a_bare_on_is_said_to_be_a_boolean_of_yaml() -> None:
     assert parse("datagen", ["--relations", '["on", "off"]']).relations == ["on", "off"]
 
 
+def test_a_word_that_is_none_of_several_names_them_and_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="expected .*full, align, finetune.* got fintune; did you mean 'finetune'"):
+        parse("train", ["configs/train/quickstart.yaml", "--stage", "fintune"])
+
+
 def test_the_first_word_names_what_to_fetch_unless_it_is_a_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("{dataset: vsr, parts: [train], dry_run: true}")
