@@ -69,7 +69,7 @@ def test_a_bare_on_is_said_to_be_a_boolean_of_yaml() -> None:
 
 
 def test_a_word_that_is_none_of_several_names_them_and_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="expected .*full, align, finetune.* got fintune; did you mean 'finetune'"):
+    with pytest.raises(ConfigError, match=r"expected .*full, align, finetune.* got fintune; did you mean 'finetune'"):
         parse("train", ["configs/train/quickstart.yaml", "--stage", "fintune"])
 
 
