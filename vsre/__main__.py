@@ -4,4 +4,6 @@ import sys
 
 from vsre.cli import main
 
-sys.exit(main())
+code = main()
+launch = sys.modules.get("training.launch")  # not there where a package of that name is someone else's
+(launch.end_process if launch else sys.exit)(code)

@@ -399,7 +399,8 @@ def test_a_rank_with_text_alone_does_not_wait_and_two_are_as_one(
     alone = train(replace(given, out=str(tmp_path / "alone")))
     halves = replace(given, out=str(tmp_path / "two"), trainer=trainer | {"per_device_train_batch_size": 4})
     if zero:
-        halves = replace(halves, trainer=halves.trainer | {"deepspeed": ZERO | {"zero_optimization": {"stage": zero}}})
+        sharded = {"stage": zero, "stage3_gather_16bit_weights_on_model_save": True}
+        halves = replace(halves, trainer=halves.trainer | {"deepspeed": ZERO | {"zero_optimization": sharded}})
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     code, output = train_elsewhere(halves, torchrun, ON_CPU if zero else "")
     assert code == 0, output

@@ -289,6 +289,7 @@ NOT_KNOWN: dict[str, Callable[[Path], Any]] = {"llava_onevision": _llava_onevisi
 
 def write_family(name: str, folder: Path) -> Path:
     """Write a model with random weights, large enough for the picture to matter."""
+    folder.mkdir(parents=True, exist_ok=True)
     make = (TINY | NOT_KNOWN)[name](folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
