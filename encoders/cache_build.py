@@ -121,7 +121,9 @@ def build_features(
         canvases: Tensor = image_processor([picture], return_tensors="pt")["pixel_values"]
         return canvases[0]
 
-    bar = tqdm(total=len(own), initial=len(own) - left, desc="features", unit="image", disable=not chunks)
+    bar = tqdm(
+        total=len(own), initial=len(own) - left, desc="features", unit="image", disable=not chunks or share.rank > 0
+    )
     with bar, ThreadPoolExecutor(usable_cores()) as pool:
         for encoders, chunk in chunks:
             todo = {name: cache.encoders[name] for name in encoders}
