@@ -6,7 +6,7 @@ say everything else that is certain about one image: names, colours, places, cou
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from spatial.records import Record
 from spatial.relations import VERBS
 from spatial.scene import ObjectSpec
 from spatial.sentences import be, is_a, sentence
-from spatial.vocabulary import NUMBERS, cell, facing_word, plural
+from spatial.vocabulary import GRID, HEADINGS, NUMBERS, cell, corners, facing_word, plural
 
 Fields = dict[str, Any]
 """Arguments of ``Record``."""
@@ -171,6 +171,15 @@ def _facts(view: View, rng: Rng, nouns: Sequence[str]) -> Iterator[Fields]:
     yield from _colours(specs, nameable, rng)
     if all(map(_paint, specs)):
         yield from _counts(len(specs), rng)
+    for index, (spec, box) in enumerate(zip(specs, boxes, strict=True)):
+        if spec in unique:
+            extent = corners(box, view.scene.width, view.scene.height)
+            fields = {"subject": index, "concepts": (spec.name,), "task": "locate", "topic": "box"}
+            caption = f"The {named(spec)} {be(spec.name)} at {extent}."
+            yield {**fields, "caption": caption, "answer": extent}
+    yield from _places(specs, cells, [index for index, spec in enumerate(specs) if spec in unique], rng)
+    turned = [index for index, spec in enumerate(specs) if spec in unique and has_heading(spec)]
+    yield from _headings(specs, turned, rng)
 
 
 def _relation_captions(
@@ -218,10 +227,15 @@ def dense_caption(view: View) -> str:
     """List every object from left to right with its cell, colour, noun and heading."""
     lines = []
     for spec, seen in zip(view.scene.objects, view.observation.objects, strict=True):
-        heading = f" facing {facing_word(spec.yaw)}" if spec.has_front and spec.name not in FACELESS else ""
+        heading = f" facing {facing_word(spec.yaw)}" if has_heading(spec) else ""
         place = cell(seen.box, view.scene.width, view.scene.height)
         lines.append(((seen.box[0] + seen.box[2]) / 2, f"{place} {named(spec)}{heading}"))
     return ", ".join(line for _, line in sorted(lines))
+
+
+def has_heading(spec: ObjectSpec) -> bool:
+    """Return whether it is seen which way an object faces."""
+    return spec.has_front and spec.name not in FACELESS
 
 
 def _presence(specs: Objects, rng: Rng, nouns: Sequence[str]) -> Iterator[Fields]:
@@ -243,8 +257,44 @@ def _colours(specs: Objects, nameable: list[int], rng: Rng) -> Iterator[Fields]:
     spec = specs[index]
     elsewhere = [other.colour for other in specs if other is not spec]
     wrong = str(rng.choice(elsewhere)) if rng.random() < 0.5 else str(rng.choice(sorted(set(COLOURS) - {spec.colour})))
-    yield _statement("colour", f"The {spec.name} {be(spec.name)} {spec.colour}.", True, index, spec.name)
-    yield _statement("colour", f"The {spec.name} {be(spec.name)} {wrong}.", False, index, spec.name, "colour")
+    yield from _attribute("colour", f"The {spec.name} {be(spec.name)}", (spec.colour, wrong), index, spec.name)
+
+
+def _places(specs: Objects, cells: list[str], unique: list[int], rng: Rng) -> Iterator[Fields]:
+    """Say in which cell a thing is, falsely where another one is, or not far away."""
+    if not unique:
+        return
+    index = unique[int(rng.integers(len(unique)))]
+    others = sorted(set(cells) - {cells[index]})
+    if others and rng.random() < 0.5:
+        wrong = str(rng.choice(others))
+    else:
+        column, row = (int(word[1:]) for word in cells[index].split())
+        near = [(column + dx, row + dy) for dx, dy in product((-2, -1, 0, 1, 2), repeat=2) if (dx, dy) != (0, 0)]
+        x, y = rng.choice([place for place in near if set(place) <= set(range(GRID))])
+        wrong = f"x{x} y{y}"
+    subject = phrase(specs[index].name, _paint(specs[index]), bool(rng.random() < 0.5))
+    stem = f"The {subject} {be(specs[index].name)} at"
+    yield from _attribute("cell", stem, (cells[index], wrong), index, specs[index].name)
+
+
+def _headings(specs: Objects, turned: list[int], rng: Rng) -> Iterator[Fields]:
+    if not turned:
+        return
+    index = turned[int(rng.integers(len(turned)))]
+    spec = specs[index]
+    right = facing_word(spec.yaw)
+    wrong = str(rng.choice([word for word in HEADINGS if word != right]))
+    subject = phrase(spec.name, _paint(spec), bool(rng.random() < 0.5))
+    yield from _attribute("heading", f"The {subject} {be(spec.name)} facing", (right, wrong), index, spec.name)
+
+
+def _attribute(topic: str, stem: str, words: tuple[str, str], subject: int, noun: str) -> Iterator[Fields]:
+    """Say of one thing what is right and what is wrong, and ask which of the two it is."""
+    for word, truth in zip(words, (True, False), strict=True):
+        yield _statement(topic, f"{stem} {word}.", truth, subject, noun, "" if truth else topic)
+    fields = {"subject": subject, "concepts": (noun,), "options": tuple(sorted(words))}
+    yield {"task": "choice", "topic": topic, "caption": f"{stem} {words[0]}.", "answer": words[0], **fields}
 
 
 def _counts(count: int, rng: Rng) -> Iterator[Fields]:

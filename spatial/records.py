@@ -20,10 +20,11 @@ from spatial.pictures import decode_image as decode_image
 from spatial.scene import digest
 
 TASKS = ("statement", "choice", "locate", "name", "count", "caption")
-"""statement: answer "true"/"false". choice: answer is one of ``options``. locate: answer is a grid cell.
+"""statement: answer "true"/"false". choice: answer is one of ``options``. locate: answer is a grid cell, or the two
+cells of a box's corners.
 name: answer is the phrase of the object in a cell. count: answer is a number word. caption: answer is text."""
 
-TOPICS = ("relation", "presence", "colour", "count", "cell", "scene")
+TOPICS = ("relation", "presence", "colour", "count", "cell", "box", "heading", "scene")
 """What a record is about; only "relation" records name a relation of ``spatial.relations``."""
 
 

@@ -87,8 +87,22 @@ class Slots:
     def subject(self) -> list[Segment]:
         """The subject without article."""
         if self._record.task == "locate":
-            return [(split_caption(self._record.caption, "at")[0], "subject")]
+            return self._located("cell")
         return [(split_caption(self._record.caption, self._record.relation)[0], "subject")]
+
+    def boxed(self) -> list[Segment]:
+        """The subject of which the corners are asked."""
+        return self._located("box")
+
+    def asks(self) -> list[Segment]:
+        """The beginning of a question about one thing: "is the cup", "is the cup at", "is the bus facing"."""
+        match = None
+        if self._record.topic != "relation" and self._record.answer:
+            answer = re.escape(self._record.answer)
+            match = re.fullmatch(rf"The (.+?) (is|are)((?: \w+)??) {answer}\.", self._record.caption)
+        if match is None:
+            raise ValueError(f"caption {self._record.caption!r} does not end in its answer")
+        return [(f"{match[2]} the ", ""), (match[1], "subject"), (match[3], "")]
 
     def object(self) -> list[Segment]:
         """The object without article, and whose left and right is meant, if the caption says so."""
@@ -174,6 +188,11 @@ class Slots:
             return [("the picture", "")]
         middle: list[Segment] = [(" ", ""), *self.be(), (" relative to the ", "")]
         return [("where the ", ""), *self.subject(), *middle, *self.object()]
+
+    def _located(self, topic: str) -> list[Segment]:
+        if self._record.topic != topic:
+            raise ValueError(f"the record is about a {self._record.topic}, not about a {topic}")
+        return [(split_caption(self._record.caption, "at")[0], "subject")]
 
     def _view(self) -> list[Segment]:
         parts = take_apart(self._record.caption, self._record.relation)

@@ -51,7 +51,8 @@ TOOLS = ("arch", "hoop", "cable", "rope", "strap")
 _PLURALS = {"person": "people", "mouse": "mice", "knife": "knives"} | {noun: noun for noun in ("sheep", *PAIRS)}
 
 _SENTENCES = """There is a an one object in the picture. There are no two objects in the picture. The cup is are red.
-The cup is at. The cup facing. Yes no true false correct incorrect. user: assistant: in words."""
+The cup is at. The cup is at to. The cup facing. Left of and on. Yes no true false correct incorrect. user: assistant:
+in words."""
 
 
 def plural(noun: str) -> str:
@@ -68,8 +69,17 @@ def plural(noun: str) -> str:
 
 def cell(box: tuple[float, float, float, float], width: int, height: int) -> str:
     """Name the grid cell of the centre of a pixel box in a picture of ``width`` x ``height``: "x0 y0" is top left."""
-    column = min(max(int(GRID * (box[0] + box[2]) / 2 / width), 0), GRID - 1)
-    row = min(max(int(GRID * (box[1] + box[3]) / 2 / height), 0), GRID - 1)
+    return _cell_at((box[0] + box[2]) / 2 / width, (box[1] + box[3]) / 2 / height)
+
+
+def corners(box: tuple[float, float, float, float], width: int, height: int) -> str:
+    """Name the grid cells of the top left and the bottom right corner of a pixel box: "x1 y2 to x4 y6"."""
+    first, last = _cell_at(box[0] / width, box[1] / height), _cell_at(box[2] / width, box[3] / height)
+    return f"{first} to {last}"
+
+
+def _cell_at(x: float, y: float) -> str:
+    column, row = (min(max(int(GRID * share), 0), GRID - 1) for share in (x, y))
     return f"x{column} y{row}"
 
 
