@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from datagen.config import DatagenConfig
-from datagen.groups import Group, draw_group, is_held_out, noun_pairs
+from datagen.groups import Group, View, draw_group, is_held_out, noun_pairs
 from datagen.nouns import chosen_nouns
 from datagen.recipe import RECIPES, Recipe, axes, choose_recipes
 from datagen.run import group_rows
@@ -14,6 +14,7 @@ from spatial.errors import ConfigError
 from spatial.predicates import holds
 from spatial.records import Record
 from spatial.scene import Scene
+from spatial.vocabulary import cell, corners, facing_word
 
 CONFIG = DatagenConfig(image_size=64, supersample=1, dense=True, seed=5)
 
@@ -91,12 +92,37 @@ def test_dense_records_say_what_the_scene_says(group: Group) -> None:
         mine = [r for r in records if r.image_id == image_id]
         _check_presence(mine, {spec.name for spec in specs})
         colours = {spec.name: spec.colour for spec in specs}
-        for record in (r for r in mine if r.topic == "colour"):
+        _check_attributes(mine, view)
+        for record in (r for r in mine if (r.task, r.topic) == ("statement", "colour")):
             noun, colour = record.caption.removeprefix("The ").removesuffix(".").split(" is ")
             assert (colours[noun] == colour) == (record.answer == "true")
         captions = [r.answer for r in mine if (r.task, r.topic) == ("caption", "scene")]
         assert len(captions) == 1
         assert all(f"{spec.colour} {spec.name}" in captions[0] for spec in specs)
+
+
+def _check_attributes(records: list[Record], view: View) -> None:
+    """One right and one wrong statement, and the choice between them, about one thing of the picture."""
+    seen = view.observation.objects
+    for topic in ("cell", "heading", "colour"):
+        mine = [r for r in records if r.topic == topic and r.task in ("statement", "choice")]
+        if not mine:
+            assert topic != "cell"
+            continue
+        right, wrong, choice = sorted(mine, key=lambda r: (r.task == "choice", r.answer == "false"))
+        assert right.answer == "true" and wrong.answer == "false" and choice.caption == right.caption
+        assert right.subject == wrong.subject == choice.subject
+        words = {
+            r.caption.removesuffix(".").split(" is ")[1].removeprefix("at ").removeprefix("facing ")
+            for r in (right, wrong)
+        }
+        assert words == set(choice.options) and len(words) == 2
+        spec, box = view.scene.objects[choice.subject], seen[choice.subject].box
+        sides = (view.scene.width, view.scene.height)
+        true = {"cell": cell(box, *sides), "heading": facing_word(spec.yaw), "colour": spec.colour}[topic]
+        assert choice.answer == true
+    for record in (r for r in records if r.topic == "box"):
+        assert record.answer == corners(seen[record.subject].box, view.scene.width, view.scene.height)
 
 
 def _check_presence(records: list[Record], nouns: set[str]) -> None:
