@@ -26,7 +26,6 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
-from turns import WARM_UP, Step, Turns, take_turns
+from turns import WARM_UP, Step, Turns, quiet, take_turns
 
 sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).parent.resolve()]
 # This file has the name of the package that it measures, and its folder comes first on the path.
@@ -206,7 +205,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     arguments = parser.parse_args()
     load, steps = os.getloadavg()[0], WARM_UP + (15 if arguments.quick else 41)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         data = Path(folder) / "data"
         write_data(data, steps * IMAGES)
         trained = overhead(data, steps, Path(folder))
@@ -288,16 +287,6 @@ def _tiny() -> tuple[Any, Any]:
     model.config.encoder_dropout = 0.0
     torch.manual_seed(0)
     return prepare_stage(model, "finetune", LoraSettings(r=16, alpha=32, dropout=0.0)), processor
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the trainers' own lines out of the table."""
-    out, sys.stdout = sys.stdout, sys.stderr
-    try:
-        yield
-    finally:
-        sys.stdout = out
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Contestants that take turns step by step in one process, so that a machine's moods meet all of them alike."""
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from transformers import TrainerCallback
@@ -67,3 +69,13 @@ class Turns(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Wait for the next turn."""
         self.step_ended()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the trainers' own lines out of the table."""
+    out, sys.stdout = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = out

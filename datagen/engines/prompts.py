@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datagen.engines.base import Prompts
-from datagen.statements import named
+from datagen.mention import named
 from spatial.place import Backdrop
 from spatial.scene import Scene, digest
 from spatial.sentences import is_a
