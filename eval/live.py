@@ -12,7 +12,7 @@ from eval.benchmarks import read_benchmark
 from eval.config import EvalConfig
 from eval.decoders import decode
 from eval.images import ImageFeatures
-from eval.metrics import METRICS
+from eval.metrics import METRICS, accuracy, by_category
 from eval.plan import Item, plan_batches, plan_items
 from eval.predictions import Prediction
 from eval.results import summarise
@@ -72,10 +72,15 @@ class LiveEvaluation:
         return run.answer(asked + failed)
 
     def scores(self, answers: Sequence[Prediction]) -> dict[str, float]:
-        """Return the metrics that the slice has a value for, the interval of the accuracy, ``n`` and ``failed``."""
+        """Return the metrics that the slice has a value for.
+
+        With them come the interval of the accuracy, the accuracy on each category ("accuracy_presence"), ``n`` and
+        ``failed``.
+        """
         rows = decode(self.decoder, sorted(answers, key=lambda row: row.key))
         (run,) = summarise(rows, self.config.bootstrap, self.config.seed)
         low, high = run["ci95"] or (None, None)
         found = {name: run[name] for name in METRICS} | {"ci95_low": low, "ci95_high": high}
+        found |= {f"accuracy_{category}": accuracy(part) for category, part in by_category(rows).items()}
         known = {name: float(value) for name, value in found.items() if value is not None}
         return known | {"n": run["n"], "failed": len(run["failed"])}

@@ -142,8 +142,20 @@ def check_trainer(config: TrainConfig) -> dict[str, Any]:
     check_evaluation(config)
     if given.get("train_sampling_strategy") == "batch_rebalance":
         raise ConfigError("train_sampling_strategy 'batch_rebalance' needs exact lengths; use 'group_by_length'")
+    if config.optimizer == "muon":
+        _check_muon(given)
     check_deepspeed(config, given)
     return given
+
+
+def _check_muon(given: Mapping[str, Any]) -> None:
+    if given.get("deepspeed") or given.get("fsdp"):
+        raise ConfigError(
+            "optimizer 'muon' needs whole weight matrices, which DeepSpeed and FSDP cut; remove them, or 'optimizer'"
+        )
+    name = str(getattr(given.get("optim"), "value", given.get("optim") or "adamw_torch"))
+    if name not in ("adamw_torch", "adamw_torch_fused"):
+        raise ConfigError(f"optimizer 'muon' leaves the rest to AdamW; remove trainer.optim {name!r}")
 
 
 def _check_total(config: TrainConfig, given: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 Stage = Literal["towers", "pretrain", "full", "align", "finetune", "detector", "painter"]
 LossPer = Literal["token", "statement"]
+OptimizerChoice = Literal["trainer", "muon"]
 
 AUTO = "auto"
 """Value of ``TrainConfig.features`` that leaves the choice to ``training.features``."""
@@ -108,6 +109,9 @@ class TrainConfig:
             chain, the limit of each stage.
         schedule: "trainer": as ``trainer.lr_scheduler_type`` says. "time": linear warm-up over
             ``trainer.warmup_steps``, then cosine to 0 at ``max_seconds``; such a run cannot be repeated bit by bit.
+        optimizer: "trainer": as ``trainer.optim`` says, AdamW by default. "muon": Muon for the weight matrices and
+            AdamW for the rest (``training.muon``), with the same learning rate; for training from random weights. Not
+            with DeepSpeed or FSDP, which cut matrices into pieces.
         seed: of weights, order and draws.
         evaluate: scores on a slice of data while training goes on, and the choice of the best checkpoint.
         peak_tflops: of one device, for the model FLOP utilisation in the log; 0: as known of the device.
@@ -137,6 +141,7 @@ class TrainConfig:
     controls: str = ""
     max_seconds: float = 0.0
     schedule: Literal["trainer", "time"] = "trainer"
+    optimizer: OptimizerChoice = "trainer"
     seed: int = 0
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     peak_tflops: float = 0.0

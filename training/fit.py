@@ -69,6 +69,7 @@ def fit(
             config.peak_tflops,
             evaluator,
             parts.projector,
+            config.optimizer,
             model=parts.model,
             args=arguments,
             train_dataset=parts.dataset,

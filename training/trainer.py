@@ -25,11 +25,12 @@ from spatial.errors import ConfigError, UserError
 from training.arguments import SEVERAL_GPUS
 from training.budget import Clock, time_schedule
 from training.collate import IGNORED
-from training.config import LossPer
+from training.config import LossPer, OptimizerChoice
 from training.evaluation import Evaluator, score_live
 from training.guard import PEAK
 from training.lengths import GroupedOrder
 from training.losses import answer_loss, count_statements, first_labels, only_rows, shifted
+from training.muon import MuonWithAdamW, weight_matrices
 from training.output import last_checkpoint
 from training.throughput import Throughput
 
@@ -45,11 +46,14 @@ class VsreTrainer(Trainer):
         peak_tflops: of one device, see ``training.throughput``.
         evaluator: what the arguments' evaluations ask, in place of a loss over an ``eval_dataset``.
         projector: modules between encoders and language model.
+        optimizer: "muon" for weight matrices, or that of the arguments alone.
         kwargs: as ``transformers.Trainer`` takes them.
 
     Raises:
         ConfigError: several GPUs are visible to one process, which would mean ``nn.DataParallel``.
     """
+
+    optimizer: Any  # Transformers does not say
 
     def __init__(
         self,
@@ -60,11 +64,13 @@ class VsreTrainer(Trainer):
         peak_tflops: float = 0.0,
         evaluator: Evaluator | None = None,
         projector: Sequence[str] = (PROJECTOR,),
+        optimizer: OptimizerChoice = "trainer",
         **kwargs: Any,
     ) -> None:
         if kwargs["args"].n_gpu > 1:
             raise ConfigError(SEVERAL_GPUS)
         self.projector_learning_rate, self.projector = projector_learning_rate, projector
+        self._optimizer_choice = optimizer
         self.clock, self.schedule_seconds = clock, schedule_seconds
         self._head, self._loss_per = _output_layer(kwargs["model"]), loss_per
         self.evaluator = evaluator
@@ -88,11 +94,13 @@ class VsreTrainer(Trainer):
         return loader
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
-        """Create the stock optimizer, then give the projector groups of its own."""
+        """Create the stock optimizer, hand its matrices to Muon if asked for, give the projector groups of its own."""
         if self.optimizer is not None:
             return self.optimizer
         trained: nn.Module = model or self.model  # type: ignore[assignment]
-        optimizer: Optimizer = super().create_optimizer(model)
+        optimizer = super().create_optimizer(model)
+        if self._optimizer_choice == "muon":
+            self.optimizer = optimizer = MuonWithAdamW(optimizer, weight_matrices(trained))
         if self.projector_learning_rate is not None:
             members = {id(p) for name, p in trained.named_parameters() if is_under(name, self.projector)}
             split_group(optimizer, members, self.projector_learning_rate)

@@ -12,7 +12,7 @@ import pytest
 from spatial.errors import ConfigError
 from training.callbacks import TimeLimit
 from training.collate import PrefixCollator
-from training.config import LoraSettings, Stage, TrainConfig
+from training.config import LoraSettings, OptimizerChoice, Stage, TrainConfig
 from training.examples import Example
 from training.output import last_checkpoint, seconds_spent
 from training.run import train
@@ -39,16 +39,17 @@ UNEVEN = {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 4, "d
 
 
 @pytest.mark.parametrize(
-    ("stage", "trainer"),
+    ("stage", "trainer", "optimizer"),
     [
-        ("pretrain", PLAIN),
-        pytest.param("finetune", ACCUMULATED | {"dataloader_num_workers": 2}, marks=pytest.mark.slow),
-        pytest.param("finetune", ACCUMULATED, marks=pytest.mark.slow),
-        pytest.param("finetune", PLAIN | {"dataloader_num_workers": 2}, marks=pytest.mark.slow),
-        pytest.param("finetune", UNEVEN, marks=pytest.mark.slow),
-        pytest.param("finetune", UNEVEN | {"dataloader_persistent_workers": True}, marks=pytest.mark.slow),
-        pytest.param("align", ACCUMULATED, marks=pytest.mark.slow),
-        pytest.param("full", UNEVEN, marks=pytest.mark.slow),
+        ("pretrain", PLAIN, "trainer"),
+        ("full", PLAIN, "muon"),
+        pytest.param("finetune", ACCUMULATED | {"dataloader_num_workers": 2}, "trainer", marks=pytest.mark.slow),
+        pytest.param("finetune", ACCUMULATED, "trainer", marks=pytest.mark.slow),
+        pytest.param("finetune", PLAIN | {"dataloader_num_workers": 2}, "trainer", marks=pytest.mark.slow),
+        pytest.param("finetune", UNEVEN, "trainer", marks=pytest.mark.slow),
+        pytest.param("finetune", UNEVEN | {"dataloader_persistent_workers": True}, "trainer", marks=pytest.mark.slow),
+        pytest.param("align", ACCUMULATED, "trainer", marks=pytest.mark.slow),
+        pytest.param("full", UNEVEN, "trainer", marks=pytest.mark.slow),
     ],
 )
 def test_kill_and_resume_in_the_second_epoch_is_bit_identical(
@@ -56,11 +57,13 @@ def test_kill_and_resume_in_the_second_epoch_is_bit_identical(
     tmp_path: Path,
     stage: Stage,
     trainer: dict[str, Any],
+    optimizer: OptimizerChoice,
     train_elsewhere: Callable[..., tuple[int, str]],
 ) -> None:
     # Two steps make an epoch; the checkpoint of step 3 is in the middle of the second. Both random parts are on.
     lora = LoraSettings(r=4, alpha=8, dropout=0.1)
-    given = replace(config, stage=stage, encoder_dropout=0.3, lora=lora, trainer=config.trainer | trainer)
+    trainer = config.trainer | trainer
+    given = replace(config, stage=stage, encoder_dropout=0.3, lora=lora, optimizer=optimizer, trainer=trainer)
     whole = train(replace(given, out=str(tmp_path / "whole")))
     broken = replace(given, out=str(tmp_path / "broken"))
     code, output = train_elsewhere(broken, before=KILL_AT_STEP_5)

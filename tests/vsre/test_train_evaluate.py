@@ -5,9 +5,11 @@ import os
 import random
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -319,7 +321,19 @@ def test_parts_of_the_questions_give_the_scores_of_all(scored: TrainConfig) -> N
     evaluation = make_evaluator(scored)
     model, processor = load_model(scored.model)
     parts = [answer for part in range(3) for answer in evaluation.answers(model, processor, part, 3)]
-    assert evaluation.scores(parts) == evaluation.scores(evaluation.answers(model, processor))
+    whole = evaluation.answers(model, processor)
+    assert evaluation.scores(parts) == evaluation.scores(whole)
+
+
+def test_each_category_has_an_accuracy_of_its_own(scored: TrainConfig) -> None:
+    evaluation = make_evaluator(scored)
+    answers = evaluation.answers(*load_model(scored.model))
+    scores = evaluation.scores(answers)
+    found = {name.removeprefix("accuracy_"): score for name, score in scores.items() if name.startswith("accuracy_")}
+    right = defaultdict(list)
+    for answer in answers:
+        right[answer.category].append(answer.correct)
+    assert found == {category: pytest.approx(mean(hits)) for category, hits in right.items()}
 
 
 ELSEWHERE = """
