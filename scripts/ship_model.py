@@ -23,7 +23,7 @@ from encoders.detector import DetectorConfig
 from encoders.detector_load import load_detector_weights
 from encoders.load import load_model
 from spatial.files import write_json
-from vsre.assets import ASSETS, CHECKSUMS
+from spatial.shipped import ASSETS, CHECKSUMS
 
 CARD = """# {name}
 

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spatial.errors import UserError
-from spatial.shipped import ASSETS
+from spatial.shipped import ASSETS, CHECKSUMS, damaged_files
 from vsre import __version__
-from vsre.assets import CHECKSUMS, asset_names, damaged_files
+from vsre.assets import asset_names
 from vsre.config import DoctorConfig
 from vsre.roots import ROOT, foreign_packages
 from vsre.rundir import GIB, RECORDED_PACKAGES, commit, hardware, installed_version

@@ -17,10 +17,10 @@ from typing import Any
 from spatial.errors import ConfigError, UserError, nearest
 from spatial.files import write_json
 from spatial.mappings import merged
-from spatial.shipped import ASSETS
+from spatial.shipped import ASSETS, CHECKSUMS
 from training.config import TRAINER_WITHOUT_EFFECT, WITHOUT_EFFECT
 from vsre import __version__
-from vsre.assets import CHECKSUMS, asset_names, resolve_model
+from vsre.assets import asset_names, resolve_model
 from vsre.commands import COMMANDS
 from vsre.config import RunConfig, StepConfig
 from vsre.settings import REPLACED, find_config, from_mapping, load_settings

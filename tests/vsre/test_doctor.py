@@ -1,14 +1,18 @@
 """The doctor tells a healthy installation from the breakages that it knows, and names the mend."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+import spatial.shipped
 import vsre.assets
 import vsre.roots
 from spatial.errors import CheckpointError, UserError
-from vsre.assets import damaged_files, resolve_model
+from spatial.shipped import check_intact, damaged_files, shipped_folder
+from vsre.assets import resolve_model
+from vsre.cli import main
 from vsre.config import DoctorConfig
 from vsre.doctor import compiled_part_loads, examine, low_disk
 from vsre.roots import ROOT, foreign_packages
@@ -67,7 +71,39 @@ def test_a_damaged_shipped_file_is_named(tmp_path: Path) -> None:
 def test_shipped_models_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vsre.assets, "ASSETS", tmp_path)
     (tmp_path / "tiny-base").mkdir()
+    (tmp_path / "tiny-base" / "SHA256SUMS").touch()
     assert resolve_model("tiny-base") == str(tmp_path / "tiny-base")
     assert resolve_model("checkpoints/mine") == "checkpoints/mine"
     with pytest.raises(CheckpointError, match="did you mean 'tiny-base'"):
         resolve_model("tiny-bse")
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shipped models in place of them."""
+    copied = tmp_path / "assets"
+    shutil.copytree(spatial.shipped.ASSETS, copied)
+    for module in (vsre.assets, spatial.shipped):
+        monkeypatch.setattr(module, "ASSETS", copied)
+    return copied
+
+
+@pytest.mark.parametrize("name", ["tiny-base/model.safetensors", "tiny-base/tokenizer.json"])
+def test_a_flipped_byte_of_a_shipped_model_stops_a_command_with_one_line(
+    shipped: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray((shipped / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (shipped / name).write_bytes(data)
+    assert main(["eval", "--model", "tiny-base", "--data.path", str(shipped)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error and f"{shipped / name} differs from its checksum; restore it with 'git checkout" in error
+
+
+def test_a_flipped_byte_of_a_verifier_or_painter_is_told_where_it_is_loaded(shipped: Path) -> None:
+    for name, weights in (("tiny-verifier", "model.safetensors"), ("tiny-depth", "unet/config.json")):
+        assert shipped_folder(name) == shipped / name
+        check_intact.cache_clear()
+        (shipped / name / weights).write_bytes(b"x" + (shipped / name / weights).read_bytes()[1:])
+        with pytest.raises(CheckpointError, match="differs from its checksum"):
+            shipped_folder(name)

@@ -15,7 +15,7 @@ from datagen.verify.base import Detection
 from encoders.painter import build_painter, load_painter
 from scripts import measure_painter, ship_model
 from spatial.records import ImageObject, ImageRow, encode_mask, encode_png
-from vsre.assets import damaged_files
+from spatial.shipped import damaged_files
 
 from ..painters import mini
 
