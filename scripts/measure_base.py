@@ -107,7 +107,7 @@ def main() -> None:
             values = [scores[name] for scores in judged]
             mean = float(np.mean(values))
             low, high = wilson(mean, len(values))
-            result["scores"][name] = {"mean": mean, "ci95": [low, high], "n": len(values)}
+            result["scores"][f"{ASKED[kind]}: {name}"] = {"mean": mean, "ci95": [low, high], "n": len(values)}
             interval = f"{percent(low)} to {percent(high)}"
             print(f"{kind:<12} {name:<24} {percent(mean):>5} % ({interval}), n = {len(values)}")
     write_json(arguments.out, result)

@@ -1,7 +1,7 @@
 """Copy a trained checkpoint into ``vsre/assets``, in half precision, with its card and checksums.
 
     .venv/bin/python scripts/ship_model.py checkpoints/tiny-base tiny-base \\
-        --config configs/train/tiny-base.yaml --evaluation runs/tiny-base-eval
+        --config configs/train/tiny-base.yaml --evaluation runs/tiny-base-eval --words runs/tiny-base-words.json
     .venv/bin/python scripts/ship_model.py checkpoints/tiny-verifier tiny-verifier \\
         --config configs/train/tiny-verifier.yaml --evaluation runs/tiny-verifier.json
     .venv/bin/python scripts/ship_model.py checkpoints/tiny-depth tiny-depth \\
@@ -12,30 +12,32 @@ import argparse
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from scipy.stats import binomtest
 
+from datagen.nouns import noun_sets
 from encoders.detector import DetectorConfig
 from encoders.detector_load import load_detector_weights
 from encoders.load import load_model
 from spatial.files import write_json
 from spatial.shipped import ASSETS, CHECKSUMS
+from spatial.vocabulary import COLOURS
 
 CARD = """# {name}
 
-{parameters:,} parameters in float16, made to run the whole pipeline without a download. It knows sixteen nouns and
-eight colours of rendered scenes, and nothing of photos.
+{parameters:,} parameters in float16, made to run the whole pipeline without a download. It knows {colours} colours and
+{nouns} nouns of rendered scenes, and nothing of photos: {listed}.
 
 - Made by: `vsre train {config}` (the file names the commands before it), seed {seed}, {steps} steps in {seconds:.0f} s
   on {processes} process(es), two CPU cores, no GPU.
 - Data: renders of this project, content hash {data}. No photo, no third-party data.
 - Versions: {versions}.
 - Licence: Apache-2.0.
-
+{words}
 Scores on scenes whose two named nouns are never subject and object of one statement in training
 (template {evaluation}, intervals clustered by image):
 
@@ -43,6 +45,14 @@ Scores on scenes whose two named nouns are never subject and object of one state
 | --- | --- | --- |
 {scores}
 {note}"""
+
+WORDS = """
+What it says when it is asked in words, and answers greedily (`scripts/measure_base.py`; Wilson intervals, 95 %):
+
+| asked | right | n | % |
+| --- | --- | --- | --- |
+{rows}
+"""
 
 DETECTOR_CARD = """# {name}
 
@@ -198,8 +208,8 @@ def write_sums(out: Path) -> None:
     (out / CHECKSUMS).write_text("\n".join(sums) + "\n")
 
 
-def ship(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) -> Path:
-    """Write ``vsre/assets/<name>`` and return it."""
+def ship(checkpoint: Path, name: str, config: str, evaluation: Path, note: str, words: Path | None = None) -> Path:
+    """Write ``vsre/assets/<name>`` and return it; ``words`` is what measure_base.py wrote."""
     out = ASSETS / name
     model, processor = load_model(checkpoint, torch.float16)
     shutil.rmtree(out, ignore_errors=True)
@@ -208,13 +218,21 @@ def ship(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) 
     made = json.loads((checkpoint / "training.json").read_text())
     if "exposure" in made:  # what the model has seen of VSR, for 'vsre eval'
         write_json(out / "training.json", {"exposure": made["exposure"]})
-    (out / "README.md").write_text(card(name, config, evaluation, note, made, model.num_parameters()))
+    for earlier in checkpoint.glob("*/training.json"):  # stages of the same chain
+        stage = json.loads(earlier.read_text())
+        made |= {key: made[key] + stage[key] for key in ("steps", "seconds")} | {"data": stage["data"] | made["data"]}
+    made["data"].pop("evaluate", None)  # what it was scored on meanwhile
+    (out / "README.md").write_text(card(name, config, evaluation, note, made, model.num_parameters(), words))
     write_sums(out)
     return out
 
 
-def card(name: str, config: str, evaluation: Path, note: str, made: dict[str, Any], parameters: int) -> str:
+def card(
+    name: str, config: str, evaluation: Path, note: str, made: dict[str, Any], parameters: int, words: Path | None
+) -> str:
     """Return the model card: how it was made, from what, and how well it does."""
+    sets = [json.loads((Path(folder) / "dataset.json").read_text())["nouns"] for folder in made["data"]]
+    nouns = sorted({noun for named in sets for item in named for noun in noun_sets().get(item, (item,))})
     results = json.loads((evaluation / "results.json").read_text())
     plain = next(s for s in results["scores"] if s["decoder"] == "greedy" and s["image_mode"] == "image")
     rows = []
@@ -226,9 +244,20 @@ def card(name: str, config: str, evaluation: Path, note: str, made: dict[str, An
         config=config,
         evaluation=", ".join(results["config"]["templates"]),
         parameters=parameters,
+        colours=len(COLOURS),
+        nouns=len(nouns),
+        listed=", ".join(nouns),
+        words=WORDS.format(rows="\n".join(_said(json.loads(words.read_text())["scores"]))) if words else "",
         scores="\n".join(rows),
         **facts(made, note),
     )
+
+
+def _said(scores: dict[str, Any]) -> Iterator[str]:
+    for asked, score in scores.items():
+        kind, _, what = asked.partition(": ")
+        low, high = (100 * value for value in score["ci95"])
+        yield f"| {kind} | {what} | {score['n']} | {100 * score['mean']:.1f} ({low:.1f}-{high:.1f}) |"
 
 
 def main() -> None:
@@ -243,16 +272,15 @@ def main() -> None:
         required=True,
         help="run directory of 'vsre eval', or a detector's or painter's scores",
     )
+    parser.add_argument("--words", type=Path, help="what measure_base.py wrote")
     parser.add_argument("--note", default="", help="what else the card must say")
     arguments = parser.parse_args()
-    print(
-        _writer(arguments.checkpoint)(
-            arguments.checkpoint, arguments.name, arguments.config, arguments.evaluation, arguments.note
-        )
-    )
+    ship_one, more = _writer(arguments.checkpoint), {"words": arguments.words} if arguments.words else {}
+    given = (arguments.checkpoint, arguments.name, arguments.config, arguments.evaluation, arguments.note)
+    print(ship_one(*given, **more))
 
 
-def _writer(checkpoint: Path) -> Callable[[Path, str, str, Path, str], Path]:
+def _writer(checkpoint: Path) -> Callable[..., Path]:
     """Return what ships this kind of checkpoint."""
     if (checkpoint / "model_index.json").is_file():
         return ship_painter

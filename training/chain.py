@@ -27,6 +27,7 @@ OF_THE_WHOLE: dict[str, str] = {
     "out": "the result of stage NAME lies in 'out'/NAME; set 'out' beside 'stages'",
     "stages": "a stage has no stages; list them all in one row",
     "nproc": "all stages run in the same processes; set it beside 'stages'",
+    "cpu_nproc": "all stages run in the same processes; set it beside 'stages'",
     "dry_run": "it is for the whole chain; set it beside 'stages'",
     "feature_cache": "all stages share it; set it beside 'stages'",
 }

@@ -13,7 +13,7 @@ AUTO = "auto"
 REPLACED = ("data", "tasks", "quantize")
 """Mappings that a stage, or a file that extends another, gives anew as a whole; trainer, lora and evaluate merge."""
 
-WITHOUT_EFFECT = ("out", "features", "feature_cache", "peak_tflops", "dry_run", "nproc")
+WITHOUT_EFFECT = ("out", "features", "feature_cache", "peak_tflops", "dry_run", "nproc", "cpu_nproc")
 """Settings that leave the result as it is."""
 
 TRAINER_WITHOUT_EFFECT = (
@@ -117,6 +117,8 @@ class TrainConfig:
         peak_tflops: of one device, for the model FLOP utilisation in the log; 0: as known of the device.
         dry_run: load no weights; print tokens, parameters, FLOPs, memory, cost, and the first batch as text.
         nproc: processes on this machine; 0: one per visible GPU, or as many as a launcher has started.
+        cpu_nproc: processes on a machine without a GPU where ``nproc`` is not given, at most one per core; 0: one, with
+            a thread per core. Tiny models learn up to three times faster in two processes than in two threads.
         trainer: fields of ``transformers.TrainingArguments`` by name; "deepspeed" finds configs/deepspeed/zero2.json
             from anywhere (docs/launch.md).
     """
@@ -147,4 +149,5 @@ class TrainConfig:
     peak_tflops: float = 0.0
     dry_run: bool = False
     nproc: int = 0
+    cpu_nproc: int = 0
     trainer: dict[str, Any] = field(default_factory=dict)

@@ -44,7 +44,8 @@ def relaunch_if_needed(config: TrainConfig, argv: Sequence[str], make_evaluator:
     if "WORLD_SIZE" in os.environ:
         return
     sharded = with_deepspeed(config)
-    command = launch_command(config.nproc, _visible_gpus(), argv, sharded)
+    gpus = _visible_gpus()
+    command = launch_command(processes_of(config, gpus), gpus, argv, sharded)
     if command is None:
         return
     from training.run import check
@@ -104,6 +105,11 @@ def without_local_rank(arguments: Sequence[str]) -> list[str]:
             kept.append(argument)
         value_expected = is_rank and not given
     return kept
+
+
+def processes_of(config: TrainConfig, gpus: int) -> int:
+    """Return how many processes a config asks for here; 0: as many as there are GPUs."""
+    return config.nproc or (0 if gpus else min(config.cpu_nproc, usable_cores()))
 
 
 def launch_command(nproc: int, gpus: int, argv: Sequence[str], sharded: bool = False) -> list[str] | None:

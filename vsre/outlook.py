@@ -83,9 +83,10 @@ def _command(step: Step) -> str:
         return step.command
     import torch
 
-    from training.launch import launch_command
+    from training.launch import launch_command, processes_of
 
-    launched = launch_command(step.config.nproc, torch.cuda.device_count(), [])
+    gpus = torch.cuda.device_count()
+    launched = launch_command(processes_of(step.config, gpus), gpus, [])
     return f"train x {launched[launched.index('--nproc_per_node') + 1]}" if launched else "train"
 
 

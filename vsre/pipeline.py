@@ -92,12 +92,13 @@ def _execute_step(step: Step) -> Path | None:
     if step.command == "train":
         import torch
 
-        from training.launch import launch_command, with_deepspeed
+        from training.launch import launch_command, processes_of, with_deepspeed
 
         settings = step.marker.with_suffix(".yaml")
         settings.write_text(to_yaml(step.config), encoding="utf-8")
         arguments = ["train", "--config", str(settings)]
-        if launch_command(step.config.nproc, torch.cuda.device_count(), arguments, with_deepspeed(step.config)):
+        gpus = torch.cuda.device_count()
+        if launch_command(processes_of(step.config, gpus), gpus, arguments, with_deepspeed(step.config)):
             if subprocess.run([sys.executable, "-m", "vsre", *arguments], check=False).returncode:
                 raise UserError("it failed in its own processes, whose messages are above")
             return step.out

@@ -49,6 +49,16 @@ def test_torchrun_runs_the_same_command_line(nproc: int, gpus: int, processes: s
         ]
 
 
+@pytest.mark.parametrize(
+    ("nproc", "cpu_nproc", "gpus", "processes"), [(0, 2, 0, 2), (0, 2, 1, 0), (3, 2, 0, 3), (0, 64, 0, 4), (0, 0, 0, 0)]
+)
+def test_processes_without_a_gpu_are_asked_for_by_themselves(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, nproc: int, cpu_nproc: int, gpus: int, processes: int
+) -> None:
+    monkeypatch.setattr(launch, "usable_cores", lambda: 4)
+    assert launch.processes_of(replace(config, nproc=nproc, cpu_nproc=cpu_nproc), gpus) == processes
+
+
 def test_torchrun_leaves_our_options_alone() -> None:
     given = ["train", "c.yaml", "--nproc", "2", "--max_seconds", "5", "--model=m"]
     command = launch.launch_command(2, 0, given)
