@@ -44,7 +44,9 @@ def calibration(rows: Rows, bins: int = 10) -> Calibration | None:
     if not known:
         return None
     options = [_probabilities(row.option_logprobs) for row in known]
-    probability = np.array([shares[row.options.index(row.predicted)] for row, shares in zip(known, options, strict=True)])
+    probability = np.array(
+        [shares[row.options.index(row.predicted)] for row, shares in zip(known, options, strict=True)]
+    )
     correct = np.array([row.correct for row in known], dtype=np.float64)
     truth = [[float(option == row.answer) for option in row.options] for row in known]
     brier = np.mean([np.square(np.subtract(p, t)).sum() / 2 for p, t in zip(options, truth, strict=True)])

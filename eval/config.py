@@ -46,6 +46,7 @@ class EvalConfig:
         image_modes: "image"; "image_blind" (a canvas of the mean colour); "shuffled" (another group's image).
         canvas: "pad" (the whole picture, padded to a square) or "crop" (its middle square, as CLIP's own processor);
             "" as the checkpoint's processor says.
+        max_new_tokens: of answers in words, which are then written and read, too; 0: options are compared alone.
         batch_size: questions in one forward pass; it changes the speed, not the answers.
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
         bootstrap: resamples of the confidence intervals.
@@ -59,6 +60,7 @@ class EvalConfig:
     decoders: list[str] = field(default_factory=lambda: ["greedy"])
     image_modes: list[str] = field(default_factory=lambda: ["image"])
     canvas: str = ""
+    max_new_tokens: int = 0
     batch_size: int = 16
     seed: int = 0
     bootstrap: int = 1000

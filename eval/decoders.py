@@ -161,7 +161,7 @@ def format_decoder(decoder: Decoder) -> str:
 
 
 def parse_decoder(text: str) -> Decoder:
-    """Read a decoder string; spaces and the order of parameters do not matter, and scale(alpha=1) is greedy.
+    """Read a decoder string; spaces and the order of parameters do not matter.
 
     Raises:
         ConfigError: unknown decoder or parameter, a parameter missing, or one that is not a number >= 0.
@@ -175,8 +175,7 @@ def parse_decoder(text: str) -> Decoder:
     given = dict(_parameter(part, text, example) for part in (match[2] or "").split(",") if part.strip())
     if sorted(given) != sorted(expected):
         raise ConfigError(f"decoder {text!r} needs exactly {', '.join(expected) or 'no parameter'}; write {example!r}")
-    decoder = DECODERS[name](**given)
-    return scale(decoder.alpha) if type(decoder) is Scale else decoder
+    return DECODERS[name](**given)
 
 
 def decode(decoder: Decoder, predictions: Iterable[Prediction]) -> list[Prediction]:
@@ -200,7 +199,9 @@ def adaptvis(predictions: Sequence[Prediction], a1: float, a2: float, beta: floa
 
 
 def _readings(decoder: Decoder) -> tuple[Reading, ...]:
-    return decoder.readings if isinstance(decoder, AdaptVis) else (decoder,)
+    if isinstance(decoder, AdaptVis):
+        return decoder.readings
+    return (scale(decoder.alpha) if type(decoder) is Scale else decoder,)
 
 
 def _decode_one(decoder: Decoder, rows: Mapping[Reading, Prediction]) -> Prediction:
@@ -211,7 +212,7 @@ def _decode_one(decoder: Decoder, rows: Mapping[Reading, Prediction]) -> Predict
     if missing:
         record = next(iter(rows.values())).record_id
         raise ConfigError(f"{format_decoder(decoder)} needs stored rows of {missing[0]!r}; record {record} has none")
-    chosen = decoder.choose(rows) if isinstance(decoder, AdaptVis) else rows[decoder]
+    chosen = decoder.choose(rows) if isinstance(decoder, AdaptVis) else rows[_readings(decoder)[0]]
     return replace(chosen, decoder=format_decoder(decoder))
 
 

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageRow, Record, decode_image
+from spatial.scene import digest
 
 BLIND = "(mean colour)"
+NOISED = "(noised) "
+"""Before the key of an image that is shown drowned in noise."""
+
 IMAGE_MODES = ("image", "image_blind", "shuffled")
 
 
@@ -45,6 +50,24 @@ def shuffled_images(records: Sequence[Record], seed: int) -> dict[str, str]:
 def shown_image(record: Record, mode: str, partners: Mapping[str, str]) -> str:
     """Return the key of the image that is shown with a record in an image mode."""
     return {"image": record.image_id, "image_blind": BLIND, "shuffled": partners.get(record.image_id, "")}[mode]
+
+
+def contrast_key(image: str, kind: str) -> str:
+    """Return the key of what is shown beside an image: "image" itself, "blind", or "noised"."""
+    return {"image": image, "blind": BLIND, "noised": NOISED + image}[kind]
+
+
+def noised(pixels: NDArray[np.uint8], seed: str) -> NDArray[np.uint8]:
+    """Return an image (height, width, 3) at step 500 of the 1,000 of VCD's diffusion (arXiv 2311.16922, eq. 1).
+
+    The schedule is that of the released code, a sigmoid from 1e-5 to 5e-3; pixels count from -1 to 1, and the result is
+    cut there. The same seed gives the same noise.
+    """
+    betas = 1 / (1 + np.exp(-np.linspace(-6, 6, 1000))) * (0.5e-2 - 1e-5) + 1e-5
+    kept = float(np.prod(1 - betas[:501]))
+    noise = np.random.default_rng(int(digest(seed)[:16], 16)).standard_normal(pixels.shape)
+    mixed = np.sqrt(kept) * (pixels / 127.5 - 1) + np.sqrt(1 - kept) * noise
+    return np.rint((mixed.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
 
 
 class ImageFeatures:
@@ -85,6 +108,9 @@ class ImageFeatures:
     def _decode(self, key: str) -> Image.Image:
         if key == BLIND:
             return Image.new("RGB", (64, 64), _mean_colour(self.image_processor))
+        if key.startswith(NOISED):
+            clear = self._decode(key.removeprefix(NOISED))
+            return Image.fromarray(noised(np.asarray(clear.convert("RGB")), key))
         if key not in self.images:
             raise RecordError(f"image {key} is not in the dataset; make the dataset again")
         return decode_image(self.images[key].image, key)

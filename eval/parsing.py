@@ -1,9 +1,9 @@
 """What an answer in words says: which of the options it names, and whether it names one at all.
 
-A model that is asked where the lamp is in relation to the table, and says "The lamp is on the floor, under the table",
-has said "under". Looking for the right word anywhere in the text credits it with "on" too; taking the first preposition
-reads "on" only. So every mention of an option is found with what it is said of, and where several options are named, the
-one said of the object that was asked about counts. An answer that still names two is not guessed at.
+A model that is asked where the lamp is in relation to the table, and says "The lamp is on the floor, under the
+table", has said "under". Looking for the right word anywhere in the text credits it with "on" too; taking the first
+preposition reads "on" only. So every mention of an option is found with what it is said of, and where several options
+are named, the one said of the object that was asked about counts. An answer that still names two is not guessed at.
 
 ``contains_answer`` is the other way, as the code released with AdaptVis (arXiv 2503.01773) does it, to compare with.
 """
@@ -71,7 +71,7 @@ _PHRASES = {
 }
 """How options that are single words are said in a sentence, with the small words that belong to them."""
 
-_DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bno longer|\bneither|\brather than|\binstead of)(?: \w+){0,2} ?$")
+_DENIED = re.compile(r"(?:\bnot|n['\u2019]t|\bnever|\bno longer|\bneither|\brather than|\binstead of)(?: \w+){0,2} ?$")
 _CLAUSE_ENDS = re.compile(r"[.;,!?\n]|\b(?:and|but|while|with)\b")
 
 
@@ -136,7 +136,7 @@ def _pattern(option: str) -> str:
 
 def _is_whole_answer(text: str, first: _Mention) -> bool:
     """Whether a text begins with an option that stands for itself: "Yes, the ...", "Left.", "left"."""
-    return first.end == len(text) or text[first.end] in ".,;:!?\n" and first.option.lower() in OPPOSITES_OF
+    return first.end == len(text) or (text[first.end] in ".,;:!?\n" and first.option.lower() in OPPOSITES_OF)
 
 
 def _meant(mention: _Mention, options: Sequence[str]) -> str:

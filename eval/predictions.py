@@ -36,6 +36,7 @@ class Prediction:
         confidence: largest probability over the whole vocabulary of the first answer token at alpha 1, not rounded.
         answered: whether the most probable first token begins one of the options.
         predicted: the chosen option.
+        generated: what the model wrote; "" where it was not asked to.
         failed: why there is no prediction, or "".
         question: hash of what the model was shown; a stored row counts only while it agrees.
         canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``.
@@ -64,6 +65,7 @@ class Prediction:
     failed: str = ""
     question: str = ""
     canvas: str = OLD_CANVAS
+    generated: str = ""
 
     @property
     def key(self) -> Key:
@@ -118,7 +120,7 @@ class PartFiles:
 
 def _prediction(row: dict[str, Any]) -> Prediction:
     lists = {name: tuple(row[name]) for name in ("options", "option_logprobs")}
-    return Prediction(**{**row, **lists, "canvas": row["canvas"] or OLD_CANVAS})
+    return Prediction(**{**row, **lists, "canvas": row["canvas"] or OLD_CANVAS, "generated": row["generated"] or ""})
 
 
 def _schema() -> Any:

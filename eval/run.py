@@ -1,4 +1,4 @@
-"""Run an evaluation: ask every question once per attention scale, store the answers, score them.
+"""Run an evaluation: ask every question once per reading, store the answers, score them.
 
 The run directory holds ``predictions/part-*.parquet`` (what has been computed so far, by whatever configurations),
 ``predictions.parquet`` (the rows of this configuration) and ``results.json``. A killed run goes on where it stopped.
@@ -21,13 +21,13 @@ from encoders.load import load_model
 from encoders.model_hash import model_hash
 from eval.benchmarks import read_benchmark
 from eval.config import EvalConfig
-from eval.decoders import Decoder, decode, format_decoder, parse_decoder, scale_name
-from eval.images import ImageFeatures
+from eval.decoders import Decoder, Greedy, Reading, decode, format_decoder, parse_decoder, readings_of
+from eval.images import ImageFeatures, contrast_key
 from eval.leakage import check_leakage
 from eval.plan import Item, check_names, plan_batches, plan_items
 from eval.predictions import Key, PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise
-from eval.scoring import Question, Scorer, Scores
+from eval.scoring import Pictures, Question, Scorer, Scores
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
@@ -56,13 +56,14 @@ def evaluate(config: EvalConfig) -> Path:
     name = model_hash(config.model)
     leakage = check_leakage(config.model, config.data)
     items = plan_items(records.records, config, processor, records.images)
-    alphas = alphas_of(decoders)
+    readings = readings_of(decoders)
     network: torch.nn.Module = model
     network.to(device).eval()
     features = ImageFeatures(model, processor, records.images)
     parts = PartFiles(Path(config.out) / "predictions")
-    run = Run(name, canvas, config, alphas, Scorer(model, processor), features, parts)
-    predictions = run.answer(items) + _unreadable(records, config, alphas, name, canvas)
+    scorer = Scorer(model, processor, config.max_new_tokens)
+    run = Run(name, canvas, config, readings, scorer, features, parts)
+    predictions = run.answer(items) + _unreadable(records, config, readings, name, canvas)
     return _finish(config, decoders, predictions, {"model_hash": name, "canvas": canvas, "leakage": leakage})
 
 
@@ -77,11 +78,6 @@ def neutral_choice(options: Sequence[str], logprobs: Sequence[float], text: str,
     return min(equals, key=lambda option: digest(f"{seed}\n{text}\n{option}"))
 
 
-def alphas_of(decoders: Sequence[Decoder]) -> list[float]:
-    """Return the attention scales that decoders read, and the plain model's."""
-    return sorted({alpha for decoder in decoders for alpha in decoder.alphas} | {1.0})
-
-
 class Run:
     """What one evaluation needs to answer questions, and its stored predictions; none are stored without ``parts``."""
 
@@ -90,7 +86,7 @@ class Run:
         name: str,
         canvas: str,
         config: EvalConfig,
-        alphas: Sequence[float],
+        readings: Sequence[Reading],
         scorer: Scorer,
         features: ImageFeatures,
         parts: PartFiles | None = None,
@@ -98,7 +94,7 @@ class Run:
         self.name = name
         self.canvas = canvas
         self.config = config
-        self.alphas = alphas
+        self.readings = readings
         self.scorer = scorer
         self.features = features
         self.parts = parts
@@ -106,13 +102,13 @@ class Run:
         self.failed: dict[Key, Prediction] = {}
 
     def answer(self, items: Sequence[Item]) -> list[Prediction]:
-        """Return the row of every item at every alpha, computing those that are not stored."""
+        """Return the row of every item in every reading, computing those that are not stored."""
         self._score_missing(plan_batches(items, self.config.batch_size))
         rows = []
-        for item, alpha in product(items, self.alphas):
-            key = self._key(item, alpha)
+        for item, reading in product(items, self.readings):
+            key = self._key(item, reading)
             if item.failed:
-                rows.append(self._row(item, alpha, failed=item.failed))
+                rows.append(self._row(item, reading, failed=item.failed))
             else:
                 rows.append(self.failed[key] if key in self.failed else self.stored[key])
         return rows
@@ -124,9 +120,9 @@ class Run:
             total = sum(map(len, batches))
             with tqdm(total=total, unit="question", desc="evaluate", disable=not self.parts) as bar:
                 for batch in batches:
-                    alphas = [alpha for alpha in self.alphas if self._missing(batch, alpha)]
-                    if alphas:
-                        pending += self._score(batch, alphas)
+                    readings = [reading for reading in self.readings if self._missing(batch, reading)]
+                    if readings:
+                        pending += self._score(batch, readings)
                     bar.update(len(batch))
                     if time.monotonic() - flushed > FLUSH_SECONDS:
                         written, pending, flushed = pending, [], time.monotonic()
@@ -138,58 +134,78 @@ class Run:
         if self.parts:
             self.parts.append(rows)
 
-    def _missing(self, batch: dict[Question, list[Item]], alpha: float) -> bool:
-        return not all(self._is_stored(item, alpha) for items in batch.values() for item in items)
+    def _missing(self, batch: dict[Question, list[Item]], reading: Reading) -> bool:
+        return not all(self._is_stored(item, reading) for items in batch.values() for item in items)
 
-    def _is_stored(self, item: Item, alpha: float) -> bool:
-        row = self.stored.get(self._key(item, alpha))
+    def _is_stored(self, item: Item, reading: Reading) -> bool:
+        row = self.stored.get(self._key(item, reading))
         return row is not None and row.question == item.question_hash
 
-    def _score(self, batch: dict[Question, list[Item]], alphas: list[float]) -> list[Prediction]:
+    def _score(self, batch: dict[Question, list[Item]], readings: list[Reading]) -> list[Prediction]:
         """Score a batch; keep and return its new rows. Failures are kept aside, so that the next run tries again."""
-        tokens = self.features.get([question.image for question in batch])
-        shown = {q: t for q in batch if not isinstance(t := tokens[q.image], Exception)}
-        scores = self._forward(shown, sorted({1.0, *alphas})) if shown else {}
+        shown, unseen = self._pictures(list(batch), readings)
+        scores = self._forward(shown, list(dict.fromkeys([Greedy(), *readings]))) if shown else {}
         new = []
-        for (question, items), alpha in product(batch.items(), alphas):
+        for (question, items), reading in product(batch.items(), readings):
             for item in items:
-                if question not in shown:
-                    row = self._row(item, alpha, failed=str(tokens[question.image]))
+                if question in unseen:
+                    row = self._row(item, reading, failed=unseen[question])
                 else:
-                    row = self._row(item, alpha, scores[alpha][question], scores[1.0][question].confidence)
+                    row = self._row(item, reading, scores[reading][question], scores[Greedy()][question].confidence)
                 if row.failed:
                     self.failed[row.key] = row
-                elif not self._is_stored(item, alpha):
+                elif not self._is_stored(item, reading):
                     self.stored[row.key] = row
                     new.append(row)
         return new
 
-    def _forward(self, shown: dict[Question, Any], alphas: list[float]) -> dict[float, dict[Question, Scores]]:
+    def _pictures(
+        self, questions: Sequence[Question], readings: Sequence[Reading]
+    ) -> tuple[dict[Question, Pictures], dict[Question, str]]:
+        """Return what each question is shown, by kind of picture, and of those that cannot be shown why."""
+        kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
+        keys = {question: {kind: contrast_key(question.image, kind) for kind in kinds} for question in questions}
+        tokens = self.features.get([key for named in keys.values() for key in named.values()])
+        shown: dict[Question, Pictures] = {}
+        unseen = {}
+        for question, named in keys.items():
+            found = {kind: tokens[key] for kind, key in named.items()}
+            broken = next((value for value in found.values() if isinstance(value, Exception)), None)
+            if broken is None:
+                shown[question] = found  # type: ignore[assignment]
+            else:
+                unseen[question] = str(broken)
+        return shown, unseen
+
+    def _forward(
+        self, shown: dict[Question, Pictures], readings: list[Reading]
+    ) -> dict[Reading, dict[Question, Scores]]:
         try:
-            scores = self.scorer.score(list(shown), list(shown.values()), alphas)
+            scores = self.scorer.score(list(shown), list(shown.values()), readings)
         except torch.OutOfMemoryError as error:
             raise ConfigError(f"a batch of {len(shown)} questions does not fit in memory; lower batch_size") from error
-        return {alpha: dict(zip(shown, values, strict=True)) for alpha, values in scores.items()}
+        return {reading: dict(zip(shown, values, strict=True)) for reading, values in scores.items()}
 
-    def _key(self, item: Item, alpha: float) -> Key:
-        return (self.name, item.record.record_id, item.template, scale_name(alpha), item.image_mode, self.canvas)
+    def _key(self, item: Item, reading: Reading) -> Key:
+        name = format_decoder(reading)
+        return (self.name, item.record.record_id, item.template, name, item.image_mode, self.canvas)
 
     def _row(
-        self, item: Item, alpha: float, scores: Scores | None = None, confidence: float = math.nan, failed: str = ""
+        self, item: Item, reading: Reading, scores: Scores | None = None, confidence: float = math.nan, failed: str = ""
     ) -> Prediction:
         record, question = item.record, item.question
         logprobs = scores.option_logprobs if scores else ()
         predicted = ""
-        if logprobs and not all(map(math.isfinite, logprobs)):
+        if any(math.isnan(value) or value == math.inf for value in logprobs):
             failed = "the model's log-probabilities are not finite"
         elif logprobs:
             predicted = neutral_choice(question.options, logprobs, question.text, self.config.seed)
         return Prediction(
-            *self._key(item, alpha)[:2],
+            *self._key(item, reading)[:2],
             image_id=record.image_id,
             group_id=record.group_id,
             template=item.template,
-            decoder=scale_name(alpha),
+            decoder=format_decoder(reading),
             image_mode=item.image_mode,
             task=record.task,
             topic=record.topic,
@@ -202,6 +218,7 @@ class Run:
             option_logprobs=logprobs,
             confidence=confidence,
             answered=bool(scores and scores.answered),
+            generated=scores.generated if scores else "",
             predicted=predicted,
             correct=predicted != "" and predicted == item.answer,
             failed=failed,
@@ -226,12 +243,12 @@ def check_settings(config: EvalConfig) -> list[Decoder]:
 
 
 def _unreadable(
-    records: RecordSet, config: EvalConfig, alphas: Sequence[float], name: str, canvas: str
+    records: RecordSet, config: EvalConfig, readings: Sequence[Reading], name: str, canvas: str
 ) -> list[Prediction]:
-    """One failed row per alpha and image mode for each row that the reader could not use."""
+    """One failed row per reading and image mode for each row that the reader could not use."""
     return [
-        Prediction(name, failed.name, "", "", "", scale_name(alpha), mode, failed=failed.reason, canvas=canvas)
-        for failed, alpha, mode in product(records.failed, alphas, config.image_modes)
+        Prediction(name, failed.name, "", "", "", format_decoder(reading), mode, failed=failed.reason, canvas=canvas)
+        for failed, reading, mode in product(records.failed, readings, config.image_modes)
     ]
 
 

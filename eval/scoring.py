@@ -92,8 +92,8 @@ class Scorer:
             shared[question.image, asked.prefix].append(asked)
         found: dict[Reading, dict[int, Scores]] = {reading: {} for reading in readings}
         rows = list(shared.values())
-        shown = [pictures[row[0].place] for row in rows]
-        for leaf in self._leaves(rows, shown, readings):
+        of_rows = [pictures[row[0].place] for row in rows]
+        for leaf in self._leaves(rows, of_rows, readings):
             found[leaf.reading] = self._read(leaf, rows)
         return {reading: [scores[place] for place in range(len(questions))] for reading, scores in found.items()}
 

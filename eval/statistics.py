@@ -104,7 +104,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], clusters:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for their number, in the same order (Holm 1979): they bound the family-wise error."""
+    """Return the p-values adjusted for their number, in the same order (Holm 1979), to bound the family-wise error."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted = [1.0] * len(p_values)
     highest = 0.0

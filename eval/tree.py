@@ -66,7 +66,9 @@ class TokenTree:
         self.image_BP = trunk.image_BP
         width = trunk.mask_BP.shape[1]
         causal = torch.ones(width, width, dtype=torch.bool, device=trunk.mask_BP.device).tril()
-        itself = torch.eye(width, dtype=torch.bool, device=trunk.mask_BP.device)  # padding sees itself: no empty softmax
+        itself = torch.eye(
+            width, dtype=torch.bool, device=trunk.mask_BP.device
+        )  # padding sees itself: no empty softmax
         self.cache: Any = decoder(
             inputs_embeds=trunk.embeds_BPD,
             attention_mask=((causal & trunk.mask_BP[:, None]) | itself)[:, None],
@@ -92,7 +94,7 @@ class TokenTree:
         Returns:
             The decoder's output, whose hidden states are (B, M * T, D), and the branches with their new tips.
         """
-        trees, branches, length = ids_BMT.shape
+        _, branches, length = ids_BMT.shape
         real = torch.ones_like(ids_BMT, dtype=torch.bool) if real_BMT is None else real_BMT
         steps = torch.arange(length, device=ids_BMT.device)
         positions = (parents.next_BM[..., None] + steps).flatten(1)
@@ -117,7 +119,7 @@ class TokenTree:
 
     def _mask(self, parents: Branches, real_BMT: Tensor) -> Tensor:
         """Return (B, 1, M * T, K + M * T): a token sees what its branch has seen, and its own branch up to itself."""
-        trees, branches, length = real_BMT.shape
+        _, branches, length = real_BMT.shape
         device = real_BMT.device
         total = branches * length
         causal = _own_columns(branches, length, device).repeat_interleave(length, dim=0)

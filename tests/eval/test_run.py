@@ -89,8 +89,8 @@ def test_without_the_image_balanced_groups_are_exactly_at_chance(make: Make) -> 
 
 
 def test_a_scorer_without_preference_is_exactly_at_chance(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def constant(self: Scorer, questions: Any, features: Any, alphas: Any) -> Any:
-        return {alpha: [Scores((-1.0,) * len(q.options), 0.5, True) for q in questions] for alpha in alphas}
+    def constant(self: Scorer, questions: Any, pictures: Any, readings: Any) -> Any:
+        return {reading: [Scores((-1.0,) * len(q.options), 0.5, True) for q in questions] for reading in readings}
 
     monkeypatch.setattr(Scorer, "score", constant)
     score = results_of(evaluate(make()))["greedy", "image"]
@@ -173,8 +173,8 @@ def test_rows_that_cannot_be_scored_are_named(make: Make, dataset: Path, monkeyp
 
 
 def test_numbers_that_are_not_finite_are_failures(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Scorer, questions: Any, features: Any, alphas: Any) -> Any:
-        return {alpha: [Scores((float("nan"), -1.0), 0.5, True) for _ in questions] for alpha in alphas}
+    def broken(self: Scorer, questions: Any, pictures: Any, readings: Any) -> Any:
+        return {reading: [Scores((float("nan"), -1.0), 0.5, True) for _ in questions] for reading in readings}
 
     monkeypatch.setattr(Scorer, "score", broken)
     with pytest.raises(RecordError, match="no question could be answered; the first: the model's log-prob"):
