@@ -55,6 +55,7 @@ def plain_states(
     """
     llama, tokens = model.model.language_model, torch.tensor(ids)
     image = tokens == model.config.image_token_id
+    image &= image.cumsum(0) <= len(features)  # a model with random weights may write the placeholder, too
     hidden = llama.embed_tokens(tokens)
     hidden[image] = features
     position = torch.arange(len(ids))[None]
@@ -138,7 +139,7 @@ def plain_words(model: Any, processor: Any, question: Question, shown: Pictures,
     """The likeliest answer, each token from a whole row."""
     prompt = in_tokens(model, processor, question, shown["image"])
     written: list[int] = []
-    while len(written) < count:
+    while len(written) < count and model.generation_config.eos_token_id not in written:
         logprobs = plain_logprobs(model, prompt, written, shown, reading)
         written.append(int(logprobs[-1].argmax()))
     text: str = processor.tokenizer.decode(written, skip_special_tokens=True)
