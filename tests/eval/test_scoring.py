@@ -160,6 +160,11 @@ READINGS: tuple[Reading, ...] = (
 )
 
 
+def rounding(reading: Reading) -> float:
+    """How far float32 may lead apart; a difference of logits has the errors of both."""
+    return 5e-5 if isinstance(reading, Vcd | Dola) else 1e-5
+
+
 @pytest.fixture(scope="module")
 def pictures(llava: Any, processor: Any, images: Any, questions: list[Question]) -> list[Pictures]:
     """What each question is shown, by kind."""
@@ -195,7 +200,7 @@ def test_scores_and_words_equal_those_of_plain_rows(
     for reading in READINGS:
         for question, shown, scores in zip(questions, pictures, found[reading], strict=True):
             sums, confidence = plain_scores(llava, processor, question, shown, reading)
-            assert scores.option_logprobs == pytest.approx(sums, abs=1e-5), reading
+            assert scores.option_logprobs == pytest.approx(sums, abs=rounding(reading)), reading
             assert scores.confidence == pytest.approx(confidence, abs=1e-5)
             assert scores.generated == plain_words(llava, processor, question, shown, reading, 3), reading
 
@@ -265,7 +270,7 @@ def test_readings_do_not_disturb_each_other(
     for reading in reversed(READINGS):
         alone = all_scores(llava, processor, pictures, questions, 8, (reading,), words=2)[reading]
         for one, other in zip(alone, together[reading], strict=True):
-            assert one.option_logprobs == pytest.approx(other.option_logprobs, abs=1e-5)
+            assert one.option_logprobs == pytest.approx(other.option_logprobs, abs=rounding(reading))
             assert one.generated == other.generated
 
 
@@ -278,7 +283,7 @@ def test_questions_with_words_before_the_image_have_a_trunk_of_their_own(
     for reading, scores in all_scores(llava, processor, shown, asked, 6, READINGS, words=2).items():
         for question, picture, score in zip(asked, shown, scores, strict=True):
             sums, _ = plain_scores(llava, processor, question, picture, reading)
-            assert score.option_logprobs == pytest.approx(sums, abs=1e-5)
+            assert score.option_logprobs == pytest.approx(sums, abs=rounding(reading))
             assert score.generated == plain_words(llava, processor, question, picture, reading, 2)
 
 
