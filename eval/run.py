@@ -24,6 +24,7 @@ from eval.config import EvalConfig
 from eval.decoders import Decoder, Greedy, Reading, decode, format_decoder, parse_decoder, readings_of
 from eval.images import ImageFeatures, contrast_key
 from eval.leakage import check_leakage
+from eval.parsing import contains_answer, contains_verdict, parse_answer
 from eval.plan import Item, check_names, plan_batches, plan_items
 from eval.predictions import Key, PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise
@@ -190,6 +191,17 @@ class Run:
         name = format_decoder(reading)
         return (self.name, item.record.record_id, item.template, name, item.image_mode, self.canvas)
 
+    def _said(self, item: Item, text: str) -> dict[str, Any]:
+        """Return what a written answer says, read in both ways."""
+        subject, reference = (*item.record.concepts, "", "")[:2]
+        found = parse_answer(text, item.question.options, subject, reference)
+        return {
+            "generated": text,
+            "parsed": found.option,
+            "outcome": found.outcome,
+            "contained": _verdict(item, text),
+        }
+
     def _row(
         self, item: Item, reading: Reading, scores: Scores | None = None, confidence: float = math.nan, failed: str = ""
     ) -> Prediction:
@@ -218,13 +230,19 @@ class Run:
             option_logprobs=logprobs,
             confidence=confidence,
             answered=bool(scores and scores.answered),
-            generated=scores.generated if scores else "",
+            **(self._said(item, scores.generated) if scores and self.config.max_new_tokens else {}),
             predicted=predicted,
             correct=predicted != "" and predicted == item.answer,
             failed=failed,
             question=item.question_hash,
             canvas=self.canvas,
         )
+
+
+def _verdict(item: Item, text: str) -> bool:
+    if item.record.task == "statement":
+        return contains_verdict(text, item.answer == item.question.options[0])
+    return contains_answer(text, item.answer)
 
 
 def check_settings(config: EvalConfig) -> list[Decoder]:
