@@ -8,6 +8,7 @@ the image gets at most one of the two. Pairs are disjoint, each row is in one at
 group; it is complete when every caption is true as often as false and no row failed.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -15,6 +16,9 @@ from eval.predictions import Prediction
 
 Rows = Sequence[Prediction]
 Metric = Callable[[Rows], float | None]
+
+NEAR_TIE = 1e-4
+"""Nats between log-probabilities; batches of other sizes move them by about a hundredth of it in float32."""
 
 
 def scored(rows: Rows) -> list[Prediction]:
@@ -29,9 +33,18 @@ def accuracy(rows: Rows) -> float | None:
 
 def balanced_accuracy(rows: Rows) -> float | None:
     """Mean of the accuracies on true and on false statements."""
-    statements = _statements(rows)
-    parts = [_mean([r.correct for r in statements if is_true(r) == truth]) for truth in (True, False)]
-    return None if None in parts else sum(part for part in parts if part is not None) / 2
+    on_true, on_false = yes_accuracy(rows), no_accuracy(rows)
+    return None if on_true is None or on_false is None else (on_true + on_false) / 2
+
+
+def yes_accuracy(rows: Rows) -> float | None:
+    """Accuracy on true statements."""
+    return _mean([row.correct for row in _statements(rows) if is_true(row)])
+
+
+def no_accuracy(rows: Rows) -> float | None:
+    """Accuracy on false statements."""
+    return _mean([row.correct for row in _statements(rows) if not is_true(row)])
 
 
 def f1(rows: Rows) -> float | None:
@@ -79,6 +92,8 @@ METRICS: dict[str, Metric] = {
     "balanced_accuracy": balanced_accuracy,
     "f1": f1,
     "yes_rate": yes_rate,
+    "yes_accuracy": yes_accuracy,
+    "no_accuracy": no_accuracy,
     "answered": answered,
     "macro_accuracy": macro_accuracy,
     "worst_category": worst_category,
@@ -91,6 +106,11 @@ def chance(rows: Rows) -> float | None:
     """Accuracy of a uniform guess."""
     known = [1 / len(row.options) for row in scored(rows)]
     return sum(known) / len(known) if known else None
+
+
+def near_ties(rows: Rows) -> int:
+    """Number of rows whose two likeliest options are closer than ``NEAR_TIE``: other hardware may choose otherwise."""
+    return sum(_gap(row) < NEAR_TIE for row in scored(rows))
 
 
 def is_true(row: Prediction) -> bool:
@@ -165,6 +185,11 @@ def _captions(rows: Rows) -> dict[tuple[str, str, str], list[Prediction]]:
 def _complete(members: Rows) -> bool:
     balanced = 2 * sum(map(is_true, members)) == len(members)
     return balanced and not any(row.failed for row in members)
+
+
+def _gap(row: Prediction) -> float:
+    first, second, *_ = (*sorted(row.option_logprobs, reverse=True), -math.inf, -math.inf)
+    return first - second if math.isfinite(first) else 0.0
 
 
 def _mean(values: Sequence[bool]) -> float | None:

@@ -58,15 +58,9 @@ def option_bias(rows: Rows) -> dict[str, dict[str, float | None]]:
     }
 
 
-def format_shift(first: Rows, second: Rows) -> float | None:
-    """Return the share of questions that one run answers in one word and the other in several.
-
-    Args:
-        first: rows with written answers, matched with ``second`` one to one.
-        second: the other run's.
-    """
-    both = [(a, b) for a, b in zip(first, second, strict=True) if a.outcome and b.outcome]
-    return _share(_is_one_word(a) != _is_one_word(b) for a, b in both)
+def format_shift(pairs: Iterable[tuple[Prediction, Prediction]]) -> float | None:
+    """Return the share of questions that one run answers in one word and the other in several, of those in words."""
+    return _share(_is_one_word(a) != _is_one_word(b) for a, b in pairs if a.outcome and b.outcome)
 
 
 def _is_one_word(row: Prediction) -> bool:
