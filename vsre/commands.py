@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin, get_type_hints
 
 from spatial.errors import ConfigError, nearest
 
@@ -33,6 +33,12 @@ class Command:
     action: str
     record: Literal["out", "runs", ""] = "runs"
     subject: str = ""
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether the subject is a list, so that several arguments may be given without its name."""
+        hints = get_type_hints(self.config_class()) if self.subject else {}
+        return get_origin(hints.get(self.subject)) is list
 
     def config_class(self) -> type[Any]:
         """Import and return the dataclass of the settings."""
@@ -95,6 +101,13 @@ COMMANDS: dict[str, Command] = {
         "vsre.config:ObjectsConfig",
         "vsre.objects:write_objects",
         record="",
+    ),
+    "compare": Command(
+        "compare evaluations of the same questions, with paired tests: vsre compare A B",
+        "vsre.config:CompareConfig",
+        "vsre.compare:write_comparison",
+        record="out",
+        subject="runs",
     ),
     "gallery": Command(
         "write a page to look through a dataset",

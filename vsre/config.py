@@ -125,6 +125,21 @@ class ReportConfig:
 
 
 @dataclass
+class CompareConfig:
+    """What is compared with what.
+
+    Attributes:
+        runs: output folders of ``vsre eval`` on the same questions; also the positional arguments.
+        names: what the runs are called, in their order; by default the ends of their paths.
+        out: folder for ``index.html``, ``comparison.md``, ``comparison.tex`` and ``comparison.json``.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    out: str = "runs/compare"
+
+
+@dataclass
 class GalleryConfig:
     """Which groups of a dataset are shown, and how.
 
