@@ -54,11 +54,16 @@ def write_comparison(config: CompareConfig) -> Path:
         The path of the page.
 
     Raises:
-        ConfigError: fewer than two rows, names that do not fit, or no question in common.
+        ConfigError: fewer than two rows, names that do not fit, or two rows without a question in common.
         RecordError: an evaluation has no predictions.
     """
     rows = rows_of([read_evaluation(name, Path(folder)) for name, folder in named(config).items()])
+    if len(rows) < 2:
+        raise ConfigError("one model with one decoder is nothing to compare; name a second run, or one with decoders")
     pairs = compare_all(rows)
+    if missing := [pair for pair in pairs if not pair.found["n"]]:
+        first, second = missing[0].first, missing[0].second
+        raise ConfigError(f"{first!r} and {second!r} have no question in common; evaluate both on the same data")
     relations = compare_relations(rows[0], rows[-1])
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -67,10 +72,8 @@ def write_comparison(config: CompareConfig) -> Path:
     write_json(out / NUMBERS, content | {"relations": [asdict(pair) for pair in relations]})
     (out / TABLE).write_text(markdown(tables), encoding="utf-8")
     (out / LATEX).write_text(latex(tables), encoding="utf-8")
-    page = (
-        template_environment().get_template("compare.html.j2").render(tables=tables, last=(rows[0].name, rows[-1].name))
-    )
-    (out / PAGE).write_text(page, encoding="utf-8")
+    page = template_environment().get_template("compare.html.j2")
+    (out / PAGE).write_text(page.render(tables=tables, first=rows[0].name, last=rows[-1].name), encoding="utf-8")
     _print(tables)
     return out / PAGE
 
@@ -94,11 +97,7 @@ def named(config: CompareConfig) -> dict[str, str]:
 
 
 def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """Return a row for every decoder of every evaluation, with the image.
-
-    Raises:
-        ConfigError: there are fewer than two.
-    """
+    """Return a row for every decoder of every evaluation, with the image."""
     rows = []
     for evaluation in evaluations:
         runs = [run for run in evaluation.scores if run["image_mode"] == IMAGE]
@@ -106,22 +105,13 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
         for run in runs:
             own = [row for row in evaluation.relations if (row.decoder, row.image_mode) == (run["decoder"], IMAGE)]
             rows.append(Row(label(evaluation.name, run["decoder"], IMAGE, decoders), own, run))
-    if len(rows) < 2:
-        raise ConfigError("one model with one decoder is nothing to compare; name a second run, or one with decoders")
     return rows
 
 
 def compare_all(rows: Sequence[Row]) -> list[Pair]:
-    """Compare every two rows.
-
-    Raises:
-        ConfigError: two have no question in common.
-    """
+    """Compare every two rows."""
     two = list(combinations(rows, 2))
     found = [compare(first.predictions, second.predictions) for first, second in two]
-    for (first, second), result in zip(two, found, strict=True):
-        if not result["n"]:
-            raise ConfigError(f"{first.name!r} and {second.name!r} answered no question both; evaluate the same data")
     adjusted = holm([result["p_value"] for result in found])
     return [Pair(a.name, b.name, result, p) for (a, b), result, p in zip(two, found, adjusted, strict=True)]
 

@@ -12,11 +12,8 @@ TITLES = {
 }
 
 _SPECIAL = {"\\": r"\textbackslash{}", "→": r"$\rightarrow$", "–": "--"}  # noqa: RUF001
-_SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
-    "<": "$<$",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+_SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_SPECIAL |= {"<": "$<$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 def markdown(tables: Mapping[str, Cells]) -> str:
