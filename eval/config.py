@@ -8,12 +8,16 @@ class DataConfig:
     """Which records to evaluate on.
 
     Attributes:
-        kind: a name of ``eval.benchmarks.BENCHMARKS``: "folder" (written by ``vsre datagen``) or "vsr".
-        path: dataset folder, for kind "folder".
+        kind: a name of ``eval.benchmarks.BENCHMARKS``: "folder" (written by ``vsre datagen``), "vsr", or another
+            benchmark (docs/benchmarks.md).
+        path: dataset folder, for kind "folder"; for benchmarks but VSR the folder that ``vsre fetch NAME`` wrote.
         annotations: directory of the released VSR files, for kind "vsr"; "" takes those that are shipped (zero-shot
-            dev and test), and for other parts those in ``images``.
-        images: directory of the COCO photos, for kind "vsr": the folder that ``vsre fetch vsr`` wrote.
-        split: "train", "dev" or "test"; "" takes all records of a folder, and the test split of VSR.
+            dev and test), and for other parts those in ``images``. For other benchmarks a file in place of the
+            released one: a selection of your own, of any length.
+        images: directory of the COCO photos, for kind "vsr": the folder that ``vsre fetch vsr`` wrote. For other
+            benchmarks the folder of their photos, where it is not in ``path``.
+        split: "train", "dev" or "test"; "" takes all records of a folder, and the test split of VSR. Of What'sUp and
+            its COCO and Visual Genome sets, "dev" and "test" are AdaptVis's published split.
         variant: how VSR was split, "zeroshot" (unseen concepts) or "random".
         tasks: record tasks to keep: "statement", "choice" and "count" have answer options to score; rows of other
             tasks are listed as failed. Empty keeps all.

@@ -54,7 +54,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "doctor": Command("check this installation", "vsre.config:DoctorConfig", "vsre.doctor:examine", ""),
     "fetch": Command(
-        "download a public data set: vsre fetch vsr",
+        "download a public data set: vsre fetch vsr, vsre fetch whatsup-a, ...",
         "datagen.fetch.config:FetchConfig",
         "datagen.fetch.run:fetch",
         "",
