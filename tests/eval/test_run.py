@@ -58,7 +58,7 @@ def test_every_record_is_scored_in_every_way(make: Make) -> None:
     results = results_of(out)
     assert set(results) == {(d, m) for d in decoders + stored for m in ("image", "image_blind", "shuffled")}
     image = results[decoders[1], "image"]
-    assert image["n"] == 80 and image["pairs"] == 32 and image["sets"] == 16
+    assert image["n"] == 80 and image["pairs"] == 40 and image["sets"] == 24
     assert set(image["per_relation"]) == {"left of", "right of", "on", "under"}
     assert image["against_greedy"]["n"] == 80
     assert set(image["per_template"]) == {"question", "true-false", "where"}
@@ -167,7 +167,7 @@ def test_rows_that_cannot_be_scored_are_named(make: Make, dataset: Path, monkeyp
     assert score["n"] == 80 - 5
     assert score["failed"]["test.jsonl:7"] == "image 7.jpg is missing"
     assert "cannot be decoded" in score["failed"][whole.records[0].record_id]
-    assert score["pairs"] == 32 - 4
+    assert score["pairs"] == 40 - 5
     monkeypatch.setitem(BENCHMARKS, "folder", lambda data: whole)
     assert results_of(evaluate(make()))["greedy", "image"]["n"] == 80
 
