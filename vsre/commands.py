@@ -109,6 +109,13 @@ COMMANDS: dict[str, Command] = {
         record="out",
         subject="runs",
     ),
+    "sweep": Command(
+        "choose AdaptVis's parameters on validation groups of an evaluation, and report them on the others",
+        "vsre.config:SweepConfig",
+        "vsre.sweep:write_sweep",
+        record="",
+        subject="run",
+    ),
     "gallery": Command(
         "write a page to look through a dataset",
         "vsre.config:GalleryConfig",
