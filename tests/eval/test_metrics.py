@@ -1,9 +1,11 @@
 """Metrics against values worked out by hand."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from eval.calibration import calibration
 from eval.metrics import METRICS, chance, matched, pairs, sets
 from eval.predictions import Prediction
 
@@ -87,3 +89,10 @@ def test_matched_rows_answer_the_same_question() -> None:
     other = [replace(r, decoder="scale(alpha=2)") for r in ROWS[:5]]
     assert [(a.record_id, b.record_id) for a, b in matched(ROWS, other)] == [(r.record_id,) * 2 for r in ROWS[:5]]
     assert list(matched(ROWS, [replace(r, failed="x") for r in other])) == []
+
+
+def test_an_answer_whose_options_a_contrast_has_all_cut_off_is_a_guess() -> None:
+    cut = [replace(ROWS[i], option_logprobs=(-math.inf, -math.inf)) for i in (0, 1)]
+    found = calibration(cut)
+    assert found is not None and found.bins[0].probability == 0.5
+    assert found.brier == 0.25
