@@ -24,7 +24,7 @@ from transformers import BlipForQuestionAnswering
 from encoders.family_load import load_family
 from encoders.load import lineage
 from encoders.source_files import read_description
-from eval.decoders import Dola, Pai, Reading, Scale, Temper, Vcd
+from eval.decoders import Greedy, Reading, Vcd
 from eval.families.family import Family
 from eval.images import processed
 from eval.readings import contrasted
@@ -36,11 +36,6 @@ TEMPLATE = (
     "{{ part['text'] }}{%- endfor -%}{%- endfor -%}"
 )
 """The words alone."""
-
-_NO_ROW = (
-    "its answer comes from all tokens of the question, which attend to the picture by itself, so no attention weighs "
-    "picture against words; choose greedy, vcd or blind"
-)
 
 
 class BlipScorer:
@@ -166,10 +161,7 @@ FAMILY = Family(
     see=see,
     scorer=BlipScorer,
     templates={"blip_text_model": TEMPLATE},
-    refused={
-        Scale: _NO_ROW,
-        Temper: _NO_ROW,
-        Pai: _NO_ROW,
-        Dola: "its decoder has no last norm through which earlier layers could be read; choose greedy, vcd or blind",
-    },
+    reads=(Greedy, Vcd),
+    unread="no one token of its question weighs picture against words, and its layers share no last norm; "
+    "choose greedy, vcd or blind",
 )

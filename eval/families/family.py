@@ -25,7 +25,8 @@ class Family:
         templates: chat templates as published, by the ``model_type`` of the language model, for checkpoints that come
             without one.
         own_canvas: whether the image processor itself makes pictures square, in a mode of ``encoders.canvas``.
-        refused: readings that mean nothing here, and why.
+        reads: kinds of readings that the scorer can do; all by default.
+        unread: why it cannot do the others.
     """
 
     load: Callable[[Path], tuple[Any, Any]] = load_family
@@ -33,4 +34,5 @@ class Family:
     scorer: Callable[[Any, Any, int], AnyScorer] = Scorer
     templates: Mapping[str, str] = field(default_factory=dict)
     own_canvas: bool = False
-    refused: Mapping[type[Reading], str] = field(default_factory=dict)
+    reads: tuple[type[Reading], ...] = (Reading,)
+    unread: str = ""

@@ -59,8 +59,9 @@ def check_asked(kind: str, readings: Iterable[Reading], canvas: str) -> None:
     if canvas and canvas not in known:
         raise ConfigError(f"canvas {canvas!r} is not for models of type {kind!r}; choose from {', '.join(known)}")
     for reading in readings:
-        if why := family.refused.get(type(reading)):
-            raise ConfigError(f"decoder {format_decoder(reading)!r} cannot read a model of type {kind!r}: {why}")
+        if not isinstance(reading, family.reads):
+            name = format_decoder(reading)
+            raise ConfigError(f"decoder {name!r} cannot read a model of type {kind!r}: {family.unread}")
 
 
 def open_model(folder: Path, kind: str, canvas: str, device: torch.device) -> tuple[Any, Any, See, str]:

@@ -82,7 +82,7 @@ def test_a_spoilt_checkpoint_is_refused_in_one_line(
         ("blip", {"decoders": ["adaptvis(a1=0.5,a2=1.5,beta=0.3)"]}, "choose greedy, vcd or blind"),
         ("blip", {"decoders": ["pai(alpha=0.5)"]}, "choose greedy, vcd or blind"),
         ("blip", {"decoders": ["temper(alpha=2)"]}, "choose greedy, vcd or blind"),
-        ("blip", {"decoders": ["dola(beta=0.1)"]}, "no last norm"),
+        ("blip", {"decoders": ["dola(beta=0.1)"]}, "share no last norm"),
     ],
 )
 def test_what_a_family_cannot_do_is_refused_before_its_weights_are_read(

@@ -19,6 +19,7 @@ from encoders.family_load import load_family
 from encoders.model_hash import model_hash
 from eval.config import EvalConfig
 from eval.families import FAMILIES
+from eval.families.family import Family
 from eval.families.opening import open_model
 from eval.images import ImageFeatures
 from eval.predictions import Prediction, read_predictions
@@ -63,6 +64,18 @@ def test_a_run_answers_every_record_as_the_model_itself(
     parts = len(list((out / "predictions").glob("*.parquet")))
     evaluate(run)
     assert len(list((out / "predictions").glob("*.parquet"))) == parts, "a second run computes nothing"
+
+
+def test_an_added_family_answers_as_the_model_itself(
+    written: Written, family_run: EvalConfig, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(family_run, model=str(written("llava_onevision")))
+    with pytest.raises(CheckpointError, match=r"'llava_onevision', which evaluation does not know.*docs/extending.md"):
+        evaluate(run)
+    monkeypatch.setitem(FAMILIES, "llava_onevision", Family())  # as docs/extending.md adds it
+    rows = [row for row in read_predictions(evaluate(run) / "predictions.parquet") if row.task == "statement"]
+    for row in rows[:2]:
+        assert row.option_logprobs == pytest.approx(plain_row(written("llava_onevision"), dataset, row), abs=1e-5)
 
 
 def plain_row(folder: Path, dataset: Path, row: Prediction) -> list[float]:
