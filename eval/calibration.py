@@ -5,6 +5,7 @@ questions, since most answers of a tuned model lie in the last of bins of equal 
 arXiv 1904.01685).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,9 @@ def calibration(rows: Rows, bins: int = 10) -> Calibration | None:
 
 
 def _probabilities(logprobs: Sequence[float]) -> list[float]:
+    """Return the options' shares; equal ones where a contrast has left none of them any probability."""
+    if max(logprobs) == -math.inf:
+        return [1 / len(logprobs)] * len(logprobs)
     shares = np.exp(np.subtract(logprobs, max(logprobs)))
     found: list[float] = (shares / shares.sum()).tolist()
     return found

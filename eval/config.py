@@ -41,15 +41,17 @@ class EvalConfig:
     """What to evaluate, how its answers are read, and where the predictions go.
 
     Attributes:
-        model: checkpoint directory, or a PEFT adapter directory.
+        model: checkpoint directory, a PEFT adapter directory, or a hub id; ours, or of a kind of
+            ``eval.families.FAMILIES`` (docs/other-models.md).
         data: the records.
         out: run directory; predictions already in it are kept and not computed again.
         templates: template names, or "train", "held-out", "core", "own", "published", "reconstructed" for many
             (docs/templates.md); empty takes the core ones. A record is asked with those that suit it.
         decoders: canonical strings: "greedy", "scale(alpha=0.5)", "adaptvis(a1=0.5,a2=1.2,beta=0.4)".
         image_modes: "image"; "image_blind" (a canvas of the mean colour); "shuffled" (another group's image).
-        canvas: "pad" (the whole picture, padded to a square) or "crop" (its middle square, as CLIP's own processor);
-            "" as the checkpoint's processor says.
+        canvas: "pad" (the whole picture, padded to a square); "crop" (its middle square, as CLIP's own processor), for
+            our models; "processor" (what the checkpoint's own processor makes of it), for others; "" as the checkpoint
+            has it.
         max_new_tokens: of answers in words, which are then written and read, too; 0: options are compared alone.
         batch_size: questions in one forward pass; it changes the speed, not the answers.
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.

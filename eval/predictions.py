@@ -42,7 +42,8 @@ class Prediction:
         contained: whether what was written counts as right in the code released with AdaptVis.
         failed: why there is no prediction, or "".
         question: hash of what the model was shown; a stored row counts only while it agrees.
-        canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``.
+        canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``; or "processor": as the
+            processor of a model of another family does, or does not.
     """
 
     model_hash: str

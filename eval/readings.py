@@ -18,6 +18,7 @@ from torch import Tensor
 from eval.attention import changed_image_attention
 from eval.decoders import Dola, Reading, Vcd
 from eval.tree import Branches, TokenTree
+from spatial.errors import CheckpointError
 
 
 class Reader:
@@ -193,10 +194,16 @@ def layers_contrasted(reader: Reader, output: Any, beta: float) -> Tensor:
 
     Candidates are every second layer of the upper half; how much they differ is told by the Jensen-Shannon divergence,
     for every token anew.
+
+    Raises:
+        CheckpointError: the decoder has no norm before its head.
     """
     states = output.hidden_states  # the embeddings, then every layer; the last one is normed already
     layers = len(states) - 1
-    norm = reader.trees["image"].decoder.norm
+    norm = getattr(reader.trees["image"].decoder, "norm", None)
+    if norm is None:
+        kind = type(reader.trees["image"].decoder).__name__
+        raise CheckpointError(f"{kind} has no final 'norm' to read earlier layers by; leave decoder 'dola' out")
     last = reader.logprobs(output.last_hidden_state)
     earlier = torch.stack([reader.logprobs(norm(states[layer])) for layer in range(layers // 2, layers, 2)])
     middle = torch.logaddexp(last.expand_as(earlier), earlier) - torch.log(torch.tensor(2.0))

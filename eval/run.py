@@ -15,20 +15,21 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from encoders.canvas import check_mode
 from encoders.device import usable_device
-from encoders.load import load_model
 from encoders.model_hash import model_hash
+from encoders.source_files import checkpoint_folder
 from eval.benchmarks import read_benchmark
 from eval.config import EvalConfig
 from eval.decoders import Decoder, Greedy, Reading, decode, format_decoder, parse_decoder, readings_of
+from eval.families import FAMILIES
+from eval.families.opening import check_asked, check_canvas, kind_of, open_model
 from eval.images import ImageFeatures, contrast_key
 from eval.leakage import check_leakage
 from eval.parsing import contains_answer, contains_verdict, parse_answer
 from eval.plan import Item, check_names, plan_batches, plan_items
 from eval.predictions import Key, PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise
-from eval.scoring import Pictures, Question, Scorer, Scores
+from eval.scoring import AnyScorer, Pictures, Question, Scores
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
@@ -48,24 +49,23 @@ def evaluate(config: EvalConfig) -> Path:
         CheckpointError: the model cannot be used.
     """
     decoders = check_settings(config)
-    device = usable_device(config.device)
-    records = read_benchmark(config.data)
-    model, processor = load_model(config.model)
-    if config.canvas:
-        processor.image_processor.mode = config.canvas
-    canvas: str = processor.image_processor.mode
-    name = model_hash(config.model)
-    leakage = check_leakage(config.model, config.data)
-    items = plan_items(records.records, config, processor, records.images)
     readings = readings_of(decoders)
-    network: torch.nn.Module = model
-    network.to(device).eval()
-    features = ImageFeatures(model, processor, records.images)
+    device = usable_device(config.device)
+    folder = checkpoint_folder(config.model)
+    kind = kind_of(folder)
+    check_asked(kind, readings, config.canvas)
+    records = read_benchmark(config.data)
+    model, processor, see, canvas = open_model(folder, kind, config.canvas, device)
+    name = model_hash(folder)
+    leakage = check_leakage(str(folder), config.data)
+    items = plan_items(records.records, config, processor, records.images)
+    features = ImageFeatures(model, processor, records.images, see)
     parts = PartFiles(Path(config.out) / "predictions")
-    scorer = Scorer(model, processor, config.max_new_tokens)
+    scorer = FAMILIES[kind].scorer(model, processor, config.max_new_tokens)
     run = Run(name, canvas, config, readings, scorer, features, parts)
     predictions = run.answer(items) + _unreadable(records, config, readings, name, canvas)
-    return _finish(config, decoders, predictions, {"model_hash": name, "canvas": canvas, "leakage": leakage})
+    facts = {"model_hash": name, "model_type": kind, "canvas": canvas, "leakage": leakage}
+    return _finish(config, decoders, predictions, facts)
 
 
 def neutral_choice(options: Sequence[str], logprobs: Sequence[float], text: str, seed: int) -> str:
@@ -88,7 +88,7 @@ class Run:
         canvas: str,
         config: EvalConfig,
         readings: Sequence[Reading],
-        scorer: Scorer,
+        scorer: AnyScorer,
         features: ImageFeatures,
         parts: PartFiles | None = None,
     ) -> None:
@@ -252,8 +252,7 @@ def check_settings(config: EvalConfig) -> list[Decoder]:
         ConfigError: a setting that cannot be used.
     """
     check_names(config)
-    if config.canvas:
-        check_mode(config.canvas)
+    check_canvas(config.canvas)
     for name, value in (("batch_size", config.batch_size), ("bootstrap", config.bootstrap)):
         if value < 1:
             raise ConfigError(f"{name} is {value}; use a positive number")

@@ -11,19 +11,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from encoders.chat import answer_gap, answer_tokens
 from eval.decoders import Reading
+from eval.images import Picture, Placed
 from eval.readings import Leaf, Reader, make_leaves
-from eval.tree import TokenTree, Trunk
+from eval.tree import TokenTree, Trunk, check_decoder
 from spatial.errors import CheckpointError
 
-Pictures = Mapping[str, Tensor]
-"""Image tokens (N, D) of what is shown: "image", and whatever readings contrast it with."""
+Pictures = Mapping[str, Picture]
+"""What is shown, as the language model sees it: "image", and whatever readings contrast it with."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ class Scores:
     generated: str = ""
 
 
+class AnyScorer(Protocol):
+    """What answers questions about pictures."""
+
+    def score(
+        self, questions: Sequence[Question], pictures: Sequence[Pictures], readings: Sequence[Reading]
+    ) -> dict[Reading, list[Scores]]:
+        """Return, for each reading, the scores of every question."""
+
+
 @dataclass(frozen=True)
 class _Asked:
     """A question in tokens: what the image's questions share, what is its own, its options and place in the batch."""
@@ -65,9 +75,13 @@ class Scorer:
         model: in eval mode, with ``get_decoder``, ``get_output_embeddings`` and ``config.image_token_id``.
         processor: with ``tokenizer``.
         max_new_tokens: of answers in words; 0: none are written.
+
+    Raises:
+        CheckpointError: the language model attends in a way that a shared trunk cannot follow.
     """
 
     def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0) -> None:
+        check_decoder(model.get_decoder())
         self.model = model
         self.tokenizer = processor.tokenizer
         self.image_token = int(model.config.image_token_id)
@@ -147,7 +161,7 @@ class Scorer:
             ended |= torch.isin(token_BM, ends)
         tokens_BMT = torch.stack(written, dim=-1).tolist()
         stops = set(ends.tolist())
-        return [[self._text(_until(tokens, stops)) for tokens in row] for row in tokens_BMT]
+        return [[self._text(until(tokens, stops)) for tokens in row] for row in tokens_BMT]
 
     def _text(self, tokens: list[int]) -> str:
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -159,15 +173,16 @@ class Scorer:
         ends = named if isinstance(named, list) else [named]
         return {int(end) for end in (*ends, self.tokenizer.eos_token_id) if end is not None}
 
-    def _trunk(self, prefixes: Sequence[Sequence[int]], features: Sequence[Tensor]) -> Trunk:
+    def _trunk(self, prefixes: Sequence[Sequence[int]], pictures: Sequence[Picture]) -> Trunk:
         width = max(map(len, prefixes))
+        features = [seen.tokens_ND if isinstance(seen, Placed) else seen for seen in pictures]
         device = features[0].device
         ids_BP = torch.tensor([[0] * (width - len(row)) + [*row] for row in prefixes], device=device)
         mask_BP = torch.tensor([[False] * (width - len(r)) + [True] * len(r) for r in prefixes], device=device)
         image_BP = (ids_BP == self.image_token) & mask_BP
         embeds_BPD = self.model.get_input_embeddings()(torch.where(image_BP, 0, ids_BP))
-        embeds_BPD[image_BP] = torch.cat(list(features)).to(embeds_BPD.dtype)
-        return Trunk(embeds_BPD, mask_BP, (mask_BP.long().cumsum(-1) - 1).clamp(min=0), image_BP)
+        embeds_BPD[image_BP] = torch.cat(features).to(embeds_BPD.dtype)
+        return Trunk(embeds_BPD, mask_BP, _positions(mask_BP, pictures), image_BP)
 
     def _padded(self, rows: Sequence[Sequence[Sequence[int]]], length: int = 0) -> tuple[Tensor, Tensor]:
         """Return token ids (B, M, T), padded on the right, and which of them are real."""
@@ -192,19 +207,8 @@ class Scorer:
         return _Asked(place, prefix, tuple(ids[end + 1 :]), self._option_tokens(question))
 
     def _option_tokens(self, question: Question) -> list[list[int]]:
-        """Token ids of each option.
-
-        An option that begins another ("facing", "facing away from") could never be the less likely of the two; where
-        there is one, every option of the question ends with the end-of-text token.
-        """
         tokens = [self._answer_tokens(question.text, option) for option in question.options]
-        if len(set(map(tuple, tokens))) < len(tokens):
-            raise CheckpointError(
-                f"the tokenizer cannot tell the answers {', '.join(question.options)} apart; "
-                "leave their task out of data.tasks, or build the model with a vocabulary that has these words"
-            )
-        begins = any(long[: len(short)] == short for short, long in permutations(tokens, 2))
-        return [[*ids, self.tokenizer.eos_token_id] for ids in tokens] if begins else tokens
+        return told_apart(tokens, question.options, self.tokenizer.eos_token_id)
 
     def _answer_tokens(self, text: str, option: str) -> list[int]:
         """Token ids of an option as they follow the prompt.
@@ -224,7 +228,37 @@ class Scorer:
         return self._tokens[text]
 
 
-def _until(tokens: Sequence[int], stops: set[int]) -> list[int]:
+def told_apart(tokens: list[list[int]], options: Sequence[str], end: int) -> list[list[int]]:
+    """Return the token ids of each option, ended where that is needed to compare them.
+
+    An option that begins another ("facing", "facing away from") could never be the less likely of the two; where there
+    is one, every option of the question ends with the end-of-text token.
+
+    Raises:
+        CheckpointError: two options have the same tokens.
+    """
+    if len(set(map(tuple, tokens))) < len(tokens):
+        raise CheckpointError(
+            f"the tokenizer cannot tell the answers {', '.join(options)} apart; "
+            "leave their task out of data.tasks, or build the model with a vocabulary that has these words"
+        )
+    begins = any(long[: len(short)] == short for short, long in permutations(tokens, 2))
+    return [[*ids, end] for ids in tokens] if begins else tokens
+
+
+def _positions(mask_BP: Tensor, pictures: Sequence[Picture]) -> Tensor:
+    """Return the positions of trunks that end with their image: (B, P), or (3, B, P) for ``Placed`` image tokens."""
+    counted_BP = (mask_BP.long().cumsum(-1) - 1).clamp(min=0)
+    if not any(isinstance(seen, Placed) for seen in pictures):
+        return counted_BP
+    positions_3BP = counted_BP.expand(3, -1, -1).clone()
+    for row, seen in enumerate(pictures):
+        if isinstance(seen, Placed):
+            positions_3BP[:, row, -len(seen) :] = counted_BP[row, -len(seen)] + seen.places_3N
+    return positions_3BP
+
+
+def until(tokens: Sequence[int], stops: set[int]) -> list[int]:
     """Return the tokens before the first that ends the text."""
     end = next((index for index, token in enumerate(tokens) if token in stops), len(tokens))
     return list(tokens[:end])

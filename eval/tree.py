@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
+
+from spatial.errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class TokenTree:
             inputs_embeds=trunk.embeds_BPD,
             attention_mask=((causal & trunk.mask_BP[:, None]) | itself)[:, None],
             position_ids=trunk.positions_BP,
+            past_key_values=DynamicCache(),  # one that knows no window: it would forget what other branches need
             use_cache=True,
         ).past_key_values
         self.columns = width
@@ -127,6 +131,30 @@ class TokenTree:
         own = (causal & real_BMT.flatten(1)[:, None]) | torch.eye(total, dtype=torch.bool, device=device)
         earlier = _widened(parents.seen_BMK, self.columns).repeat_interleave(length, dim=1)
         return torch.cat([earlier, own], dim=-1)[:, None]
+
+
+def check_decoder(decoder: Any) -> None:
+    """Make sure that what a token sees is decided by the mask alone, and by a plain softmax.
+
+    Raises:
+        CheckpointError: the decoder reads no boolean mask, forgets what is far away, or bends logits on their way.
+    """
+    config, name = decoder.config, type(decoder).__name__
+    greatest = getattr(config, "max_position_embeddings", None)
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
+    capped = [key for key in ("attn_logit_softcapping", "final_logit_softcapping") if getattr(config, key, None)]
+    why = ""
+    if kinds:
+        why = f"has layers of {', '.join(sorted(kinds))}, which cannot read several questions behind one image"
+    elif capped:
+        why = f"bends its logits ({', '.join(capped)}), which is not done here"
+    elif window and (greatest is None or window < greatest):
+        why = f"sees {window} tokens back; where prompts are shorter, set sliding_window to null in config.json"
+    elif config._attn_implementation != "sdpa":
+        why = f"attends by {config._attn_implementation!r}, and the masks of a shared trunk are written for 'sdpa'"
+    if why:
+        raise CheckpointError(f"{name} cannot be evaluated: it {why}")
 
 
 def _own_columns(branches: int, length: int, device: torch.device) -> Tensor:

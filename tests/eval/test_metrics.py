@@ -1,9 +1,11 @@
 """Metrics against values worked out by hand."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from eval.calibration import calibration
 from eval.metrics import METRICS, chance, matched, pairs, sets
 from eval.predictions import Prediction
 
@@ -124,3 +126,10 @@ def test_pairs_and_sets_of_choices_are_of_complete_groups_and_the_released_ones_
     worse = choices(every | {"on": False})
     assert METRICS["pair_accuracy"](worse) == 0.5 and METRICS["set_accuracy"](worse) == 0.0
     assert METRICS["released_pair_accuracy"]([]) is None
+
+
+def test_an_answer_whose_options_a_contrast_has_all_cut_off_is_a_guess() -> None:
+    cut = [replace(ROWS[i], option_logprobs=(-math.inf, -math.inf)) for i in (0, 1)]
+    found = calibration(cut)
+    assert found is not None and found.bins[0].probability == 0.5
+    assert found.brier == 0.25
