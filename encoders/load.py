@@ -4,8 +4,9 @@ Transformers fills weights that a file lacks with random numbers and a warning; 
 answers, and its scores look like a result. Here every missing or misshapen weight is an error.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,11 +16,12 @@ from encoders.modeling import VsreForConditionalGeneration
 from encoders.parameters import PROJECTOR
 from encoders.processing import VsreProcessor
 from encoders.register import register
-from encoders.source_files import read_description
+from encoders.source_files import cached_folder, read_description
 from spatial.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from transformers import PreTrainedModel
 
 ADAPTER_FILE = "adapter_config.json"
 
@@ -27,6 +29,8 @@ OTHER_MODELS = "docs/other-models.md"
 """What is done with models of other families, and how."""
 
 _COPY = "copy the directory again"
+
+Model = TypeVar("Model", bound="PreTrainedModel")
 
 
 def load_model(
@@ -77,10 +81,23 @@ def load_adapter(model: VsreForConditionalGeneration, path: str | Path) -> tuple
 
 
 def _load_weights(folder: Path, dtype: torch.dtype | None, quantization: Any) -> VsreForConditionalGeneration:
-    *adapters, base = lineage(folder)
-    if adapters and quantization is not None:
+    if is_adapter(folder) and quantization is not None:
         raise CheckpointError(f"adapter {folder} cannot be merged into a quantised base; merge it first: 'vsre merge'")
-    model = _load_base(base, dtype, quantization)
+    return load_merged(folder, lambda base: _load_base(base, dtype, quantization))
+
+
+def load_merged(folder: Path, load_base: Callable[[Path], Model]) -> Model:
+    """Return a whole model, or that of an adapter directory merged into its base.
+
+    Args:
+        folder: of a model or an adapter.
+        load_base: returns the model in a directory.
+
+    Raises:
+        CheckpointError: a base is missing, or an adapter is incomplete or damaged.
+    """
+    *adapters, base = lineage(folder)
+    model = load_base(base)
     for adapter in reversed(adapters):
         model = _merge_adapter(model, adapter)
         model.name_or_path = model.config._name_or_path = str(adapter)  # what an adapter trained on top names as base
@@ -112,7 +129,9 @@ def lineage(folder: Path) -> list[Path]:
 
 
 def base_of(folder: Path) -> Path:
-    """Return the directory of an adapter's base, which is named relative to the adapter or to the working directory.
+    """Return the directory of an adapter's base.
+
+    It is named relative to the adapter or to the working directory, or by a hub id whose files are on this machine.
 
     Raises:
         CheckpointError: it is missing.
@@ -122,8 +141,11 @@ def base_of(folder: Path) -> Path:
     for candidate in (folder / named, Path(named)):  # an absolute path stays itself in both
         if named and candidate.is_dir():
             return candidate
+    if cached := cached_folder(named):
+        return cached
+    fetch = f", or run 'hf download {named}'" if named.count("/") == 1 else ""
     raise CheckpointError(
-        f"the base {named!r} of adapter {folder} is missing; correct base_model_name_or_path in {adapter}"
+        f"the base {named!r} of adapter {folder} is missing; correct base_model_name_or_path in {adapter}{fetch}"
     )
 
 
@@ -164,18 +186,23 @@ def _load_base(folder: Path, dtype: torch.dtype | None, quantization: Any = None
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or build it again")
-    if dtype is None and model.dtype == torch.float16 and not torch.cuda.is_available():
+    return without_slow_halves(model) if dtype is None else model
+
+
+def without_slow_halves(model: Model) -> Model:
+    """Return the model, in float32 if it is in float16 and there is no GPU, where that would be slow."""
+    if model.dtype == torch.float16 and not torch.cuda.is_available():
         model.float()
     return model
 
 
-def _merge_adapter(model: VsreForConditionalGeneration, folder: Path) -> VsreForConditionalGeneration:
+def _merge_adapter(model: Model, folder: Path) -> Model:
     """Add the adapter to the weights: the result is the plain class, as fast as the base."""
-    merged: VsreForConditionalGeneration = _adapt(model, folder).merge_and_unload()
+    merged: Model = _adapt(model, folder).merge_and_unload()
     return merged
 
 
-def _adapt(model: VsreForConditionalGeneration, folder: Path, trainable: bool = False) -> "PeftModel":
+def _adapt(model: "PreTrainedModel", folder: Path, trainable: bool = False) -> "PeftModel":
     """Put an adapter on the model, all of it.
 
     Raises:

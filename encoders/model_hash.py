@@ -10,7 +10,9 @@ from pathlib import Path
 from encoders.load import lineage
 from spatial.errors import CheckpointError
 
-_SEEN = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*", "*processor_config.json", "*.jinja")
+_WORDS = ("tokenizer*", "vocab.*", "merges.txt", "added_tokens.json", "special_tokens_map.json")
+_SEEN = ("*.safetensors", "config.json", "adapter_config.json", "*processor_config.json", *_WORDS)
+_CHAT = ("*.jinja", "chat_template.json")
 _INCIDENTAL = ("_name_or_path", "base_model_name_or_path", "transformers_version", "revision")
 
 
@@ -29,7 +31,7 @@ def model_hash(model: str | Path) -> str:
 def _hash(folder: Path, of_base: str) -> str:
     if not any(folder.glob("*.safetensors")):
         raise CheckpointError(f"model {folder} is not a directory with .safetensors files; correct the path")
-    paths = sorted({path for pattern in _SEEN for path in folder.glob(pattern) if path.is_file()})
+    paths = sorted({path for pattern in (*_SEEN, *_CHAT) for path in folder.glob(pattern) if path.is_file()})
     hasher = hashlib.blake2b(digest_size=16)
     for path in paths:
         hasher.update(f"{path.name}\n".encode())

@@ -27,6 +27,8 @@ OPENCLIP_CONFIG = "open_clip_config.json"
 OPENCLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 _DESCRIPTIONS = ["config.json", "preprocessor_config.json", "processor_config.json", OPENCLIP_CONFIG, "*.index.json"]
+_WHOLE = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+_HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,51 @@ def locate(source: str | Path) -> Place:
     path = Path(source)
     if path.exists():
         return Place(path)
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)):
+    if not re.fullmatch(_HUB_ID, str(source)):
         raise CheckpointError(f"{source} does not exist; give a hub id, a directory or a file of weights")
     return Place(_snapshot(str(source), _DESCRIPTIONS), str(source))
+
+
+def checkpoint_folder(source: str | Path) -> Path:
+    """Return the directory of a whole model or adapter: the one given, or a hub id's snapshot, fetched if need be.
+
+    Raises:
+        CheckpointError: it is neither here nor on the hub, the hub cannot be reached, or has no safetensors of it.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if not re.fullmatch(_HUB_ID, str(source)):
+        raise CheckpointError(f"model directory {source} does not exist; fix the path or run 'vsre build-model'")
+    folder = _snapshot(str(source), _WHOLE)
+    check_safetensors(folder, str(source))
+    return folder
+
+
+def cached_folder(source: str) -> Path | None:
+    """Return the snapshot of a hub id that is on this machine already; nothing is fetched."""
+    if not re.fullmatch(_HUB_ID, source):
+        return None
+    try:
+        return Path(snapshot_download(source, local_files_only=True))
+    except (OSError, ValueError):
+        return None
+
+
+def check_safetensors(folder: Path, hub_id: str = "") -> None:
+    """Make sure that weights are there in the one form that is read.
+
+    Raises:
+        CheckpointError: they are not.
+    """
+    if next(folder.glob("*.safetensors"), None):
+        return
+    other = next((path.name for kind in ("*.bin", "*.pt", "*.pth") for path in folder.glob(kind)), "")
+    unread = f", and {other} can hold code and is not read" if other else ""
+    mend = f"; run 'hf download {hub_id}', or give a directory" if hub_id else ""
+    raise CheckpointError(
+        f"{hub_id or folder} has no weights as safetensors{unread}; it needs config.json and .safetensors files{mend}"
+    )
 
 
 def fetch_weights(place: Place, *choices: Sequence[str]) -> None:

@@ -1,16 +1,23 @@
-"""Scale how strongly the last prompt token attends to the image (ScalingVis, arXiv 2503.01773, eq. 3).
+"""Change how strongly chosen queries attend to the image, in every layer and head, before the softmax.
 
-Only one row of the attention matrix changes: the last query of the prompt, in every layer and head. Its attention
-logits on image columns are multiplied by ``alpha`` before the softmax. Keys and values of every earlier position do
-not depend on it, and the released code decodes later tokens unscaled.
+- "scale": the attention logits of image columns are multiplied by a number (ScalingVis, arXiv 2503.01773, eq. 3). A
+  softmax does not mind a constant added to all logits, but does mind this one: the image as a whole gains or loses
+  attention, whichever way the signs of its logits point.
+- "temper": the same, and then shifted so that the image as a whole keeps exactly its attention: only its spread over
+  the image changes, which is what the word temperature promises.
+- "raise": the absolute value of the logits, times a number, is added (PAI, arXiv 2407.21771, eq. 4): the image as a
+  whole always gains.
+
+What is asked of the last prompt token changes that token alone: keys and values of every earlier position do not depend
+on it. So running it once more on the cache of the others is exact.
 
 The change goes in through Transformers' attention interface, so that it works on any language model that uses it.
 The mask function is registered along with it: without one, the model would silently lose its causal mask.
 
-Shapes: B batch, H heads, Q queries, K keys, D head width.
+Shapes: B batch, H heads, Q queries, N changed queries (the last of them), K keys, D head width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -24,45 +31,64 @@ from transformers.masking_utils import sdpa_mask
 
 from spatial.errors import CheckpointError
 
-NAME = "vsre_scaled_image"
+NAME = "vsre_image_attention"
+
+
+def scaled(logits_BHNK: Tensor, image_B11K: Tensor, factor_B1N1: Tensor) -> Tensor:
+    """Return the logits with those of image columns multiplied; the others stay bit-equal."""
+    return torch.where(image_B11K, logits_BHNK * factor_B1N1, logits_BHNK)
+
+
+def tempered(logits_BHNK: Tensor, image_B11K: Tensor, factor_B1N1: Tensor) -> Tensor:
+    """Return the logits with those of image columns multiplied and shifted: their log-sum-exp stays what it was."""
+    outside = torch.finfo(logits_BHNK.dtype).min
+    image = logits_BHNK.masked_fill(~image_B11K, outside)
+    multiplied = (logits_BHNK * factor_B1N1).masked_fill(~image_B11K, outside)
+    shift = image.logsumexp(-1, keepdim=True) - multiplied.logsumexp(-1, keepdim=True)
+    return torch.where(image_B11K, multiplied + shift, logits_BHNK)
+
+
+def raised(logits_BHNK: Tensor, image_B11K: Tensor, factor_B1N1: Tensor) -> Tensor:
+    """Return the logits with their absolute values, times the factor, added on image columns."""
+    return torch.where(image_B11K, logits_BHNK + factor_B1N1 * logits_BHNK.abs(), logits_BHNK)
+
+
+RULES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"scale": scaled, "temper": tempered, "raise": raised}
+"""How logits change, and the factor that changes nothing: 1, 1 and 0."""
 
 
 @dataclass
-class _Scale:
+class _Change:
+    rule: Callable[[Tensor, Tensor, Tensor], Tensor]
     image_BK: Tensor
-    alpha: float
+    factor_BN: Tensor
     layers: set[int] = field(default_factory=set)
 
 
-_ACTIVE: ContextVar[_Scale | None] = ContextVar("active_image_scale", default=None)
-
-
-def scale_image_logits(logits_BHK: Tensor, image_BK: Tensor, alpha: float) -> Tensor:
-    """Multiply the pre-softmax logits of image positions by ``alpha``; the others stay bit-equal.
-
-    Args:
-        logits_BHK: attention logits of the last query row.
-        image_BK: True where the key is an image token.
-        alpha: 1 changes nothing.
-
-    Raises:
-        ValueError: a sample has no image token.
-    """
-    if not image_BK.any(-1).all():
-        raise ValueError("a prompt without an image cannot be scaled; drop it or use decoder 'greedy'")
-    return torch.where(image_BK[:, None], logits_BHK * alpha, logits_BHK)
+_ACTIVE: ContextVar[_Change | None] = ContextVar("active_change", default=None)
 
 
 @contextmanager
-def scaled_image_attention(language_model: nn.Module, image_BK: Tensor, alpha: float) -> Iterator[None]:
-    """Within this context, the last query row of every forward of ``language_model`` is scaled on ``image_BK``.
+def changed_image_attention(
+    language_model: nn.Module, rule: str, image_BK: Tensor, factor_BN: Tensor
+) -> Iterator[None]:
+    """Within this context, the last N queries of every forward of ``language_model`` attend otherwise to the image.
+
+    Args:
+        language_model: a decoder of Transformers.
+        rule: a name of ``RULES``.
+        image_BK: True where the key is an image token; columns beyond it are none.
+        factor_BN: of each changed query.
 
     Raises:
-        CheckpointError: some layer of the model did not consult the attention interface, so nothing was scaled there.
+        ValueError: a row has no image token.
+        CheckpointError: some layer of the model did not consult the attention interface, so nothing changed there.
     """
+    if not image_BK.any(-1).all():
+        raise ValueError("a prompt without an image has no image attention to change; drop it or use decoder 'greedy'")
     model: Any = language_model
     before = model.config._attn_implementation
-    state = _Scale(image_BK, alpha)
+    state = _Change(RULES[rule], image_BK, factor_BN)
     token = _ACTIVE.set(state)
     model.set_attn_implementation(NAME)
     try:
@@ -74,7 +100,7 @@ def scaled_image_attention(language_model: nn.Module, image_BK: Tensor, alpha: f
     if missing:
         raise CheckpointError(
             f"{missing} of {model.config.num_hidden_layers} layers of {type(model).__name__} do not use the attention "
-            "interface of Transformers, so decoders 'scale' and 'adaptvis' cannot run on it; use decoder 'greedy'"
+            "interface of Transformers, so decoders that change attention cannot run on it; use decoder 'greedy'"
         )
 
 
@@ -88,28 +114,30 @@ def _attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend as sdpa does, then replace the last row by the scaled one.
+    """Attend as sdpa does, but for the last N queries.
 
     ``query`` is (B, H, Q, D), ``key`` and ``value`` (B, H / groups, K, D), the mask boolean (B, 1, Q, K) or None where
     every key is seen; the result is (B, Q, H, D).
     """
     state = _ACTIVE.get()
     if state is None:
-        raise RuntimeError(f"attention {NAME!r} runs only within scaled_image_attention")
+        raise RuntimeError(f"attention {NAME!r} runs only within changed_image_attention")
     state.layers.add(module.layer_idx)  # type: ignore[arg-type]
-    groups = getattr(module, "num_key_value_groups", 1)
+    groups, count = getattr(module, "num_key_value_groups", 1), state.factor_BN.shape[1]
     key_BHKD, value_BHKD = repeat_kv(key, groups), repeat_kv(value, groups)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    logits_BHK = (query[:, :, -1:] @ key_BHKD.transpose(2, 3))[:, :, 0] * scaling
-    logits_BHK = scale_image_logits(logits_BHK, state.image_BK, state.alpha)
+    logits_BHNK = query[:, :, -count:] @ key_BHKD.transpose(2, 3) * scaling
+    image_BK = nn.functional.pad(state.image_BK, (0, key_BHKD.shape[2] - state.image_BK.shape[1]))
+    factor_B1N1 = state.factor_BN[:, None, :, None].to(logits_BHNK.dtype)
+    logits_BHNK = state.rule(logits_BHNK, image_BK[:, None, None], factor_B1N1)
     if attention_mask is not None:
-        logits_BHK = logits_BHK.masked_fill(~attention_mask[:, :, -1], float("-inf"))
-    weights_BHK = logits_BHK.softmax(-1, dtype=torch.float32).to(query.dtype)
-    last = (weights_BHK[:, :, None] @ value_BHKD).transpose(1, 2)
-    if query.shape[2] == 1:
+        logits_BHNK = logits_BHNK.masked_fill(~attention_mask[:, :, -count:], float("-inf"))
+    weights_BHNK = logits_BHNK.softmax(-1, dtype=torch.float32).to(query.dtype)
+    last = (weights_BHNK @ value_BHKD).transpose(1, 2)
+    if query.shape[2] == count:
         return last.contiguous(), None
     plain, _ = sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
-    return torch.cat([plain[:, :-1], last], dim=1), None
+    return torch.cat([plain[:, :-count], last], dim=1), None
 
 
 AttentionInterface.register(NAME, _attention)

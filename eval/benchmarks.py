@@ -1,10 +1,16 @@
-"""Where records come from: a dataset folder, or the released VSR files with their photos."""
+"""Where records come from: a dataset folder, VSR's released files, or another public benchmark (``eval.readers``)."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from eval.config import DataConfig
+from eval.readers.embspatial import read_embspatial
+from eval.readers.mmbench import read_mmbench
+from eval.readers.mme import read_mme
+from eval.readers.parquet import read_blink, read_cv_bench
+from eval.readers.seed import read_seed
+from eval.readers.whatsup import read_whatsup
 from spatial.dataset import DatasetFolder, RecordSet
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import TASKS, TOPICS, Record
@@ -49,6 +55,18 @@ def annotations_of(data: DataConfig, part: str) -> Path:
 BENCHMARKS: dict[str, Callable[[DataConfig], RecordSet]] = {
     "folder": read_folder,
     "vsr": read_vsr_release,
+    "whatsup-a": read_whatsup,
+    "whatsup-b": read_whatsup,
+    "coco-spatial-one": read_whatsup,
+    "coco-spatial-two": read_whatsup,
+    "vg-spatial-one": read_whatsup,
+    "vg-spatial-two": read_whatsup,
+    "mme-position": read_mme,
+    "mmbench-spatial": read_mmbench,
+    "seed-spatial": read_seed,
+    "blink-spatial": read_blink,
+    "cv-bench-relation": read_cv_bench,
+    "embspatial": read_embspatial,
 }
 
 

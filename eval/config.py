@@ -8,12 +8,16 @@ class DataConfig:
     """Which records to evaluate on.
 
     Attributes:
-        kind: a name of ``eval.benchmarks.BENCHMARKS``: "folder" (written by ``vsre datagen``) or "vsr".
-        path: dataset folder, for kind "folder".
+        kind: a name of ``eval.benchmarks.BENCHMARKS``: "folder" (written by ``vsre datagen``), "vsr", or another
+            benchmark (docs/benchmarks.md).
+        path: dataset folder, for kind "folder"; for benchmarks but VSR the folder that ``vsre fetch NAME`` wrote.
         annotations: directory of the released VSR files, for kind "vsr"; "" takes those that are shipped (zero-shot
-            dev and test), and for other parts those in ``images``.
-        images: directory of the COCO photos, for kind "vsr": the folder that ``vsre fetch vsr`` wrote.
-        split: "train", "dev" or "test"; "" takes all records of a folder, and the test split of VSR.
+            dev and test), and for other parts those in ``images``. For other benchmarks a file in place of the
+            released one: a selection of your own, of any length.
+        images: directory of the COCO photos, for kind "vsr": the folder that ``vsre fetch vsr`` wrote. For other
+            benchmarks the folder of their photos, where it is not in ``path``.
+        split: "train", "dev" or "test"; "" takes all records of a folder, and the test split of VSR. Of What'sUp and
+            its COCO and Visual Genome sets, "dev" and "test" are AdaptVis's published split.
         variant: how VSR was split, "zeroshot" (unseen concepts) or "random".
         tasks: record tasks to keep: "statement", "choice" and "count" have answer options to score; rows of other
             tasks are listed as failed. Empty keeps all.
@@ -37,15 +41,18 @@ class EvalConfig:
     """What to evaluate, how its answers are read, and where the predictions go.
 
     Attributes:
-        model: checkpoint directory, or a PEFT adapter directory.
+        model: checkpoint directory, a PEFT adapter directory, or a hub id; ours, or of a kind of
+            ``eval.families.FAMILIES`` (docs/other-models.md).
         data: the records.
         out: run directory; predictions already in it are kept and not computed again.
         templates: template names, or "train", "held-out", "core", "own", "published", "reconstructed" for many
             (docs/templates.md); empty takes the core ones. A record is asked with those that suit it.
         decoders: canonical strings: "greedy", "scale(alpha=0.5)", "adaptvis(a1=0.5,a2=1.2,beta=0.4)".
         image_modes: "image"; "image_blind" (a canvas of the mean colour); "shuffled" (another group's image).
-        canvas: "pad" (the whole picture, padded to a square) or "crop" (its middle square, as CLIP's own processor);
-            "" as the checkpoint's processor says.
+        canvas: "pad" (the whole picture, padded to a square); "crop" (its middle square, as CLIP's own processor), for
+            our models; "processor" (what the checkpoint's own processor makes of it), for others; "" as the checkpoint
+            has it.
+        max_new_tokens: of answers in words, which are then written and read, too; 0: options are compared alone.
         batch_size: questions in one forward pass; it changes the speed, not the answers.
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
         bootstrap: resamples of the confidence intervals.
@@ -59,6 +66,7 @@ class EvalConfig:
     decoders: list[str] = field(default_factory=lambda: ["greedy"])
     image_modes: list[str] = field(default_factory=lambda: ["image"])
     canvas: str = ""
+    max_new_tokens: int = 0
     batch_size: int = 16
     seed: int = 0
     bootstrap: int = 1000

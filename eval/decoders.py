@@ -1,8 +1,9 @@
-"""How an answer is read from the model: greedy, ScalingVis, AdaptVis (arXiv 2503.01773).
+"""How an answer is read from the model: greedy, ScalingVis, AdaptVis (arXiv 2503.01773) and their rivals.
 
-Running the model gives, for a question, one set of option scores per attention scale alpha ("scale rows"; alpha 1 is
-greedy). A decoder says which alphas it needs and picks its answer among them, so AdaptVis is a pure function over
-stored rows, and its threshold can be swept without running the model again.
+A *reading* runs the model and gives one row per question: the model as it is (greedy), with the image attention of the
+last prompt token changed (scale, temper, pai), contrasted with what it says without seeing the image well (vcd, blind)
+or with what its earlier layers say (dola). A *choice* picks among stored rows of readings: AdaptVis is one, so that it
+is a pure function, and its threshold can be swept without running the model again.
 
 A decoder is named by a canonical string with its parameters, such as ``scale(alpha=0.5)``.
 """
@@ -12,39 +13,96 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from typing import ClassVar
 
 from eval.predictions import Prediction
 from spatial.errors import ConfigError, nearest
 
 
 @dataclass(frozen=True)
-class Greedy:
-    """The model as it is."""
+class Reading:
+    """A decoder that runs the model.
+
+    Attributes:
+        prefills: how often the prompt is run; more than one shows other images beside the question's.
+        rule: how the last prompt token attends to the image, a name of ``eval.attention.RULES``; "" as the model does.
+        every_step: whether later tokens attend so, too.
+        contrast: the image that the answer is contrasted with ("noised", "blind"), or ""; see ``eval.images``.
+    """
+
+    prefills: ClassVar[int] = 1
+    rule: ClassVar[str] = ""
+    every_step: ClassVar[bool] = False
+    contrast: ClassVar[str] = ""
 
     @property
-    def alphas(self) -> tuple[float, ...]:
-        """Scales that the decoder needs."""
-        return (1.0,)
-
-    def choose(self, rows: Mapping[float, Prediction]) -> Prediction:
-        """Return the row to answer with, given one row per needed alpha."""
-        return rows[1.0]
+    def factor(self) -> float:
+        """Of the rule."""
+        return math.nan
 
 
 @dataclass(frozen=True)
-class Scale:
+class Greedy(Reading):
+    """The model as it is."""
+
+
+@dataclass(frozen=True)
+class Scale(Reading):
     """ScalingVis: image attention of the last prompt token times ``alpha`` (> 1 sharpens, < 1 smooths)."""
 
+    rule = "scale"
     alpha: float
 
     @property
-    def alphas(self) -> tuple[float, ...]:
-        """Scales that the decoder needs."""
-        return (self.alpha,)
+    def factor(self) -> float:
+        """Of the rule."""
+        return self.alpha
 
-    def choose(self, rows: Mapping[float, Prediction]) -> Prediction:
-        """Return the row to answer with, given one row per needed alpha."""
-        return rows[self.alpha]
+
+@dataclass(frozen=True)
+class Temper(Scale):
+    """As Scale, but the image as a whole keeps its attention: a temperature of its spread over the image alone."""
+
+    rule = "temper"
+
+
+@dataclass(frozen=True)
+class Pai(Scale):
+    """PAI's attention (arXiv 2407.21771, eq. 4): ``alpha`` times its absolute value is added, at every step."""
+
+    rule = "raise"
+    every_step = True
+
+
+@dataclass(frozen=True)
+class Vcd(Reading):
+    """Visual contrastive decoding (arXiv 2311.16922, eqs. 3 and 5), without its sampling.
+
+    Logits are (1 + alpha) times those of the image less alpha times those of the image drowned in noise, over the
+    tokens whose probability is at least beta times that of the likeliest.
+    """
+
+    prefills = 2
+    contrast = "noised"
+    alpha: float
+    beta: float
+
+
+@dataclass(frozen=True)
+class Blind(Vcd):
+    """As Vcd, but contrasted with a canvas of the mean colour: what the words alone say is taken away."""
+
+    contrast = "blind"
+
+
+@dataclass(frozen=True)
+class Dola(Reading):
+    """DoLa (arXiv 2309.03883, eqs. 2 to 4): the last layer less that of the upper half that differs most from it.
+
+    Over the tokens whose probability is at least beta times that of the likeliest. Every second layer is a candidate.
+    """
+
+    beta: float
 
 
 @dataclass(frozen=True)
@@ -54,32 +112,50 @@ class AdaptVis:
     The confidence is a probability (a softmax over the vocabulary), compared as it is, not rounded.
     """
 
+    prefills: ClassVar[int] = 1
     a1: float
     a2: float
     beta: float
 
     @property
-    def alphas(self) -> tuple[float, ...]:
-        """Scales that the decoder needs."""
-        return (1.0, self.a1, self.a2)
+    def readings(self) -> tuple[Reading, ...]:
+        """What is chosen from, the plain model first."""
+        return (Greedy(), scale(self.a1), scale(self.a2))
 
-    def choose(self, rows: Mapping[float, Prediction]) -> Prediction:
-        """Return the row to answer with, given one row per needed alpha."""
-        return rows[self.a1 if rows[1.0].confidence < self.beta else self.a2]
+    def choose(self, rows: Mapping[Reading, Prediction]) -> Prediction:
+        """Return the row to answer with, given one row per reading."""
+        sure = rows[Greedy()].confidence >= self.beta
+        return rows[scale(self.a2 if sure else self.a1)]
 
 
-Decoder = Greedy | Scale | AdaptVis
+Decoder = Reading | AdaptVis
 
 DECODERS: dict[str, type[Decoder]] = {
     "greedy": Greedy,
     "scale": Scale,
+    "temper": Temper,
+    "pai": Pai,
+    "vcd": Vcd,
+    "blind": Blind,
+    "dola": Dola,
     "adaptvis": AdaptVis,
 }
 
 
+def scale(alpha: float) -> Reading:
+    """Return the reading of an attention scale; 1 is greedy itself, without any intervention."""
+    return Greedy() if alpha == 1 else Scale(alpha)
+
+
+def readings_of(decoders: Iterable[Decoder]) -> list[Reading]:
+    """Return the readings that decoders need, each once, the plain model first."""
+    needed = [reading for decoder in decoders for reading in _readings(decoder)]
+    return list(dict.fromkeys([Greedy(), *needed]))
+
+
 def format_decoder(decoder: Decoder) -> str:
     """Return the canonical string, which ``parse_decoder`` reads back."""
-    name = next(name for name, kind in DECODERS.items() if isinstance(decoder, kind))
+    name = next(name for name, kind in DECODERS.items() if type(decoder) is kind)
     parameters = ",".join(f"{key}={value:.12g}" for key, value in asdict(decoder).items())
     return f"{name}({parameters})" if parameters else name
 
@@ -102,23 +178,18 @@ def parse_decoder(text: str) -> Decoder:
     return DECODERS[name](**given)
 
 
-def scale_name(alpha: float) -> str:
-    """Return the decoder string under which the row of one alpha is stored; alpha 1 is greedy itself."""
-    return format_decoder(Greedy() if alpha == 1.0 else Scale(alpha))
-
-
 def decode(decoder: Decoder, predictions: Iterable[Prediction]) -> list[Prediction]:
-    """Return the decoder's predictions from stored greedy and scale rows; other rows are ignored.
+    """Return the decoder's predictions from stored rows of readings; other rows are ignored.
 
     Raises:
-        ConfigError: a row of an alpha that the decoder needs is not stored.
+        ConfigError: a row of a reading that the decoder needs is not stored.
     """
-    alpha_of = {scale_name(alpha): alpha for alpha in decoder.alphas}
-    questions: dict[tuple[str, ...], dict[float, Prediction]] = defaultdict(dict)
+    needed = {format_decoder(reading): reading for reading in _readings(decoder)}
+    questions: dict[tuple[str, ...], dict[Reading, Prediction]] = defaultdict(dict)
     for row in predictions:
-        if row.decoder in alpha_of:
+        if row.decoder in needed:
             name = (row.model_hash, row.record_id, row.template, row.image_mode, row.canvas)
-            questions[name][alpha_of[row.decoder]] = row
+            questions[name][needed[row.decoder]] = row
     return [_decode_one(decoder, rows) for rows in questions.values()]
 
 
@@ -127,15 +198,22 @@ def adaptvis(predictions: Sequence[Prediction], a1: float, a2: float, beta: floa
     return decode(AdaptVis(a1, a2, beta), predictions)
 
 
-def _decode_one(decoder: Decoder, rows: Mapping[float, Prediction]) -> Prediction:
+def _readings(decoder: Decoder) -> tuple[Reading, ...]:
+    if isinstance(decoder, AdaptVis):
+        return decoder.readings
+    return (scale(decoder.alpha) if type(decoder) is Scale else decoder,)
+
+
+def _decode_one(decoder: Decoder, rows: Mapping[Reading, Prediction]) -> Prediction:
     failed = next((row for row in rows.values() if row.failed), None)
     if failed is not None:
         return replace(failed, decoder=format_decoder(decoder))
-    missing = [scale_name(alpha) for alpha in decoder.alphas if alpha not in rows]
+    missing = [format_decoder(reading) for reading in _readings(decoder) if reading not in rows]
     if missing:
         record = next(iter(rows.values())).record_id
         raise ConfigError(f"{format_decoder(decoder)} needs stored rows of {missing[0]!r}; record {record} has none")
-    return replace(decoder.choose(rows), decoder=format_decoder(decoder))
+    chosen = decoder.choose(rows) if isinstance(decoder, AdaptVis) else rows[_readings(decoder)[0]]
+    return replace(chosen, decoder=format_decoder(decoder))
 
 
 def _parameter(part: str, text: str, example: str) -> tuple[str, float]:

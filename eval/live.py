@@ -10,13 +10,13 @@ from typing import Any
 
 from eval.benchmarks import read_benchmark
 from eval.config import EvalConfig
-from eval.decoders import decode
+from eval.decoders import decode, readings_of
 from eval.images import ImageFeatures
 from eval.metrics import METRICS, accuracy, by_category
 from eval.plan import Item, plan_batches, plan_items
 from eval.predictions import Prediction
 from eval.results import summarise
-from eval.run import Run, alphas_of, check_settings
+from eval.run import Run, check_settings
 from eval.scoring import Scorer
 from spatial.errors import ConfigError
 from spatial.scene import digest
@@ -68,7 +68,7 @@ class LiveEvaluation:
         failed = [item for item in self._items if item.failed][part::parts]
         canvas: str = processor.image_processor.mode
         features = ImageFeatures(model, processor, self.records.images)
-        run = Run("", canvas, self.config, alphas_of([self.decoder]), Scorer(model, processor), features)
+        run = Run("", canvas, self.config, readings_of([self.decoder]), Scorer(model, processor), features)
         return run.answer(asked + failed)
 
     def scores(self, answers: Sequence[Prediction]) -> dict[str, float]:

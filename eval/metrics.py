@@ -6,15 +6,25 @@ to speak of. Rows that failed are left out (and counted elsewhere), never taken 
 A *pair* is one caption on two images of a group, true of one and false of the other: a model that does not look at
 the image gets at most one of the two. Pairs are disjoint, each row is in one at most. A *set* is all statements of a
 group; it is complete when every caption is true as often as false and no row failed.
+
+Of choices between relations, as in What'sUp, a pair is two images of a group with the same two objects in opposite
+relations, and a set is a group with an image for each of its options. The code released with AdaptVis divides the
+pairs and sets that are right by a half and a quarter of the rows, whether or not these are complete; those values are
+``released_pair_accuracy`` and ``released_set_accuracy``.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from eval.predictions import Prediction
+from eval.splits import OPPOSITES
 
 Rows = Sequence[Prediction]
 Metric = Callable[[Rows], float | None]
+
+NEAR_TIE = 1e-4
+"""Nats between log-probabilities; batches of other sizes move them by about a hundredth of it in float32."""
 
 
 def scored(rows: Rows) -> list[Prediction]:
@@ -29,9 +39,18 @@ def accuracy(rows: Rows) -> float | None:
 
 def balanced_accuracy(rows: Rows) -> float | None:
     """Mean of the accuracies on true and on false statements."""
-    statements = _statements(rows)
-    parts = [_mean([r.correct for r in statements if is_true(r) == truth]) for truth in (True, False)]
-    return None if None in parts else sum(part for part in parts if part is not None) / 2
+    on_true, on_false = yes_accuracy(rows), no_accuracy(rows)
+    return None if on_true is None or on_false is None else (on_true + on_false) / 2
+
+
+def yes_accuracy(rows: Rows) -> float | None:
+    """Accuracy on true statements."""
+    return _mean([row.correct for row in _statements(rows) if is_true(row)])
+
+
+def no_accuracy(rows: Rows) -> float | None:
+    """Accuracy on false statements."""
+    return _mean([row.correct for row in _statements(rows) if not is_true(row)])
 
 
 def f1(rows: Rows) -> float | None:
@@ -74,16 +93,30 @@ def set_accuracy(rows: Rows) -> float | None:
     return _mean([all(row.correct for row in members) for members in sets(rows)])
 
 
+def released_pair_accuracy(rows: Rows) -> float | None:
+    """Pairs of choices that are right, over half of the rows."""
+    return _over(sum(a.correct and b.correct for a, b in _choice_pairs(rows)), _choices(rows), 2)
+
+
+def released_set_accuracy(rows: Rows) -> float | None:
+    """Sets of choices that are right, over a quarter of the rows."""
+    return _over(sum(all(row.correct for row in members) for members in _choice_sets(rows)), _choices(rows), 4)
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "f1": f1,
     "yes_rate": yes_rate,
+    "yes_accuracy": yes_accuracy,
+    "no_accuracy": no_accuracy,
     "answered": answered,
     "macro_accuracy": macro_accuracy,
     "worst_category": worst_category,
     "pair_accuracy": pair_accuracy,
     "set_accuracy": set_accuracy,
+    "released_pair_accuracy": released_pair_accuracy,
+    "released_set_accuracy": released_set_accuracy,
 }
 
 
@@ -93,14 +126,19 @@ def chance(rows: Rows) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def near_ties(rows: Rows) -> int:
+    """Number of rows whose two likeliest options are closer than ``NEAR_TIE``: other hardware may choose otherwise."""
+    return sum(_gap(row) < NEAR_TIE for row in scored(rows))
+
+
 def is_true(row: Prediction) -> bool:
     """Whether a statement's right answer is its "true" word, the first option."""
     return row.answer == row.options[0]
 
 
 def pairs(rows: Rows) -> list[tuple[Prediction, Prediction]]:
-    """Return complete pairs: (the row where the caption is true, the row where it is false)."""
-    found = []
+    """Return complete pairs: the row where the caption is true and that where it is false, or two opposite choices."""
+    found = _choice_pairs(rows)
     for members in _captions(rows).values():
         holds = sorted((row for row in members if is_true(row)), key=lambda row: row.image_id)
         fails = sorted((row for row in members if not is_true(row)), key=lambda row: row.image_id)
@@ -113,7 +151,8 @@ def sets(rows: Rows) -> list[list[Prediction]]:
     captions = defaultdict(list)
     for (template, group, _), members in _captions(rows).items():
         captions[template, group].append(members)
-    return [[row for members in parts for row in members] for parts in captions.values() if all(map(_complete, parts))]
+    whole = [parts for parts in captions.values() if all(map(_complete, parts))]
+    return [[row for members in parts for row in members] for parts in whole] + _choice_sets(rows)
 
 
 def by_relation(rows: Rows) -> dict[str, list[Prediction]]:
@@ -162,9 +201,45 @@ def _captions(rows: Rows) -> dict[tuple[str, str, str], list[Prediction]]:
     return captions
 
 
+def _choices(rows: Rows) -> dict[tuple[str, str], list[Prediction]]:
+    """Return the choices between relations that did not fail, by template and group."""
+    groups: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    for row in scored(rows):
+        if row.task == "choice" and row.relation and row.relation in row.options:
+            groups[row.template, row.group_id].append(row)
+    return groups
+
+
+def _choice_pairs(rows: Rows) -> list[tuple[Prediction, Prediction]]:
+    found = []
+    for members in _choices(rows).values():
+        images = {row.relation: row for row in members}
+        if len(images) == len(members):  # several of one relation would be no minimal pair
+            found += [(images[a], images[b]) for a, b in OPPOSITES if a in images and b in images]
+    return found
+
+
+def _choice_sets(rows: Rows) -> list[list[Prediction]]:
+    groups = _choices(rows).values()
+    return [
+        rows for rows in groups if len(rows) > 1 and sorted(row.relation for row in rows) == sorted(rows[0].options)
+    ]
+
+
+def _over(right: int, groups: Mapping[tuple[str, str], Rows], size: int) -> float | None:
+    """Return what the released code divides; ``None`` where there is no pair or set to speak of."""
+    count = sum(map(len, groups.values()))
+    return right / (count / size) if any(len(rows) > 1 for rows in groups.values()) else None
+
+
 def _complete(members: Rows) -> bool:
     balanced = 2 * sum(map(is_true, members)) == len(members)
     return balanced and not any(row.failed for row in members)
+
+
+def _gap(row: Prediction) -> float:
+    first, second, *_ = (*sorted(row.option_logprobs, reverse=True), -math.inf, -math.inf)
+    return first - second if math.isfinite(first) else 0.0
 
 
 def _mean(values: Sequence[bool]) -> float | None:

@@ -36,9 +36,14 @@ class Prediction:
         confidence: largest probability over the whole vocabulary of the first answer token at alpha 1, not rounded.
         answered: whether the most probable first token begins one of the options.
         predicted: the chosen option.
+        generated: what the model wrote; "" where it was not asked to, or wrote nothing.
+        parsed: the option that it names (``eval.parsing``), or "".
+        outcome: of the parsing; "" where nothing was to be written.
+        contained: whether what was written counts as right in the code released with AdaptVis.
         failed: why there is no prediction, or "".
         question: hash of what the model was shown; a stored row counts only while it agrees.
-        canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``.
+        canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``; or "processor": as the
+            processor of a model of another family does, or does not.
     """
 
     model_hash: str
@@ -64,6 +69,10 @@ class Prediction:
     failed: str = ""
     question: str = ""
     canvas: str = OLD_CANVAS
+    generated: str = ""
+    parsed: str = ""
+    outcome: str = ""
+    contained: bool = False
 
     @property
     def key(self) -> Key:
@@ -118,7 +127,9 @@ class PartFiles:
 
 def _prediction(row: dict[str, Any]) -> Prediction:
     lists = {name: tuple(row[name]) for name in ("options", "option_logprobs")}
-    return Prediction(**{**row, **lists, "canvas": row["canvas"] or OLD_CANVAS})
+    added = {name: row[name] or "" for name in ("generated", "parsed", "outcome")}
+    canvas = row["canvas"] or OLD_CANVAS
+    return Prediction(**{**row, **lists, **added, "canvas": canvas, "contained": bool(row["contained"])})
 
 
 def _schema() -> Any:
@@ -130,5 +141,6 @@ def _schema() -> Any:
         "confidence": pa.float64(),
         "answered": pa.bool_(),
         "correct": pa.bool_(),
+        "contained": pa.bool_(),
     }
     return pa.schema([(item.name, special.get(item.name, pa.string())) for item in fields(Prediction)])

@@ -1,11 +1,14 @@
 """From predictions to ``results.json`` and the table on the screen."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from eval.calibration import calibration
+from eval.comparison import compare
 from eval.metrics import (
     METRICS,
     Rows,
@@ -13,14 +16,15 @@ from eval.metrics import (
     by_category,
     by_relation,
     chance,
-    matched,
+    near_ties,
     pairs,
     partition,
     scored,
     sets,
 )
 from eval.predictions import Prediction
-from eval.statistics import cluster_interval, mcnemar
+from eval.scorers import compare_scorers, option_bias
+from eval.statistics import cluster_interval
 from eval.wordings import family_of, wording_spread
 
 INTERVAL = "percentile bootstrap over images, 95 %; Wilson over images where all images agree"
@@ -93,6 +97,10 @@ def _scores(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
             "near_chance": guess is not None and interval is not None and interval[0] <= guess <= interval[1],
             "pairs": len(pairs(rows)),
             "sets": len(sets(rows)),
+            "near_ties": near_ties(rows),
+            "scorers": compare_scorers(rows),
+            "options": option_bias(rows),
+            "calibration": asdict(found) if (found := calibration(rows)) else None,
         }
         | {
             key: {name: _slice(part, resamples, seed) for name, part in by_name.items()}
@@ -116,9 +124,7 @@ def _slice(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
 def _against(greedy: Rows, rows: Rows, decoder: str) -> dict[str, Any]:
     if decoder == "greedy" or not greedy:
         return {}
-    both = list(matched(greedy, rows))
-    result = mcnemar([a.correct for a, _ in both], [b.correct for _, b in both])
-    return {"against_greedy": {"n": len(both), **vars(result)}}
+    return {"against_greedy": compare(greedy, rows)}
 
 
 def _wording_rows(run: dict[str, Any]) -> list[tuple[str, ...]]:

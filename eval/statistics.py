@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from spatial.proportion import Interval, wilson
 
@@ -64,6 +64,54 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Comparison:
     lost = sum(a and not b for a, b in zip(first, second, strict=True))
     p_value = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
     return Comparison(gained, lost, p_value)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the second of two answers the same questions.
+
+    Attributes:
+        mean: of the differences of their scores.
+        ci95: normal interval with the cluster-robust standard error.
+        detectable: smallest true difference that a two-sided test at 5 % would find in 80 % of such samples.
+    """
+
+    mean: float
+    ci95: Interval
+    detectable: float
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float], clusters: Sequence[str]) -> Difference:
+    """Return the mean difference of two scores of each question, with what clusters leave of its certainty.
+
+    The standard error is that of a mean over clusters of unequal sizes (Miller 2024, arXiv 2411.00640, section 2.2 and
+    equation 4), with the factor G / (G - 1) for G clusters. The detectable difference is (z_0.975 + z_0.8) of it
+    (the same, section 4).
+
+    Raises:
+        ValueError: fewer than two clusters, or lengths that differ.
+    """
+    differences = np.subtract(second, first, dtype=np.float64)
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    count = int(index.max(initial=-1)) + 1
+    if len(first) != len(second) or len(index) != len(differences) or count < 2:
+        raise ValueError(f"{len(first)} and {len(second)} scores in {count} clusters have no difference to test")
+    mean = float(differences.mean())
+    sums = np.bincount(index, weights=differences - mean)
+    error = float(np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(differences))
+    reach = float(norm.ppf(0.975)) * error
+    return Difference(mean, (mean - reach, mean + reach), float(norm.ppf(0.975) + norm.ppf(0.8)) * error)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for their number, in the same order (Holm 1979), to bound the family-wise error."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
 
 
 def _resampled_means(

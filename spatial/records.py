@@ -24,8 +24,9 @@ TASKS = ("statement", "choice", "locate", "name", "count", "caption")
 cells of a box's corners.
 name: answer is the phrase of the object in a cell. count: answer is a number word. caption: answer is text."""
 
-TOPICS = ("relation", "presence", "colour", "count", "cell", "box", "heading", "scene")
-"""What a record is about; only "relation" records name a relation of ``spatial.relations``."""
+TOPICS = ("relation", "presence", "colour", "count", "cell", "box", "heading", "scene", "place", "question")
+"""What a record is about; only "relation" records name a relation of ``spatial.relations``. place: on which side of the
+picture one thing is. question: whatever a benchmark asks in its own words, which then stand in ``caption``."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Record:
         object: index into the image's objects, or -1.
         frame: "viewer", "intrinsic", "both", or "" where no frame is involved.
         caption: a full sentence with capital and full stop, true or false of the image as ``answer`` says for a
-            statement, and true for every other task.
+            statement, and true for every other task; of the topic "question", the question.
         options: answer alternatives of a choice, in neutral order; empty otherwise.
         negative_kind: how a false statement was made ("antonym", "swap", "absent", ...), or "".
         concepts: the nouns that the record is about, for hold-outs.

@@ -79,6 +79,12 @@ class Slots:
         """The whole sentence."""
         return _marked(self._record.caption, self._record.relation)
 
+    def question(self) -> list[Segment]:
+        """A benchmark's question in its own words."""
+        if self._record.topic != "question":
+            raise ValueError("the record is a sentence, and no question of a benchmark")
+        return [(self._record.caption, "")]
+
     def clause(self) -> list[Segment]:
         """The sentence as it stands within another one: without capital and full stop."""
         caption = self._record.caption.strip().removesuffix(".")

@@ -27,8 +27,13 @@ SOURCES = {
     "own": "vsre",
     "published": "VSRE (published), arXiv 2412.18224",
     "reconstructed": "vsre, in the manner of VSRE, arXiv 2412.18224",
+    "adaptvis": "AdaptVis, arXiv 2503.01773, prompts for What'sUp",
+    "given": "vsre, around the question of a benchmark",
 }
 """Where the wording of each origin comes from."""
+
+GIVEN = "given"
+"""The selection of templates for records of the topic "question"."""
 
 HELD_OUT = (
     "determine",
@@ -42,6 +47,9 @@ HELD_OUT = (
     "letters-fill-in",
     "letters-which-of-two",
     "point",
+    "adaptvis",
+    "given",
+    "given-letters",
 )
 """Families kept for evaluation. A form is held out whole: no family that is trained on asks "whether"."""
 
@@ -80,10 +88,13 @@ class Template:
         family: the form that it shares with others; families, not templates, are held out.
         task: the task of the records that it suits.
         text: with the slots of ``spatial.slots.Slots``.
-        answers: the words for true and false; empty for other tasks.
+        answers: the words for true and false; of a choice, the words for ``choices``; else empty.
         source: where the wording comes from.
-        origin: "core" (ours; the shipped tokenizer knows their words), "own" (ours), "published" (VSRE's) or
-            "reconstructed" (ours, in place of those of VSRE's that are not known).
+        origin: "core" (ours; the shipped tokenizer knows their words), "own" (ours), "published" (VSRE's),
+            "reconstructed" (ours, in place of those of VSRE's that are not known), "adaptvis" (AdaptVis's) or "given"
+            (around the question of a benchmark).
+        choices: options that a record must have to suit it, in the order in which it lists their words; empty where
+            any will do and each group draws an order.
 
     Raises:
         ConfigError: a slot is unknown.
@@ -96,6 +107,7 @@ class Template:
     answers: tuple[str, ...] = ()
     source: str = "vsre"
     origin: str = "own"
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for slot in self.slots - SLOTS:
@@ -121,9 +133,10 @@ def _read_table() -> dict[str, Template]:
     lines = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     found = {}
     for name, origin, family, task, answers, text in ([cell.strip() for cell in line.split(" | ")] for line in lines):
-        words = () if answers == "-" else tuple(answers.split("/"))
+        pairs = [cell.rpartition("=") for cell in answers.split("/")] if answers != "-" else []
+        words, choices = tuple(word for _, _, word in pairs), tuple(choice for choice, _, _ in pairs if choice)
         source = "AdaptVis, arXiv 2503.01773, VSR prompt" if name == "determine" else SOURCES[origin]
-        found[name] = Template(name, family, task, text, words, source, origin)
+        found[name] = Template(name, family, task, text, words, source, origin, choices)
     return found
 
 
@@ -137,6 +150,8 @@ SELECTIONS: dict[str, Callable[[Template], bool]] = {
     "own": lambda template: template.origin == "own",
     "published": lambda template: template.origin == "published",
     "reconstructed": lambda template: template.origin == "reconstructed",
+    "adaptvis": lambda template: template.origin == "adaptvis",
+    "given": lambda template: template.origin == "given",
 }
 """Names for many templates, which settings may list like those of single ones."""
 
@@ -192,6 +207,8 @@ def render(record: Record, template: Template, seed: int, objects: Sequence[Imag
         raise ConfigError(
             f"template {template.name!r} is for {template.task} records, not {record.task}; use {suiting}"
         )
+    if record.topic == "question" and "question" not in template.slots:
+        raise ValueError(f"a benchmark's question is put into templates of its own; set templates to [{GIVEN}]")
     answers = _answers(record, template, seed)
     text, spans = fill(template.text, Slots(record, answers, objects))
     if text.count("'s perspective") > 1:
@@ -203,6 +220,8 @@ def render(record: Record, template: Template, seed: int, objects: Sequence[Imag
 def _answers(record: Record, template: Template, seed: int) -> Answers:
     """Return the answers, those that a question lists in the order of the record's group."""
     asked = ""
+    if template.choices:
+        return _fixed_choice(record, template)
     if record.task == "statement":
         words, right = template.answers, template.answers[0 if record.answer == "true" else 1]
     elif record.task == "count":
@@ -222,6 +241,14 @@ def _answers(record: Record, template: Template, seed: int) -> Answers:
         raise ValueError(f"the answer {right!r} is none of the options, so it has no letter")
     options = words if record.task == "statement" else shown
     return Answers(tuple(letter[word] for word in options), letter[right], tuple(shown), asked)
+
+
+def _fixed_choice(record: Record, template: Template) -> Answers:
+    """Return the template's words for the record's options, in the template's order whatever the group."""
+    if set(record.options) != set(template.choices):
+        raise ValueError(f"the options are {', '.join(record.options)}, not {', '.join(template.choices)}")
+    right = dict(zip(template.choices, template.answers, strict=True)).get(record.answer, record.answer)
+    return Answers(template.answers, right, template.answers)
 
 
 def _two_objects(record: Record, seed: int) -> tuple[tuple[str, str], str, str]:

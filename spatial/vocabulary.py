@@ -50,6 +50,8 @@ TOOLS = ("arch", "hoop", "cable", "rope", "strap")
 
 _PLURALS = {"person": "people", "mouse": "mice", "knife": "knives"} | {noun: noun for noun in ("sheep", *PAIRS)}
 
+_IRREGULAR = ("people", "men", "women", "children", "mice", "feet", "teeth")
+
 _SENTENCES = """There is a an one object in the picture. There are no two objects in the picture. The cup is are red.
 The cup is at. The cup is at to. The cup facing. Left of and on. Yes no true false correct incorrect. user: assistant:
 in words."""
@@ -65,6 +67,12 @@ def plural(noun: str) -> str:
     else:
         last += "s"
     return f"{head} {last}" if head else last
+
+
+def several(phrase: str) -> bool:
+    """Tell whether a noun phrase of others is a plural, "sunglasses" or "black trees", by the look of its last word."""
+    last = phrase.lower().split()[-1]
+    return last in _IRREGULAR or (last.endswith("s") and not last.endswith(("ss", "us", "is")))
 
 
 def cell(box: tuple[float, float, float, float], width: int, height: int) -> str:

@@ -146,7 +146,7 @@ def family_parts(
     Raises:
         CheckpointError: the directory cannot be used.
     """
-    from training.family_load import load_family
+    from encoders.family_load import load_family
     from training.rows import RowCollator
 
     family = FAMILIES[kind]
@@ -169,7 +169,7 @@ def planned_family(config: TrainConfig, kind: str) -> tuple["PreTrainedModel | P
         CheckpointError: the directory cannot be used.
         ConfigError: as ``prepare_family`` does.
     """
-    from training.family_load import load_meta, load_processor
+    from encoders.family_load import load_meta, load_processor
     from training.rows import RowCollator
 
     folder, family = Path(config.model), FAMILIES[kind]

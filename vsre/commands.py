@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin, get_type_hints
 
 from spatial.errors import ConfigError, nearest
 
@@ -34,6 +34,12 @@ class Command:
     record: Literal["out", "runs", ""] = "runs"
     subject: str = ""
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether the subject is a list, so that several arguments may be given without its name."""
+        hints = get_type_hints(self.config_class()) if self.subject else {}
+        return get_origin(hints.get(self.subject)) is list
+
     def config_class(self) -> type[Any]:
         """Import and return the dataclass of the settings."""
         found: type[Any] = _attribute(self.config)
@@ -48,7 +54,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "doctor": Command("check this installation", "vsre.config:DoctorConfig", "vsre.doctor:examine", ""),
     "fetch": Command(
-        "download a public data set: vsre fetch vsr",
+        "download a public data set: vsre fetch vsr, vsre fetch whatsup-a, ...",
         "datagen.fetch.config:FetchConfig",
         "datagen.fetch.run:fetch",
         "",
@@ -95,6 +101,20 @@ COMMANDS: dict[str, Command] = {
         "vsre.config:ObjectsConfig",
         "vsre.objects:write_objects",
         record="",
+    ),
+    "compare": Command(
+        "compare evaluations of the same questions, with paired tests: vsre compare A B",
+        "vsre.config:CompareConfig",
+        "vsre.compare:write_comparison",
+        record="out",
+        subject="runs",
+    ),
+    "sweep": Command(
+        "choose AdaptVis's parameters on validation groups of an evaluation, and report them on the others",
+        "vsre.config:SweepConfig",
+        "vsre.sweep:write_sweep",
+        record="",
+        subject="run",
     ),
     "gallery": Command(
         "write a page to look through a dataset",

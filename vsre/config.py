@@ -125,6 +125,42 @@ class ReportConfig:
 
 
 @dataclass
+class CompareConfig:
+    """What is compared with what.
+
+    Attributes:
+        runs: output folders of ``vsre eval`` on the same questions; also the positional arguments.
+        names: what the runs are called, in their order; by default the ends of their paths.
+        out: folder for ``index.html``, ``comparison.md``, ``comparison.tex`` and ``comparison.json``.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    out: str = "runs/compare"
+
+
+@dataclass
+class SweepConfig:
+    """How AdaptVis's parameters are chosen from an evaluation that ran several scales.
+
+    Attributes:
+        run: output folder of ``vsre eval`` with decoders "greedy" and "scale(alpha=...)"; also the positional argument.
+        share: of the groups, to choose on; the others are reported.
+        seed: deals the groups.
+        betas: thresholds to try; by default 0, 0.05, ..., 1.
+        topics: what the questions are about; empty: all.
+        out: folder for ``sweep.json`` and ``sweep.png``; "": "sweep" in the run's.
+    """
+
+    run: str = ""
+    share: float = 0.2
+    seed: int = 1
+    betas: list[float] = field(default_factory=list)
+    topics: list[str] = field(default_factory=lambda: ["relation"])
+    out: str = ""
+
+
+@dataclass
 class GalleryConfig:
     """Which groups of a dataset are shown, and how.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datagen.config import DatagenConfig, ImportVsrConfig
-from datagen.fetch.config import FetchConfig
+from datagen.fetch.config import FetchConfig, with_folder
 from spatial.coco import instances_files
 from spatial.errors import RecordError
 from vsre.outlay import HOUR, Made, Outlay
@@ -28,7 +28,12 @@ STATEMENTS_PER_PAINTING = 2
 
 
 def fetching(config: FetchConfig, made: Made) -> Outlay:
-    """Plan ``vsre fetch``."""
+    """Plan ``vsre fetch``; of benchmarks but VSR only their names are told."""
+    config = with_folder(config)
+    if config.dataset != "vsr":
+        return Outlay(
+            fetches=(f"{config.dataset} into {config.out}",), notes=("sizes of benchmarks: docs/benchmarks.md",)
+        )
     from datagen.fetch.outline import count_photos
     from datagen.fetch.plan import annotation_name, check, parts_there
     from datagen.fetch.sources import EXTENTS, PHOTO_BYTES

@@ -17,6 +17,8 @@ from eval.predictions import Prediction
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
 from spatial.files import write_json
+from vsre.compare import compare_all, pair_cells, rows_of
+from vsre.compare_tables import Cells
 from vsre.config import ReportConfig
 from vsre.pages import GALLERY_PAGE, template_environment
 from vsre.painting import Painting, read_painting
@@ -125,6 +127,7 @@ def _render(config: ReportConfig, evaluations: Sequence[Evaluation], painting: P
         .render(
             title=config.title,
             overview={name: scores for e in evaluations for name, scores in overview(e).items()},
+            pairs=_pairs(evaluations),
             controls={e.name: e.controls for e in evaluations if e.controls},
             relation_chart=Markup(relation_chart(relations)) if any(relations.values()) else "",
             tuning=_tuning(config),
@@ -137,6 +140,12 @@ def _render(config: ReportConfig, evaluations: Sequence[Evaluation], painting: P
             provenance=_provenance(config),
         )
     )
+
+
+def _pairs(evaluations: Sequence[Evaluation]) -> Cells | None:
+    """Return the table of every two rows that have questions in common; ``None`` where there are none."""
+    pairs = [pair for pair in compare_all(rows_of(evaluations)) if pair.found["n"]]
+    return pair_cells(pairs) if pairs else None
 
 
 def _examples(config: ReportConfig, evaluations: Sequence[Evaluation]) -> list[Example]:

@@ -5,6 +5,7 @@ looked up in the working directory and then beside the packages, and every mista
 nearest known key.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -227,9 +228,13 @@ def _named_files(flags: list[str]) -> tuple[list[str], list[str]]:
 
 def _name_subject(name: str, words: list[str], flags: list[str]) -> tuple[list[str], list[str]]:
     """Give the argument that is no settings file the name of the setting it stands for, if the command has one."""
-    setting = find_command(name).subject
+    command = find_command(name)
+    setting, many = command.subject, command.takes_many
     values = [word for word in words if setting and not word.endswith((".yaml", ".yml"))]
     values += [flag for flag in flags if values and flag.split("=")[0] == f"--{setting}"]
+    if many and values:
+        given = ",".join(json.dumps(word) for word in values)
+        return [word for word in words if word not in values], [*flags, f"--{setting}=[{given}]"]
     if len(values) > 1:
         raise ConfigError(f"'vsre {name}' takes one {setting}, got {' and '.join(values)}")
     return [word for word in words if word not in values], [*flags, *(f"--{setting}={value}" for value in values)]

@@ -27,12 +27,14 @@ class Evaluation:
     Attributes:
         name: as the settings call the model, "base" or "expert".
         predictions: all rows.
+        relations: those that ``scores`` are of: about relations, or all where none is.
         scores: of the relation rows, one entry per decoder and image mode (see ``eval.results.summarise``).
         controls: accuracy with interval by topic, for the other topics (decoder greedy, with the image).
     """
 
     name: str
     predictions: Sequence[Prediction]
+    relations: Sequence[Prediction]
     scores: Sequence[dict[str, Any]]
     controls: dict[str, dict[str, Any]]
 
@@ -54,7 +56,7 @@ def read_evaluation(name: str, folder: Path) -> Evaluation:
     others = [row for row in predictions if row.topic not in ("relation", "")]
     others = [row for row in others if (row.decoder, row.image_mode) == (GREEDY, IMAGE)]
     topics = summarise(others, RESAMPLES, 0)[0]["per_topic"] if others else {}
-    return Evaluation(name, predictions, summarise(relations, RESAMPLES, 0), topics)
+    return Evaluation(name, predictions, relations, summarise(relations, RESAMPLES, 0), topics)
 
 
 def label(name: str, decoder: str, image_mode: str, decoders: Sequence[str]) -> str:

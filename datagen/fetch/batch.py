@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from datagen.fetch.config import FetchConfig
 from datagen.fetch.download import PARTIAL_FOLDER, Downloader, FetchError, Wanted
 from datagen.fetch.manifest import Entry, Manifest
+from spatial.benchmarks import file_hash
 from spatial.errors import ConfigError
 
 LOCK = ".lock"
@@ -108,17 +108,17 @@ class Batch:
 
     def _entry(self, wanted: Wanted) -> Entry | str:
         """Return the entry of a file that is there, or what is wrong with it."""
+        path = self._folder / wanted.file
         try:
-            data = (self._folder / wanted.file).read_bytes()
+            digest = file_hash(path)
         except OSError as error:
             return f"it cannot be read ({error.strerror})"
-        digest = sha256(data).hexdigest()
         known = self._manifest.entries.get(wanted.file)
         if known and digest != known.sha256:
             return "it has changed since it was fetched"
         if known and wanted.sha256 in ("", digest):
             return known
-        return wanted.flaw_of(data, digest) or Entry(wanted.file, len(data), digest)
+        return wanted.flaw_of(path, digest) or Entry(wanted.file, path.stat().st_size, digest)
 
     def _download(self, absent: list[Wanted], had: dict[str, Entry], bar: "tqdm[Any]") -> list[Missing]:
         stop = Event()

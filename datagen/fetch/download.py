@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from threading import Event
 
@@ -19,6 +18,7 @@ import httpx2
 
 from datagen.fetch.manifest import Entry
 from datagen.fetch.partial import Origin, Partial
+from spatial.benchmarks import file_hash
 
 PARTIAL_FOLDER = ".partial"
 FIRST_PAUSE = 1.0
@@ -26,7 +26,7 @@ LONGEST_PAUSE = 60.0
 """Seconds between two rounds of attempts: doubling from the first, and as long as a server's Retry-After asks."""
 
 MAX_BYTES = 64 * 2**20
-"""No file of a data set is larger; a server that sends more is refused."""
+"""No file of a data set is larger unless it is known to be; a server that sends more is refused."""
 
 PASSING_STATUS = (408, 425, 429)
 """Refusals of the moment, beside all server errors (RFC 9110, RFC 6585, RFC 8470)."""
@@ -40,19 +40,21 @@ class Wanted:
         file: its path in the output folder.
         urls: where it may be had, the preferred first.
         sha256: of its content, "" where that is not known.
-        flaw: says what is wrong with the content, "" if nothing is.
+        flaw: says what is wrong with the content of a file, "" if nothing is.
+        max_bytes: no more is accepted; 0 stands for ``MAX_BYTES``.
     """
 
     file: str
     urls: tuple[str, ...]
     sha256: str = ""
-    flaw: Callable[[bytes], str] = lambda data: ""
+    flaw: Callable[[Path], str] = lambda path: ""
+    max_bytes: int = 0
 
-    def flaw_of(self, data: bytes, digest: str) -> str:
-        """Return what is wrong with content of that sha256, "" if nothing is."""
+    def flaw_of(self, path: Path, digest: str) -> str:
+        """Return what is wrong with the content of a file of that sha256, "" if nothing is."""
         if self.sha256 and digest != self.sha256:
             return "its sha256 is not the released file's"
-        return self.flaw(data)
+        return self.flaw(path)
 
 
 class FetchError(Exception):
@@ -131,23 +133,22 @@ class Downloader:
         origin = partial.origin(url)
         if origin is None or origin.size != partial.size():
             try:
-                self._receive(url, partial, origin)
+                self._receive(url, partial, origin, wanted.max_bytes or MAX_BYTES)
             except httpx2.TimeoutException as error:
                 raise _Failed("no answer in time") from error
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise _Failed(str(error) or type(error).__name__) from error
-        data = partial.path.read_bytes()
-        digest = sha256(data).hexdigest()
-        if flaw := wanted.flaw_of(data, digest):
+        size, digest = partial.size(), file_hash(partial.path)
+        if flaw := wanted.flaw_of(partial.path, digest):
             partial.discard()
             raise _Failed(flaw)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial.path.replace(target)
         partial.discard()
         self._strikes[_host(url)] = 0
-        return Entry(wanted.file, len(data), digest, url)
+        return Entry(wanted.file, size, digest, url)
 
-    def _receive(self, url: str, partial: Partial, origin: Origin | None) -> None:
+    def _receive(self, url: str, partial: Partial, origin: Origin | None, limit: int) -> None:
         """Ask for the file, or for the rest of it, until all announced bytes have arrived."""
         # Compressed on the way, its size would not be the announced one.
         headers = {"Accept-Encoding": "identity"}
@@ -160,21 +161,21 @@ class Downloader:
             else:
                 size = _announced_size(response)
                 partial.begin(Origin(url, _version(response), size))
-            if size is not None and size > MAX_BYTES:
+            if size is not None and size > limit:
                 partial.discard()
-                raise _Refused(f"it has {size:,} bytes, more than {MAX_BYTES:,}")
-            self._append(response, partial)
+                raise _Refused(f"it has {size:,} bytes, more than {limit:,}")
+            self._append(response, partial, limit)
         if size is not None and partial.size() != size:
             raise _Failed(f"{partial.size():,} of {size:,} bytes came")
 
-    def _append(self, response: httpx2.Response, partial: Partial) -> None:
+    def _append(self, response: httpx2.Response, partial: Partial, limit: int) -> None:
         arrived = partial.size()
         with partial.path.open("ab") as file:
             for chunk in response.iter_raw():
                 arrived += len(chunk)
-                if arrived > MAX_BYTES:
+                if arrived > limit:
                     partial.discard()
-                    raise _Refused(f"it has more than {MAX_BYTES:,} bytes")
+                    raise _Refused(f"it has more than {limit:,} bytes")
                 if self._stop.is_set():
                     raise _Failed("stopped")
                 file.write(chunk)

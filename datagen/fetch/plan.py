@@ -7,13 +7,13 @@ of its photo's name only a plain file name is accepted.
 
 import re
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 
 from datagen.fetch.batch import Missing
 from datagen.fetch.config import FetchConfig
 from datagen.fetch.download import Wanted
 from datagen.fetch.sources import ANNOTATIONS, PHOTOS, addresses
+from spatial.benchmarks import file_hash
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import MAX_PIXELS, decode_image
 from spatial.vsr import PHOTO_NAME, RELEASED, Row, find_photo, read_rows
@@ -36,14 +36,23 @@ def check(config: FetchConfig) -> None:
             raise ConfigError(f"parts may hold {', '.join(PARTS)}, not {part!r}{nearest(part, PARTS)}")
     if not config.parts or len(set(config.parts)) < len(config.parts):
         raise ConfigError(f"parts must name train, dev or test, each once at most, not {config.parts}")
+    check_transfer(config)
+    addresses(ANNOTATIONS, config.annotations_url, split=config.split, part="test")
+    addresses(PHOTOS, config.photos_url, folder="train2017", name="000000000001.jpg")
+
+
+def check_transfer(config: FetchConfig) -> None:
+    """Check the settings that every data set has.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
     if config.concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, not {config.concurrency}")
     if config.retries < 0:
         raise ConfigError(f"retries must be 0 or more, not {config.retries}")
     if not config.timeout > 0:
         raise ConfigError(f"timeout must be more than 0 seconds, not {config.timeout}")
-    addresses(ANNOTATIONS, config.annotations_url, split=config.split, part="test")
-    addresses(PHOTOS, config.photos_url, folder="train2017", name="000000000001.jpg")
 
 
 def annotation_name(split: str, part: str) -> str:
@@ -95,16 +104,17 @@ def _wanted_photo(config: FetchConfig, row: Row, part: str, folder: str) -> Want
     out = Path(config.out)
     there = find_photo(out, row, config.split, part)
     file = there.relative_to(out).as_posix() if there else f"{folder}/{row.photo}"
-    return Wanted(file, addresses(PHOTOS, config.photos_url, folder=folder, name=row.photo), flaw=_photo_flaw)
+    return Wanted(file, addresses(PHOTOS, config.photos_url, folder=folder, name=row.photo), flaw=photo_flaw)
 
 
-def _photo_flaw(data: bytes) -> str:
+def photo_flaw(path: Path) -> str:
+    """Return what is wrong with a photo, "" if it decodes."""
     try:
-        decode_image(data, "photo")
+        decode_image(path.read_bytes(), "photo")
     except RecordError:
         return f"it is no photo that decodes, of at most {MAX_PIXELS:,} pixels"
     return ""
 
 
 def _hash(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return file_hash(path) if path.is_file() else ""

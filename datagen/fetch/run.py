@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from datagen.fetch.config import FetchConfig
+from datagen.fetch.benchmarks import fetch_benchmark
+from datagen.fetch.config import FetchConfig, with_folder
 from datagen.fetch.vsr import fetch_vsr
+from spatial.benchmarks import RELEASED
 from spatial.errors import ConfigError, nearest
 
-DATASETS: dict[str, Callable[[FetchConfig], Path | None]] = {"vsr": fetch_vsr}
+DATASETS: dict[str, Callable[[FetchConfig], Path | None]] = {
+    "vsr": fetch_vsr,
+    **dict.fromkeys(RELEASED, fetch_benchmark),
+}
 
 
 def fetch(config: FetchConfig) -> Path | None:
@@ -27,4 +32,4 @@ def fetch(config: FetchConfig) -> Path | None:
         raise ConfigError(
             f"no data set is called {config.dataset!r}; known: {known}{nearest(config.dataset, DATASETS)}"
         )
-    return DATASETS[config.dataset](config)
+    return DATASETS[config.dataset](with_folder(config))

@@ -131,11 +131,11 @@ def test_evaluation_asks_with_the_tokens_of_training(family: tuple[Any, str, str
     processor, prompt, _ = family
     scorer = Scorer.__new__(Scorer)
     scorer.tokenizer, scorer.image_token, scorer._tokens = processor.tokenizer, processor.image_token_id, {}
-    asked = scorer._prompt_tokens(prompt, processor.num_image_tokens)
-    options = scorer._option_tokens(Question("", prompt, ("Yes", "No")))
+    asked = scorer._in_tokens(0, Question("", prompt, ("Yes", "No")), processor.num_image_tokens)
     sample = _Prompt([_question()], "", "Yes")
     batch = PrefixCollator(processor)([Example(Image.new("RGB", (8, 8)), (sample,))])  # type: ignore[arg-type]
-    assert [*asked, *options[0], processor.tokenizer.eos_token_id] == batch["input_ids"][0].tolist()
+    whole = [*asked.prefix, *asked.suffix, *asked.options[0], processor.tokenizer.eos_token_id]
+    assert whole == batch["input_ids"][0].tolist()
 
 
 def test_several_turns_follow_each_other(family: tuple[Any, str, str]) -> None:

@@ -1,5 +1,6 @@
-"""A tiny LLaVA of the public classes, with grouped-query attention; a tiny model and a dataset of our own."""
+"""A tiny LLaVA of the public classes, with grouped-query attention; tiny models and a dataset on disk."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from transformers import (
 
 from encoders.build import assemble
 from encoders.presets import PRESETS
+from eval.config import DataConfig, EvalConfig
 from spatial.dataset import write_shard
 from spatial.records import ImageRow, Record, encode_png, image_id_of
 from spatial.vocabulary import words
@@ -131,3 +133,33 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_shard(folder, 0, images, records)
     return folder
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function that returns a tiny checkpoint of a family, written once."""
+    from tests.eval.tiny_blip import write_blip
+    from tests.training.tiny_families import write_family
+
+    found: dict[str, Path] = {}
+
+    def path(name: str) -> Path:
+        if name not in found:
+            folder = tmp_path_factory.mktemp(name)
+            found[name] = write_blip(folder) if name == "blip" else write_family(name, folder)
+        return found[name]
+
+    return path
+
+
+@pytest.fixture
+def family_run(dataset: Path, tmp_path: Path) -> EvalConfig:
+    """A run without a model: statements and choices, greedy, with three tokens of words."""
+    return EvalConfig(
+        data=DataConfig(path=str(dataset)),
+        out=str(tmp_path / "run"),
+        templates=["question", "where"],
+        max_new_tokens=3,
+        batch_size=7,
+        bootstrap=20,
+    )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from eval.attention import scale_image_logits, scaled_image_attention
+from eval.attention import RULES, changed_image_attention, scaled, tempered
 from spatial.errors import CheckpointError
 
 
@@ -30,12 +30,12 @@ def image_columns(llava: Any, pad: int) -> torch.Tensor:
 def test_only_the_last_row_changes_also_with_left_padding(llava: Any) -> None:
     batch, columns = inputs(llava, 2), image_columns(llava, 2)
     plain = llava(**batch).logits
-    with scaled_image_attention(llava.get_decoder(), columns, 1.5):
-        scaled = llava(**batch).logits
+    with changed_image_attention(llava.get_decoder(), "scale", columns, torch.tensor([[1.5], [1.5]])):
+        changed = llava(**batch).logits
     real = batch["attention_mask"].bool()
     real[:, -1] = False
-    assert torch.equal(plain[real], scaled[real])
-    assert not torch.allclose(plain[:, -1], scaled[:, -1], atol=1e-3)
+    assert torch.equal(plain[real], changed[real])
+    assert not torch.allclose(plain[:, -1], changed[:, -1], atol=1e-3)
     assert torch.equal(llava(**batch).logits, plain)
 
 
@@ -43,29 +43,53 @@ def test_only_the_last_row_changes_also_with_left_padding(llava: Any) -> None:
 def test_alpha_one_is_the_plain_model_up_to_rounding(llava: Any) -> None:
     batch = inputs(llava, 1)
     plain = llava(**batch).logits
-    with scaled_image_attention(llava.get_decoder(), image_columns(llava, 1), 1.0):
-        scaled = llava(**batch).logits
-    assert torch.allclose(plain[:, -1], scaled[:, -1], atol=1e-5)
+    for rule, nothing in (("scale", 1.0), ("temper", 1.0), ("raise", 0.0)):
+        factor = torch.full((2, 1), nothing)
+        with changed_image_attention(llava.get_decoder(), rule, image_columns(llava, 1), factor):
+            changed = llava(**batch).logits
+        assert torch.allclose(plain[:, -1], changed[:, -1], atol=1e-5)
 
 
 def test_a_model_that_is_not_reached_is_named(llava: Any) -> None:
     with (
         pytest.raises(CheckpointError, match="3 of 3 layers"),
-        scaled_image_attention(llava.get_decoder(), torch.ones(1, 4, dtype=torch.bool), 2.0),
+        changed_image_attention(llava.get_decoder(), "scale", torch.ones(1, 4, dtype=torch.bool), torch.ones(1, 1)),
     ):
         pass
 
 
 def test_an_error_inside_restores_the_attention(llava: Any) -> None:
-    with pytest.raises(KeyError), scaled_image_attention(llava.get_decoder(), torch.ones(1, 4, dtype=torch.bool), 2.0):
+    image, factor = torch.ones(1, 4, dtype=torch.bool), torch.ones(1, 1)
+    with pytest.raises(KeyError), changed_image_attention(llava.get_decoder(), "scale", image, factor):
         raise KeyError
     assert llava.get_decoder().config._attn_implementation == "sdpa"
 
 
-def test_scaling_leaves_text_bit_equal_and_needs_an_image() -> None:
-    logits, image = torch.randn(2, 3, 5), torch.tensor([[0, 1, 1, 0, 0], [0, 0, 0, 1, 0]]).bool()
-    scaled = scale_image_logits(logits, image, 0.5)
-    assert torch.equal(scaled[~image[:, None].expand_as(scaled)], logits[~image[:, None].expand_as(logits)])
-    assert torch.equal(scaled[0, :, 1:3], logits[0, :, 1:3] * 0.5)
-    with pytest.raises(ValueError, match="without an image"):
-        scale_image_logits(logits, torch.zeros(2, 5).bool(), 0.5)
+def test_each_rule_leaves_text_bit_equal_and_changes_the_image_as_it_says() -> None:
+    logits, image = torch.randn(2, 3, 1, 5), torch.tensor([[0, 1, 1, 0, 0], [0, 0, 0, 1, 0]]).bool()[:, None, None]
+    factor = torch.tensor([0.5, 2.0])[:, None, None, None]
+    for rule in RULES.values():
+        changed = rule(logits, image, factor)
+        text = ~image.expand_as(logits)
+        assert torch.equal(changed[text], logits[text])
+    assert torch.equal(scaled(logits, image, factor)[0, ..., 1:3], logits[0, ..., 1:3] * 0.5)
+    assert torch.equal(
+        RULES["raise"](logits, image, factor)[1, ..., 3], logits[1, ..., 3] + 2 * logits[1, ..., 3].abs()
+    )
+
+
+def test_tempering_keeps_the_attention_of_the_image_as_a_whole() -> None:
+    logits, image = 3 * torch.randn(4, 2, 3, 9), torch.rand(4, 1, 1, 9) < 0.5
+    image[..., 0], image[..., 1] = True, False
+    factor = torch.tensor([0.3, 1.0, 2.0, 5.0])[:, None, None, None]
+    before, after = (x.softmax(-1) * image for x in (logits, tempered(logits, image, factor)))
+    assert torch.allclose(before.sum(-1), after.sum(-1), atol=1e-6)
+    assert torch.allclose(before[1], after[1], atol=1e-6) and not torch.allclose(before[2], after[2], atol=1e-2)
+
+
+def test_a_prompt_without_an_image_has_nothing_to_change(llava: Any) -> None:
+    with (
+        pytest.raises(ValueError, match="without an image"),
+        changed_image_attention(llava.get_decoder(), "scale", torch.zeros(2, 5).bool(), torch.ones(2, 1)),
+    ):
+        pass

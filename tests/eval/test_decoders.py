@@ -2,18 +2,31 @@
 
 import pytest
 
-from eval.decoders import DECODERS, adaptvis, decode, format_decoder, parse_decoder, scale_name
+from eval.decoders import DECODERS, Greedy, Scale, adaptvis, decode, format_decoder, parse_decoder, readings_of, scale
 from eval.predictions import Prediction
 from spatial.errors import ConfigError
 
 
 def row(record: str, alpha: float, confidence: float, **fields: object) -> Prediction:
     """A stored row whose prediction tells its alpha."""
-    name = ("hash", record, "image", "group", "template", scale_name(alpha), "image")
+    name = ("hash", record, "image", "group", "template", format_decoder(scale(alpha)), "image")
     return Prediction(*name, confidence=confidence, predicted=f"at {alpha:g}", **fields)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("text", ["greedy", "scale(alpha=0.5)", "scale(alpha=2)", "adaptvis(a1=0.5,a2=1.2,beta=0.4)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "greedy",
+        "scale(alpha=0.5)",
+        "scale(alpha=2)",
+        "temper(alpha=2)",
+        "pai(alpha=0.5)",
+        "vcd(alpha=1,beta=0.1)",
+        "blind(alpha=1,beta=0.1)",
+        "dola(beta=0.1)",
+        "adaptvis(a1=0.5,a2=1.2,beta=0.4)",
+    ],
+)
 def test_canonical_strings_round_trip(text: str) -> None:
     assert format_decoder(parse_decoder(text)) == text
     assert format_decoder(parse_decoder(text.replace(",", " , ").replace("(", " ( "))) == text
@@ -22,8 +35,7 @@ def test_canonical_strings_round_trip(text: str) -> None:
 def test_spelling_variants_have_one_name() -> None:
     spelt = parse_decoder(" adaptvis( beta=.40, a2=1.20, a1=5e-1 )")
     assert format_decoder(spelt) == "adaptvis(a1=0.5,a2=1.2,beta=0.4)"
-    assert scale_name(1.0) == "greedy"
-    assert set(DECODERS) == {"greedy", "scale", "adaptvis"}
+    assert set(DECODERS) == {"greedy", "scale", "temper", "pai", "vcd", "blind", "dola", "adaptvis"}
 
 
 @pytest.mark.parametrize(
@@ -74,3 +86,13 @@ def test_missing_rows_are_named_and_failures_stay_failures() -> None:
         adaptvis([row("a", 1.0, 0.9), row("a", 2.0, 0.9)], 0.5, 2.0, 0.4)
     failed = [row("a", alpha, 0.5, failed="photo missing") for alpha in (1.0, 0.5, 2.0)]
     assert [r.failed for r in adaptvis(failed, 0.5, 2.0, 0.4)] == ["photo missing"]
+
+
+def test_what_decoders_need_is_read_once_and_alpha_one_needs_no_second_run() -> None:
+    needed = readings_of([parse_decoder(text) for text in ("scale(alpha=1)", "adaptvis(a1=1,a2=1.5,beta=0.4)")])
+    assert needed == [Greedy(), Scale(1.5)]
+    assert [parse_decoder(f"{name}").prefills for name in ("greedy", "vcd(alpha=1,beta=0)", "dola(beta=0)")] == [
+        1,
+        2,
+        1,
+    ]

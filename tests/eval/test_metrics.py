@@ -1,9 +1,11 @@
 """Metrics against values worked out by hand."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from eval.calibration import calibration
 from eval.metrics import METRICS, chance, matched, pairs, sets
 from eval.predictions import Prediction
 
@@ -87,3 +89,47 @@ def test_matched_rows_answer_the_same_question() -> None:
     other = [replace(r, decoder="scale(alpha=2)") for r in ROWS[:5]]
     assert [(a.record_id, b.record_id) for a, b in matched(ROWS, other)] == [(r.record_id,) * 2 for r in ROWS[:5]]
     assert list(matched(ROWS, [replace(r, failed="x") for r in other])) == []
+
+
+def choices(right: dict[str, bool], group: str = "cup and book") -> list[Prediction]:
+    """Four images of the same two objects, or some of them, and whether each was read rightly."""
+    options = ("left of", "on", "right of", "under")
+    return [
+        Prediction(
+            "model",
+            f"{group} {relation}",
+            f"{group} {relation}",
+            group,
+            "where",
+            "greedy",
+            "image",
+            task="choice",
+            topic="relation",
+            relation=relation,
+            options=options,
+            answer=relation,
+            predicted=relation if hit else "nothing",
+            correct=hit,
+        )
+        for relation, hit in right.items()
+    ]
+
+
+def test_pairs_and_sets_of_choices_are_of_complete_groups_and_the_released_ones_are_not() -> None:
+    every = dict.fromkeys(("left of", "right of", "on", "under"), True)
+    whole, cut = choices(every), choices({"left of": True, "right of": True, "on": True}, "cut")
+    rows = whole + cut
+    assert len(pairs(rows)) == 3 and len(sets(rows)) == 1
+    assert METRICS["pair_accuracy"](rows) == METRICS["set_accuracy"](rows) == 1.0
+    assert METRICS["released_pair_accuracy"](rows) == pytest.approx(3 / 3.5)
+    assert METRICS["released_set_accuracy"](rows) == pytest.approx(1 / 1.75)
+    worse = choices(every | {"on": False})
+    assert METRICS["pair_accuracy"](worse) == 0.5 and METRICS["set_accuracy"](worse) == 0.0
+    assert METRICS["released_pair_accuracy"]([]) is None
+
+
+def test_an_answer_whose_options_a_contrast_has_all_cut_off_is_a_guess() -> None:
+    cut = [replace(ROWS[i], option_logprobs=(-math.inf, -math.inf)) for i in (0, 1)]
+    found = calibration(cut)
+    assert found is not None and found.bins[0].probability == 0.5
+    assert found.brier == 0.25

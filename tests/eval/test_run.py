@@ -58,7 +58,7 @@ def test_every_record_is_scored_in_every_way(make: Make) -> None:
     results = results_of(out)
     assert set(results) == {(d, m) for d in decoders + stored for m in ("image", "image_blind", "shuffled")}
     image = results[decoders[1], "image"]
-    assert image["n"] == 80 and image["pairs"] == 32 and image["sets"] == 16
+    assert image["n"] == 80 and image["pairs"] == 40 and image["sets"] == 24
     assert set(image["per_relation"]) == {"left of", "right of", "on", "under"}
     assert image["against_greedy"]["n"] == 80
     assert set(image["per_template"]) == {"question", "true-false", "where"}
@@ -89,8 +89,8 @@ def test_without_the_image_balanced_groups_are_exactly_at_chance(make: Make) -> 
 
 
 def test_a_scorer_without_preference_is_exactly_at_chance(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def constant(self: Scorer, questions: Any, features: Any, alphas: Any) -> Any:
-        return {alpha: [Scores((-1.0,) * len(q.options), 0.5, True) for q in questions] for alpha in alphas}
+    def constant(self: Scorer, questions: Any, pictures: Any, readings: Any) -> Any:
+        return {reading: [Scores((-1.0,) * len(q.options), 0.5, True) for q in questions] for reading in readings}
 
     monkeypatch.setattr(Scorer, "score", constant)
     score = results_of(evaluate(make()))["greedy", "image"]
@@ -167,14 +167,14 @@ def test_rows_that_cannot_be_scored_are_named(make: Make, dataset: Path, monkeyp
     assert score["n"] == 80 - 5
     assert score["failed"]["test.jsonl:7"] == "image 7.jpg is missing"
     assert "cannot be decoded" in score["failed"][whole.records[0].record_id]
-    assert score["pairs"] == 32 - 4
+    assert score["pairs"] == 40 - 5
     monkeypatch.setitem(BENCHMARKS, "folder", lambda data: whole)
     assert results_of(evaluate(make()))["greedy", "image"]["n"] == 80
 
 
 def test_numbers_that_are_not_finite_are_failures(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Scorer, questions: Any, features: Any, alphas: Any) -> Any:
-        return {alpha: [Scores((float("nan"), -1.0), 0.5, True) for _ in questions] for alpha in alphas}
+    def broken(self: Scorer, questions: Any, pictures: Any, readings: Any) -> Any:
+        return {reading: [Scores((float("nan"), -1.0), 0.5, True) for _ in questions] for reading in readings}
 
     monkeypatch.setattr(Scorer, "score", broken)
     with pytest.raises(RecordError, match="no question could be answered; the first: the model's log-prob"):

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from eval.statistics import cluster_interval, mcnemar
+from eval.statistics import cluster_interval, holm, mcnemar, paired_difference
 
 
 def clustered(clusters: int, seed: int) -> tuple[list[bool], list[str]]:
@@ -70,3 +73,46 @@ def test_mcnemar_is_exact(gained: int, lost: int) -> None:
     assert result.p_value == pytest.approx(expected)
     with pytest.raises(ValueError):
         mcnemar([True], [])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+
+
+def test_a_paired_difference_agrees_with_cluster_robust_regression() -> None:
+    first, clusters = clustered(80, 4)
+    second = [bool(a or b) for a, b in zip(first, clustered(80, 5)[0] * 2, strict=False)]
+    found = paired_difference(first, second, clusters)
+    difference = np.array(second, float) - np.array(first, float)
+    groups = np.unique(clusters, return_inverse=True)[1]
+    robust = {"groups": groups, "df_correction": False, "use_correction": False}
+    fit = sm.OLS(difference, np.ones(len(first))).fit(cov_type="cluster", cov_kwds=robust)
+    error = fit.bse[0] * np.sqrt(80 / 79)
+    assert found.mean == pytest.approx(difference.mean())
+    assert found.ci95 == pytest.approx((difference.mean() - 1.959964 * error, difference.mean() + 1.959964 * error))
+    assert found.detectable == pytest.approx((1.959964 + 0.841621) * error)
+
+
+def test_the_detectable_difference_is_found_in_eight_of_ten_samples() -> None:
+    rng = np.random.default_rng(0)
+    clusters = [str(index // 2) for index in range(800)]
+    trials = []
+    for _ in range(400):
+        first = rng.random(800) < 0.6
+        second = np.where(rng.random(800) < 0.25, ~first, first)
+        trials.append(paired_difference(first, second, clusters).detectable)
+    wanted = float(np.mean(trials))
+    hits = []
+    for _ in range(1500):
+        difference = rng.choice([-1.0, 0.0, 1.0], 800, p=[(0.25 - wanted) / 2, 0.75, (0.25 + wanted) / 2])
+        low, high = paired_difference(np.zeros(800).tolist(), difference.tolist(), clusters).ci95
+        hits.append(low > 0 or high < 0)
+    assert 0.76 <= np.mean(hits) <= 0.84
+
+
+def test_one_cluster_has_no_difference_to_test() -> None:
+    with pytest.raises(ValueError, match="1 clusters"):
+        paired_difference([0, 1], [1, 1], ["a", "a"])
+    with pytest.raises(ValueError, match="clusters"):
+        paired_difference([0, 1], [1, 1], ["a", "b", "c"])

@@ -13,6 +13,7 @@ from peft import PeftModel
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
+from encoders.family_load import load_family
 from encoders.load import lineage
 from encoders.model_hash import model_hash
 from encoders.parameters import is_under, parameter_counts
@@ -26,7 +27,6 @@ from training.collate import IGNORED
 from training.config import LoraSettings, Stage, TrainConfig
 from training.examples import Examples
 from training.families import FAMILIES, Family, check_family, prepare_family
-from training.family_load import load_family
 from training.rows import RowCollator
 from training.run import train
 from training.trainer import VsreTrainer

@@ -45,8 +45,8 @@ from transformers import (
     T5Config,
 )
 
+from encoders.family_load import VIDEO, without_video
 from tests.encoders.tiny_bases import SIZES, byte_tokenizer, llama_tokenizer
-from training.family_load import VIDEO, without_video
 
 _TEXT: dict[str, Any] = {**SIZES, "tie_word_embeddings": False}
 _VIT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

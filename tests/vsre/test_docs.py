@@ -23,7 +23,7 @@ assert len(model.get_image_features(processor.blank_canvas(1)).pooler_output[0])
 def test_the_examples_of_extending_run() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     result = subprocess.run(
         [sys.executable, "-c", "\n".join([*blocks, USE_OF_THEM])], capture_output=True, text=True, check=False
     )

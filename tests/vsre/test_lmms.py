@@ -20,6 +20,7 @@ from datagen.export.run import export
 from datagen.run import generate
 from encoders.load import load_model
 from eval.config import DataConfig, EvalConfig
+from eval.decoders import Greedy
 from eval.predictions import read_predictions
 from eval.run import evaluate
 from eval.scoring import Question, Scorer
@@ -87,7 +88,8 @@ def test_scores_of_answers_are_those_of_vsre_eval(model: Vsre) -> None:
     pixels = model.processor.image_processor(images=shown, return_tensors="pt")["pixel_values"]
     features = model.model.get_image_features(pixel_values=pixels).pooler_output
     questions = [Question(str(row), model.prompt(text, 1), OPTIONS) for row, text in enumerate(QUESTIONS)]
-    scores = Scorer(model.model, model.processor).score(questions, features, [1.0])[1.0]
+    shown_as = [{"image": tokens} for tokens in features]
+    scores = Scorer(model.model, model.processor).score(questions, shown_as, [Greedy()])[Greedy()]
     expected = [-logprob for score in scores for logprob in score.option_logprobs]
     assert losses == pytest.approx(expected, rel=1e-4)
 

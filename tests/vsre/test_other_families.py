@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eval.predictions import read_predictions
 from tests.training.conftest import config, data, make_model, model_path  # noqa: F401
 from tests.training.tiny_families import write_family
 from training.config import TrainConfig
@@ -42,8 +43,6 @@ def test_commands_for_our_models_say_so_in_one_line(
         ["merge", str(family), "--out", out, "--with_code"],
         ["push", str(adapter), "--repo", "me/expert", "--base", "Qwen/Qwen2.5-VL-7B-Instruct", "--dry_run"],
         ["push", str(family), "--repo", "me/expert", "--dry_run"],
-        ["eval", "--model", str(adapter), "--data.path", str(data), "--out", out],
-        ["eval", "--model", str(family), "--data.path", str(data), "--out", out],
     ]
     for given in lines:
         capsys.readouterr()
@@ -53,6 +52,23 @@ def test_commands_for_our_models_say_so_in_one_line(
         assert "Traceback" not in error and error.count("holds a model of type") == 1, given
         assert len([line for line in error.splitlines() if line.strip()]) == 1, error
     assert not list(adapter.glob("README.md")) and not list(Path(out).glob("*.safetensors"))
+
+
+def test_a_base_and_what_training_made_of_it_are_scored(
+    family: Path, adapter: Path, data: Path, tmp_path: Path
+) -> None:
+    asked = ["--data.path", str(data), "--data.tasks", "[statement]", "--data.limit", "8", "--templates", "[question]"]
+    decoders = ["--decoders", "[greedy, scale(alpha=0.5)]", "--max_new_tokens", "2", "--bootstrap", "20"]
+    found = []
+    for name, model in (("base", family), ("tuned", adapter)):
+        folder = tmp_path / name
+        assert main(["eval", "--model", str(model), "--out", str(folder), *asked, *decoders]) == 0
+        results = json.loads((folder / "results.json").read_text())
+        assert (results["model_type"], results["canvas"]) == ("qwen2_5_vl", "processor")
+        assert all(score["n"] >= 8 and not score["failed"] for score in results["scores"])
+        rows = read_predictions(folder / "predictions.parquet")
+        found.append({(row.record_id, row.decoder): row.option_logprobs for row in rows})
+    assert found[0].keys() == found[1].keys() and found[0] != found[1]
 
 
 def test_what_a_stage_leaves_between_is_scored_and_merged_as_any_result(

@@ -199,7 +199,9 @@ def test_a_server_that_fails_is_asked_after_the_others(site: Site, tmp_path: Pat
 
 def test_unusable_content_is_not_kept(site: Site, tmp_path: Path) -> None:
     site.files[PATH] = b"<html>please log in</html>"
-    wanted = Wanted("one.bin", (site.address + PATH,), flaw=lambda data: "it is a page" if b"<html>" in data else "")
+    wanted = Wanted(
+        "one.bin", (site.address + PATH,), flaw=lambda path: "it is a page" if b"<html>" in path.read_bytes() else ""
+    )
     with pytest.raises(FetchError, match="it is a page"):
         fetch(site, tmp_path, wanted, retries=1)
     assert len(site.asked(PATH)) == 2

@@ -23,7 +23,8 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import GENERATION_CONFIG_NAME, is_torchvision_available
 
-from encoders.source_files import read_description
+from encoders.load import lineage, load_merged, without_slow_halves
+from encoders.source_files import check_safetensors, read_description
 from spatial.errors import CheckpointError, first_line
 
 VIDEO = "video_processor"
@@ -31,15 +32,33 @@ VIDEO = "video_processor"
 _COPY = "copy the directory again"
 
 
-def load_family(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
-    """Return the model and its processor.
+def load_family(
+    folder: Path, dtype: torch.dtype | None = None, kind: Any = AutoModelForImageTextToText
+) -> tuple[PreTrainedModel, Any]:
+    """Return the model in a directory, adapters merged into their base, and its processor.
+
+    Args:
+        folder: of a model, or of a PEFT adapter.
+        dtype: of the weights; by default as saved, but float32 for float16 without a GPU, where it would be slow.
+        kind: a class with ``from_pretrained``.
 
     Raises:
         CheckpointError: the directory is incomplete or damaged, or its weights are no safetensors.
     """
+    model = load_merged(folder, lambda base: _load_whole(base, dtype, kind))
+    return model.eval(), load_processor(folder, model)
+
+
+def _load_whole(folder: Path, dtype: torch.dtype | None, kind: Any) -> PreTrainedModel:
+    check_safetensors(folder)
     try:
-        model, info = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, output_loading_info=True, local_files_only=True, use_safetensors=True
+        model, info = kind.from_pretrained(
+            folder,
+            dtype=dtype or "auto",
+            output_loading_info=True,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(
@@ -48,7 +67,7 @@ def load_family(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; {_COPY}")
-    return model, load_processor(folder, model)
+    return without_slow_halves(model) if dtype is None else model
 
 
 def load_meta(folder: Path) -> PreTrainedModel:
@@ -69,15 +88,17 @@ def load_meta(folder: Path) -> PreTrainedModel:
 
 
 def load_processor(folder: Path, model: PreTrainedModel) -> Any:
-    """Return the processor in a directory.
+    """Return the processor of a model or adapter directory, or of the adapter's base.
 
     Raises:
         CheckpointError: there is none.
     """
+    folders = lineage(folder)
+    folder = next((each for each in folders if any(each.glob("*processor_config.json"))), folders[-1])
     kind: type[ProcessorMixin] | None = PROCESSOR_MAPPING.get(type(model.config), None)
     try:
         if kind is None or is_torchvision_available() or VIDEO not in kind.get_attributes():
-            return AutoProcessor.from_pretrained(folder, local_files_only=True)
+            return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         processor: Any = without_video(kind).from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
         raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the hub") from error

@@ -1,0 +1,167 @@
+"""Many continuations of one picture over one cache of keys and values: a tree of tokens.
+
+The tokens up to the end of the image are the trunk, computed once. Questions grow from the trunk side by side in one
+forward pass, answers grow from questions, and so on: a mask lets every token see its own ancestors only, and positions
+count along the branch. Nothing is copied per question, as one query row per token is all that a branch adds; hidden
+states are those of separate rows, up to rounding. (Training packs statements in the same way, ``training.collate``.)
+
+What has been tried and is no longer needed is cut off again (``TokenTree.cut``).
+
+Shapes: B trees (images), P columns of the trunk, K columns so far, M branches of a tree, T tokens that a branch grows,
+D width.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from spatial.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What all branches begin with, padded on the left.
+
+    Attributes:
+        embeds_BPD: embedded tokens, image features in their places.
+        mask_BP: False at padding.
+        positions_BP: of the tokens; (3, B, P) for a model whose positions have three parts.
+        image_BP: True at image tokens.
+    """
+
+    embeds_BPD: Tensor
+    mask_BP: Tensor
+    positions_BP: Tensor
+    image_BP: Tensor
+
+
+@dataclass(frozen=True)
+class Branches:
+    """The tips of M branches of every tree.
+
+    Attributes:
+        seen_BMK: columns that the next token of a branch sees.
+        next_BM: position of the next token.
+    """
+
+    seen_BMK: Tensor
+    next_BM: Tensor
+
+    def pick(self, index_BM: Tensor) -> "Branches":
+        """Return the branches with these numbers, a number as often as it is given."""
+        seen = self.seen_BMK.gather(1, index_BM[..., None].expand(-1, -1, self.seen_BMK.shape[-1]))
+        return Branches(seen, self.next_BM.gather(1, index_BM))
+
+
+class TokenTree:
+    """Trees of equally many branches, one for each image of a batch.
+
+    Args:
+        decoder: a causal decoder of Transformers, which takes a boolean mask of four dimensions.
+        trunk: what all branches begin with.
+    """
+
+    def __init__(self, decoder: nn.Module, trunk: Trunk) -> None:
+        self.decoder: Any = decoder
+        self.image_BP = trunk.image_BP
+        width = trunk.mask_BP.shape[1]
+        causal = torch.ones(width, width, dtype=torch.bool, device=trunk.mask_BP.device).tril()
+        itself = torch.eye(
+            width, dtype=torch.bool, device=trunk.mask_BP.device
+        )  # padding sees itself: no empty softmax
+        self.cache: Any = decoder(
+            inputs_embeds=trunk.embeds_BPD,
+            attention_mask=((causal & trunk.mask_BP[:, None]) | itself)[:, None],
+            position_ids=trunk.positions_BP,
+            past_key_values=DynamicCache(),  # one that knows no window: it would forget what other branches need
+            use_cache=True,
+        ).past_key_values
+        self.columns = width
+        self._parts = trunk.positions_BP.shape[0] if trunk.positions_BP.ndim == 3 else 0
+        last = trunk.positions_BP.amax(dim=(0, 2) if self._parts else 1)
+        self.root = Branches(trunk.mask_BP[:, None].bool(), last[:, None] + 1)
+
+    def grow(
+        self, parents: Branches, ids_BMT: Tensor, real_BMT: Tensor | None = None, **options: Any
+    ) -> tuple[Any, Branches]:
+        """Append T tokens to each of M branches.
+
+        Args:
+            parents: as many as there are rows of tokens.
+            ids_BMT: token ids, padded on the right.
+            real_BMT: False at padding; all are real by default.
+            options: for the decoder, such as ``output_hidden_states``.
+
+        Returns:
+            The decoder's output, whose hidden states are (B, M * T, D), and the branches with their new tips.
+        """
+        _, branches, length = ids_BMT.shape
+        real = torch.ones_like(ids_BMT, dtype=torch.bool) if real_BMT is None else real_BMT
+        steps = torch.arange(length, device=ids_BMT.device)
+        positions = (parents.next_BM[..., None] + steps).flatten(1)
+        output = self.decoder(
+            inputs_embeds=self.decoder.get_input_embeddings()(ids_BMT.flatten(1)),
+            attention_mask=self._mask(parents, real),
+            position_ids=positions.expand(self._parts, -1, -1) if self._parts else positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            **options,
+        )
+        own = _own_columns(branches, length, ids_BMT.device) & real.flatten(1)[:, None]
+        earlier = _widened(parents.seen_BMK, self.columns)
+        self.columns += branches * length
+        return output, Branches(torch.cat([earlier, own], dim=-1), parents.next_BM + real.sum(-1))
+
+    def cut(self, columns: int) -> None:
+        """Forget all columns from this one on; branches that saw them must not grow again."""
+        if columns < self.columns:
+            self.cache.crop(columns - self.columns)
+            self.columns = columns
+
+    def _mask(self, parents: Branches, real_BMT: Tensor) -> Tensor:
+        """Return (B, 1, M * T, K + M * T): a token sees what its branch has seen, and its own branch up to itself."""
+        _, branches, length = real_BMT.shape
+        device = real_BMT.device
+        total = branches * length
+        causal = _own_columns(branches, length, device).repeat_interleave(length, dim=0)
+        causal = causal & torch.ones(total, total, dtype=torch.bool, device=device).tril()
+        own = (causal & real_BMT.flatten(1)[:, None]) | torch.eye(total, dtype=torch.bool, device=device)
+        earlier = _widened(parents.seen_BMK, self.columns).repeat_interleave(length, dim=1)
+        return torch.cat([earlier, own], dim=-1)[:, None]
+
+
+def check_decoder(decoder: Any) -> None:
+    """Make sure that what a token sees is decided by the mask alone, and by a plain softmax.
+
+    Raises:
+        CheckpointError: the decoder reads no boolean mask, forgets what is far away, or bends logits on their way.
+    """
+    config, name = decoder.config, type(decoder).__name__
+    greatest = getattr(config, "max_position_embeddings", None)
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
+    capped = [key for key in ("attn_logit_softcapping", "final_logit_softcapping") if getattr(config, key, None)]
+    why = ""
+    if kinds:
+        why = f"has layers of {', '.join(sorted(kinds))}, which cannot read several questions behind one image"
+    elif capped:
+        why = f"bends its logits ({', '.join(capped)}), which is not done here"
+    elif window and (greatest is None or window < greatest):
+        why = f"sees {window} tokens back; where prompts are shorter, set sliding_window to null in config.json"
+    elif config._attn_implementation != "sdpa":
+        why = f"attends by {config._attn_implementation!r}, and the masks of a shared trunk are written for 'sdpa'"
+    if why:
+        raise CheckpointError(f"{name} cannot be evaluated: it {why}")
+
+
+def _own_columns(branches: int, length: int, device: torch.device) -> Tensor:
+    """Return (M, M * T): which of the new columns are a branch's own."""
+    return torch.eye(branches, dtype=torch.bool, device=device).repeat_interleave(length, dim=1)
+
+
+def _widened(seen_BMK: Tensor, columns: int) -> Tensor:
+    """Return what was seen, with False for the columns of other branches that came later."""
+    return nn.functional.pad(seen_BMK, (0, columns - seen_BMK.shape[-1]))
