@@ -93,5 +93,5 @@ def _set_template(family: Family, model: Any, processor: Any, folder: Path) -> N
         return
     language = model.config.get_text_config().model_type
     if language not in family.templates:
-        raise CheckpointError(f"{folder} has no chat template; copy chat_template.jinja or .json from where it is from")
+        raise CheckpointError(f"{folder} has no chat template; copy chat_template.jinja (or .json) from the hub")
     processor.chat_template = family.templates[language]
