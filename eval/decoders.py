@@ -106,13 +106,32 @@ class Dola(Reading):
 
 
 @dataclass(frozen=True)
-class AdaptVis:
+class Choice:
+    """A decoder that picks among stored rows, and runs no model itself.
+
+    Attributes:
+        prefills: how often the prompt is run for its readings.
+    """
+
+    prefills: ClassVar[int] = 1
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What is chosen from."""
+        raise NotImplementedError
+
+    def choose(self, rows: Mapping[Reading, Prediction]) -> Prediction:
+        """Return the row to answer with, given one row per reading."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AdaptVis(Choice):
     """Scale by ``a1`` where the plain model's confidence is below ``beta``, else by ``a2``.
 
     The confidence is a probability (a softmax over the vocabulary), compared as it is, not rounded.
     """
 
-    prefills: ClassVar[int] = 1
     a1: float
     a2: float
     beta: float
@@ -128,7 +147,7 @@ class AdaptVis:
         return rows[scale(self.a2 if sure else self.a1)]
 
 
-Decoder = Reading | AdaptVis
+Decoder = Reading | Choice
 
 DECODERS: dict[str, type[Decoder]] = {
     "greedy": Greedy,
@@ -199,7 +218,7 @@ def adaptvis(predictions: Sequence[Prediction], a1: float, a2: float, beta: floa
 
 
 def _readings(decoder: Decoder) -> tuple[Reading, ...]:
-    if isinstance(decoder, AdaptVis):
+    if isinstance(decoder, Choice):
         return decoder.readings
     return (scale(decoder.alpha) if type(decoder) is Scale else decoder,)
 
@@ -212,7 +231,7 @@ def _decode_one(decoder: Decoder, rows: Mapping[Reading, Prediction]) -> Predict
     if missing:
         record = next(iter(rows.values())).record_id
         raise ConfigError(f"{format_decoder(decoder)} needs stored rows of {missing[0]!r}; record {record} has none")
-    chosen = decoder.choose(rows) if isinstance(decoder, AdaptVis) else rows[_readings(decoder)[0]]
+    chosen = decoder.choose(rows) if isinstance(decoder, Choice) else rows[_readings(decoder)[0]]
     return replace(chosen, decoder=format_decoder(decoder))
 
 

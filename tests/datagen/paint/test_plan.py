@@ -93,6 +93,7 @@ def test_all_that_is_named_and_not_here_is_told(
     [line] = missing_weights(without, known)
     assert line.startswith("weights of verifier tiny: tiny-verifier is no folder and does not come with the code")
     (tmp_path / "tiny-verifier").mkdir()
+    (tmp_path / "tiny-verifier" / "SHA256SUMS").touch()
     assert not missing_weights(without, known)
 
 

@@ -182,6 +182,7 @@ def test_a_folder_of_a_calibration_or_the_name_of_a_shipped_one_will_do(
 ) -> None:
     settings, path = VerifySettings(), written(tmp_path, VerifySettings())
     monkeypatch.setattr(shipped, "ASSETS", tmp_path.parent)
+    (tmp_path / shipped.CHECKSUMS).touch()
     for named in (str(tmp_path), tmp_path.name):
         assert calibration_file(named).samefile(path)
         assert read_calibration(replace(settings, calibration=named)).relations["left of"].right == Count(9, 10)
