@@ -10,6 +10,7 @@ A decoder is named by a canonical string with its parameters, such as ``scale(al
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -106,7 +107,7 @@ class Dola(Reading):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(ABC):
     """A decoder that picks among stored rows, and runs no model itself.
 
     Attributes:
@@ -116,13 +117,13 @@ class Choice:
     prefills: ClassVar[int] = 1
 
     @property
+    @abstractmethod
     def readings(self) -> tuple[Reading, ...]:
         """What is chosen from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def choose(self, rows: Mapping[Reading, Prediction]) -> Prediction:
         """Return the row to answer with, given one row per reading."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

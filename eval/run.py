@@ -140,7 +140,7 @@ class Run:
 
     def _is_stored(self, item: Item, reading: Reading) -> bool:
         row = self.stored.get(self._key(item, reading))
-        return row is not None and row.question == item.question_hash
+        return row is not None and row.question == self._question(item)
 
     def _score(self, batch: dict[Question, list[Item]], readings: list[Reading]) -> list[Prediction]:
         """Score a batch; keep and return its new rows. Failures are kept aside, so that the next run tries again."""
@@ -191,6 +191,11 @@ class Run:
         name = format_decoder(reading)
         return (self.name, item.record.record_id, item.template, name, item.image_mode, self.canvas)
 
+    def _question(self, item: Item) -> str:
+        """Return the hash of what is asked; a stored answer without the words that are wanted now does not count."""
+        words = self.config.max_new_tokens
+        return digest(f"{item.question_hash}\n{words}") if words else item.question_hash
+
     def _said(self, item: Item, text: str) -> dict[str, Any]:
         """Return what a written answer says, read in both ways."""
         subject, reference = (*item.record.concepts, "", "")[:2]
@@ -234,7 +239,7 @@ class Run:
             predicted=predicted,
             correct=predicted != "" and predicted == item.answer,
             failed=failed,
-            question=item.question_hash,
+            question=self._question(item),
             canvas=self.canvas,
         )
 

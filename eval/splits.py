@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from spatial.errors import ConfigError
 from spatial.records import Record
@@ -43,8 +44,19 @@ def adaptvis_split(count: int, seed: int = 1, share: float = 0.2) -> tuple[list[
     return validation, [row for row in range(count) if row not in drawn]
 
 
-def group_split(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """Split records into validation and test so that no group has records in both, each part in the given order.
+class Grouped(Protocol):
+    """What belongs to a group: a record, or a prediction."""
+
+    @property
+    def group_id(self) -> str:
+        """Name of the group."""
+
+
+Member = TypeVar("Member", bound=Grouped)
+
+
+def group_split(records: Sequence[Member], share: float, seed: int) -> tuple[list[Member], list[Member]]:
+    """Split records, or predictions, into validation and test so that no group is in both; both keep their order.
 
     Args:
         records: of a benchmark.

@@ -7,7 +7,7 @@ the second is reported.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,8 +16,8 @@ import numpy as np
 from eval.decoders import AdaptVis, Greedy, Scale, adaptvis, parse_decoder
 from eval.metrics import Rows, scored
 from eval.predictions import Prediction
+from eval.splits import group_split
 from spatial.errors import ConfigError
-from spatial.scene import digest
 
 BETAS = tuple(round(0.05 * step, 2) for step in range(21))
 """Thresholds that are tried."""
@@ -52,29 +52,24 @@ class Sweep:
     scales: dict[float, list[Prediction]]
 
 
-def sweep(
-    rows: Rows, share: float = 0.2, seed: int = 1, betas: Sequence[float] = (), validation: Container[str] = ()
-) -> Sweep:
+def sweep(rows: Rows, share: float = 0.2, seed: int = 1, betas: Sequence[float] = ()) -> Sweep:
     """Choose AdaptVis's parameters on validation groups and return what they give on the others.
 
     Args:
         rows: of one model, template set and image mode, with greedy and at least one scale.
-        share: of the groups, for validation.
+        share: of the questions, for validation, in whole groups.
         seed: deals the groups.
         betas: thresholds to try; ``BETAS`` if there are none.
-        validation: records to choose on, where they are given; then no groups are dealt.
 
     Raises:
-        ConfigError: no scale is stored, or one part is empty.
+        ConfigError: no scale is stored, or one part would be empty.
     """
     by_alpha = stored_scales(rows)
     if set(by_alpha) == {1.0}:
         raise ConfigError('no scales are stored; evaluate with decoders such as "scale(alpha=0.5)" first')
-    validation = validation or _dealt(rows, share, seed)
+    validation = {row.record_id for row in group_split(by_alpha[1.0], share, seed)[0]}
     dealt = {alpha: [row for row in part if row.record_id in validation] for alpha, part in by_alpha.items()}
     kept = {alpha: [row for row in part if row.record_id not in validation] for alpha, part in by_alpha.items()}
-    if not dealt[1.0] or not kept[1.0]:
-        raise ConfigError("one part of the split is empty; raise data.limit, or change the share of validation")
     trials = tuple(_trials(dealt, betas or BETAS))
     best = max(trial.accuracy for trial in trials)
     chosen = min((trial.decoder for trial in trials if trial.accuracy == best), key=_strength)
@@ -116,13 +111,6 @@ def _trials(by_alpha: Mapping[float, Sequence[Prediction]], betas: Sequence[floa
 def _strength(decoder: AdaptVis) -> float:
     """Return how far both scales are from 1, where nothing changes."""
     return float(sum(abs(np.log(max(alpha, 1e-9))) for alpha in (decoder.a1, decoder.a2)))
-
-
-def _dealt(rows: Rows, share: float, seed: int) -> set[str]:
-    """Return the records of the validation part: whole groups, in an order that the seed decides."""
-    groups = sorted({row.group_id for row in rows}, key=lambda group: digest(f"{seed}/{group}"))
-    chosen = set(groups[: max(1, round(share * len(groups)))])
-    return {row.record_id for row in rows if row.group_id in chosen}
 
 
 def _question(row: Prediction) -> tuple[str, str]:

@@ -118,7 +118,7 @@ class TrainConfig:
         dry_run: load no weights; print tokens, parameters, FLOPs, memory, cost, and the first batch as text.
         nproc: processes on this machine; 0: one per visible GPU, or as many as a launcher has started.
         cpu_nproc: processes on a machine without a GPU where ``nproc`` is not given, at most one per core; 0: one, with
-            a thread per core. Tiny models learn up to three times faster in two processes than in two threads.
+            a thread per core. Tiny models learn faster in two processes than in two threads.
         trainer: fields of ``transformers.TrainingArguments`` by name; "deepspeed" finds configs/deepspeed/zero2.json
             from anywhere (docs/launch.md).
     """

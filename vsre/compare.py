@@ -20,6 +20,7 @@ from eval.predictions import Prediction
 from eval.statistics import holm
 from spatial.errors import ConfigError
 from spatial.files import write_json
+from spatial.proportion import percent
 from vsre.compare_tables import Cells, latex, markdown
 from vsre.config import CompareConfig
 from vsre.pages import template_environment
@@ -145,14 +146,10 @@ def pair_cells(pairs: Sequence[Pair]) -> Cells:
     for pair in pairs:
         found, star = pair.found, "*" if pair.adjusted < 0.05 else ""
         name = f"{pair.first} → {pair.second}" if pair.first else pair.second
-        signed = "–" if found["difference"] is None else f"{100 * found['difference']:+.1f}{star}"  # noqa: RUF001
+        signed = "-" if found["difference"] is None else f"{100 * found['difference']:+.1f}{star}"
         counts = (str(found["gained"]), str(found["lost"]), probability(found["p_value"]), probability(pair.adjusted))
         body.append((name, str(found["n"]), signed, interval(found["ci95"]), *counts, percent(found["detectable"])))
     return head, body
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"  # noqa: RUF001 - an en dash in a table
 
 
 def interval(ends: Sequence[float] | None) -> str:

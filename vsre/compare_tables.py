@@ -11,7 +11,7 @@ TITLES = {
     "relations": "The first and the last, relation by relation",
 }
 
-_SPECIAL = {"\\": r"\textbackslash{}", "→": r"$\rightarrow$", "–": "--"}  # noqa: RUF001
+_SPECIAL = {"\\": r"\textbackslash{}", "→": r"$\rightarrow$"}
 _SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _SPECIAL |= {"<": "$<$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 

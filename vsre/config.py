@@ -145,7 +145,7 @@ class SweepConfig:
 
     Attributes:
         run: output folder of ``vsre eval`` with decoders "greedy" and "scale(alpha=...)"; also the positional argument.
-        share: of the groups, to choose on; the others are reported.
+        share: of the questions, to choose on, in whole groups; the others are reported.
         seed: deals the groups.
         betas: thresholds to try; by default 0, 0.05, ..., 1.
         topics: what the questions are about; empty: all.

@@ -16,6 +16,7 @@ from eval.images import ImageFeatures, Placed, contrast_key
 from eval.scoring import Pictures, Question, Scorer, Scores
 from spatial.records import ImageRow, encode_png
 from tests.eval.plain_family import Plain
+from tests.eval.test_scoring import all_scores
 from tests.training.tiny_families import write_family
 
 NAMES = ("llava", "llava_next", "qwen2_vl", "qwen2_5_vl")
@@ -83,16 +84,12 @@ def shown(plain: Plain, questions: list[Question]) -> list[Pictures]:
     return [{kind: seen[key] for kind, key in named.items()} for named in keys]  # type: ignore[misc]
 
 
-def all_scores(
+def scores_of(
     plain: Plain, questions: list[Question], shown: list[Pictures], size: int, words: int = 0
 ) -> dict[Reading, list[Scores]]:
-    """Scores by reading, computed ``size`` questions at a time."""
-    scorer = Scorer(plain.model, plain.processor, words)
-    found: dict[Reading, list[Scores]] = {reading: [] for reading in READINGS}
-    for start in range(0, len(questions), size):
-        part = slice(start, start + size)
-        for reading, scores in scorer.score(questions[part], shown[part], READINGS).items():
-            found[reading] += scores
+    found: dict[Reading, list[Scores]] = all_scores(
+        plain.model, plain.processor, shown, questions, size, READINGS, words
+    )
     return found
 
 
@@ -100,7 +97,7 @@ def all_scores(
 def test_the_trunk_says_what_the_model_says(
     size: int, plain: Plain, questions: list[Question], shown: list[Pictures]
 ) -> None:
-    found = all_scores(plain, questions, shown, size, words=4)
+    found = scores_of(plain, questions, shown, size, words=4)
     for question, scores in zip(questions, found[Greedy()], strict=True):
         expected = plain.option_logprobs(question, Greedy())
         assert scores.option_logprobs == pytest.approx(expected, abs=1e-5)
@@ -116,7 +113,7 @@ def test_the_trunk_says_what_the_model_says(
 
 
 def test_the_readings_and_the_pictures_differ(plain: Plain, questions: list[Question], shown: list[Pictures]) -> None:
-    found = all_scores(plain, questions, shown, 11)
+    found = scores_of(plain, questions, shown, 11)
     for first, second in combinations(READINGS, 2):
         pairs = zip(found[first], found[second], strict=True)
         assert max(abs(a.option_logprobs[0] - b.option_logprobs[0]) for a, b in pairs) > 1e-3, (first, second)

@@ -279,3 +279,11 @@ def test_the_model_hash_follows_weights_and_words_not_places(checkpoint: Path, t
     tokenizer = copy / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text().replace('"cup"', '"cap"'))
     assert model_hash(copy) != name
+
+
+def test_words_that_are_asked_for_later_are_written_then(make: Make) -> None:
+    rows_of(evaluate(make()))
+    rows = rows_of(evaluate(make(max_new_tokens=3)))
+    assert all(row.outcome for row in rows)
+    plain = {row.key: row.predicted for row in rows_of(evaluate(make()))}
+    assert plain == {row.key: row.predicted for row in rows}
