@@ -110,11 +110,14 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
 
 
 def compare_all(rows: Sequence[Row]) -> list[Pair]:
-    """Compare every two rows."""
+    """Compare every two rows; two without a question in common are no comparison to adjust for."""
     two = list(combinations(rows, 2))
     found = [compare(first.predictions, second.predictions) for first, second in two]
-    adjusted = holm([result["p_value"] for result in found])
-    return [Pair(a.name, b.name, result, p) for (a, b), result, p in zip(two, found, adjusted, strict=True)]
+    adjusted = iter(holm([result["p_value"] for result in found if result["n"]]))
+    return [
+        Pair(a.name, b.name, result, next(adjusted) if result["n"] else 1.0)
+        for (a, b), result in zip(two, found, strict=True)
+    ]
 
 
 def compare_relations(first: Row, second: Row) -> list[Pair]:

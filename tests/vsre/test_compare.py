@@ -1,6 +1,7 @@
 """Evaluations side by side: the pairs, their p-values, and the same tables on a page, in Markdown and in LaTeX."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from eval.predictions import write_predictions
 from eval.statistics import holm, mcnemar
 from spatial.errors import ConfigError, RecordError
 from vsre.cli import main
-from vsre.compare import named, write_comparison
+from vsre.compare import Row, compare_all, named, write_comparison
 from vsre.compare_tables import escaped
 from vsre.config import CompareConfig
 
@@ -45,6 +46,14 @@ def test_every_two_rows_are_compared_and_adjusted_for_their_number(runs: list[st
     adjusted = [pair["adjusted"] for pair in found["pairs"]]
     assert adjusted == pytest.approx(holm([pair["found"]["p_value"] for pair in found["pairs"]]))
     assert pairs["expert", "expert+adaptvis"]["adjusted"] == 1.0
+
+
+def test_rows_without_a_question_in_common_are_not_adjusted_for() -> None:
+    same = [Row(name, predictions(right, "greedy", "image"), {}) for name, right in (("base", 0), ("expert", 0.3))]
+    elsewhere = [replace(row, template="other") for row in predictions(0.5, "greedy", "image")]
+    alone, beside = compare_all(same), compare_all([*same, Row("other wording", elsewhere, {})])
+    assert [pair.found["n"] for pair in beside] == [40, 0, 0]
+    assert 0 < alone[0].adjusted == beside[0].adjusted < 0.1
 
 
 def test_the_tables_say_the_same_on_the_page_and_as_text(runs: list[str], tmp_path: Path) -> None:
