@@ -92,8 +92,9 @@ class TrainConfig:
             such as {load_in_4bit: true}; used by "finetune".
         projector_learning_rate: peak rate of what joins encoders and language model (``multi_modal_projector``; other
             families call it otherwise); ``trainer.learning_rate`` if not given.
-        tasks: weight of each kind of record as "task/topic", such as ``{"statement/relation": 2, "name/cell": 1}``;
-            a kind that is not named is left out. Empty: every record is as likely as any other.
+        tasks: weight of each kind of record as "task/topic", such as ``{"statement/relation": 2, "name/cell": 1}``, or
+            of one relation of it, such as ``"statement/relation/facing"``, beside the rest of its kind; a kind that is
+            not named is left out. Empty: every record is as likely as any other.
         templates: names of the templates to draw from, or "train", "held-out", "core", "own", "published",
             "reconstructed" for many (docs/templates.md); empty: the core ones. A record gets one that suits it.
         statements_per_image: records drawn for an image in each epoch; they share one image prefix in the batch. Of

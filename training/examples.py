@@ -21,6 +21,7 @@ from encoders.chat import IMAGE
 from spatial.dataset import PooledImages, RecordSet
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import TASKS, TOPICS, ImageObject, Record, decode_image
+from spatial.relations import RELATIONS
 from spatial.templates import TEMPLATES, Prompt, choose_templates, render
 from training.mixing import Mixture
 
@@ -71,7 +72,8 @@ class Examples(Dataset[Example]):
     Args:
         sets: pooled; a record or image that several sets hold counts once.
         statements: records per image and epoch; an image with fewer gives all it has.
-        tasks: weight by kind "task/topic"; kinds not named are left out. Empty: all records alike.
+        tasks: weight by kind "task/topic", or "task/topic/relation" for one relation of it, which then does not count
+            to the rest of that kind; kinds not named are left out. Empty: all records alike.
         templates: names to draw from, of templates or of ``spatial.templates.SELECTIONS``; empty: the core ones. Each
             record is put into those that suit it; one that none suits is left out.
         seed: of the draws.
@@ -172,11 +174,17 @@ class Examples(Dataset[Example]):
 
     def _draw(self, records: Sequence[Record], random: np.random.Generator) -> NDArray[np.int64]:
         """Return distinct rows; a kind's weight is shared by its records (keys of Efraimidis and Spirakis, 2006)."""
-        kinds = [kind_of(record) for record in records]
+        kinds = [self._kind(record) for record in records]
         share = {kind: self._weights.get(kind, 0.0) / kinds.count(kind) for kind in set(kinds)}
         weight = np.array([share[kind] if self._weights else 1.0 for kind in kinds])
         arrival = random.exponential(size=len(records)) / weight
         return np.argsort(arrival)[: self._statements]
+
+    def _kind(self, record: Record) -> str:
+        """Return the name that weighs a record: of its relation if that is named, else of its task and topic."""
+        kind = f"{record.task}/{record.topic}"
+        finer = f"{kind}/{record.relation}"
+        return finer if finer in self._weights else kind
 
     def _word(self, record: Record, objects: Sequence[ImageObject], random: np.random.Generator) -> Prompt:
         """Put a record into a template that is drawn from those that suit it."""
@@ -212,7 +220,7 @@ class Examples(Dataset[Example]):
         for part in parts:
             groups: dict[str, list[Record]] = defaultdict(list)
             for record in part.values():
-                kind = kind_of(record)
+                kind = self._kind(record)
                 if self._templates.get(record.task) and (not self._weights or self._weights.get(kind, 0) > 0):
                     _check_plain(record)
                     if record.image_id not in self.images:
@@ -225,7 +233,7 @@ class Examples(Dataset[Example]):
             found.append(list(groups.values()))
         if unsuited:
             _log.warning("%d of %d records suit none of the templates and are left out", unsuited, sum(map(len, parts)))
-        self._check_found(seen, {kind_of(record) for part in parts for record in part.values()})
+        self._check_found(seen, {self._kind(record) for part in parts for record in part.values()})
         return found
 
     def _check_found(self, seen: set[str], present: set[str]) -> None:
@@ -254,11 +262,6 @@ def _check_plain(record: Record) -> None:
         raise RecordError(f"record {record.record_id} has {IMAGE} in its text; write it in another way")
 
 
-def kind_of(record: Record) -> str:
-    """Return "task/topic", the name by which ``tasks`` weighs records."""
-    return f"{record.task}/{record.topic}"
-
-
 def check_names(weights: Mapping[str, float], templates: Sequence[str]) -> None:
     """Check kinds, their weights and template names, without any data.
 
@@ -267,8 +270,12 @@ def check_names(weights: Mapping[str, float], templates: Sequence[str]) -> None:
     """
     choose_templates(templates)
     known = [f"{task}/{topic}" for task in TASKS for topic in TOPICS]
-    for kind, weight in weights.items():
+    for name, weight in weights.items():
+        kind, _, relation = name.partition("/relation/")
+        kind, finer = (f"{kind}/relation", relation) if relation else (name, "")
         if kind not in known:
-            raise ConfigError(f"tasks names {kind!r}, which is not 'task/topic'{nearest(kind, known)}")
+            raise ConfigError(f"tasks names {name!r}, which is not 'task/topic'{nearest(kind, known)}")
+        if finer and finer not in RELATIONS:
+            raise ConfigError(f"tasks names {name!r}, but no relation is called {finer!r}{nearest(finer, RELATIONS)}")
         if weight < 0:
-            raise ConfigError(f"tasks gives {kind!r} the weight {weight}; give 0 or more")
+            raise ConfigError(f"tasks gives {name!r} the weight {weight}; give 0 or more")
