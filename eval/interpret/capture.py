@@ -20,14 +20,10 @@ class Captured:
     Attributes:
         prompt: what was run.
         sites: what passed each site, (T, H, d) of headed kinds and (T, D) of others, by kind and layer.
-        keys: of self-attention, (G, T, d) of each layer.
-        values: likewise.
     """
 
     prompt: Prompt
     sites: dict[tuple[str, int], Tensor]
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
 
     @property
     def length(self) -> int:
@@ -44,7 +40,7 @@ class Captured:
 
     def keep(self, kinds: Iterable[str]) -> "Captured":
         """Return the run with these kinds of sites and what a sweep needs, to save memory."""
-        kept = {"resid", "z", *kinds}
+        kept = {"k", "v", "z", "resid", *kinds}
         return replace(self, sites={key: value for key, value in self.sites.items() if key[0] in kept})
 
 
@@ -57,20 +53,16 @@ def capture(stack: Stack, prompt: Prompt) -> Captured:
         prompt: of T tokens.
     """
     sites: dict[tuple[str, int], Tensor] = {}
-    keys, values = [], []
     states_1TD = prompt.states_TD[None]
     with stack.session():
         for layer in range(stack.layers):
-            attend = Whole(stack.causal)
 
             def record(kind: str, passed: Tensor, layer: int = layer) -> Tensor:
                 sites[kind, layer] = passed[0]
                 return passed
 
-            states_1TD = stack.layer(layer, states_1TD, 0, prompt.memory, attend, record)
-            keys.append(attend.key_RGSd[0])
-            values.append(attend.value_RGSd[0])
-    return Captured(prompt, sites, tuple(keys), tuple(values))
+            states_1TD = stack.layer(layer, states_1TD, 0, prompt.memory, Whole(stack.causal), record)
+    return Captured(prompt, sites)
 
 
 @torch.no_grad()
@@ -89,34 +81,18 @@ def capture_after(stack: Stack, prompt: Prompt, earlier: Captured) -> Captured:
         return earlier if not differs_T.any() else capture(stack, prompt)
     start = int(differs_T.nonzero()[0])
     sites: dict[tuple[str, int], Tensor] = {}
-    keys, values = [], []
     states_1SD = prompt.states_TD[None, start:]
     with stack.session():
         for layer in range(stack.layers):
-            before = earlier.keys[layer][:, :start], earlier.values[layer][:, :start]
-            attend = _Remembering(*before)
 
             def record(kind: str, passed: Tensor, layer: int = layer) -> Tensor:
-                sites[kind, layer] = torch.cat([earlier.sites[kind, layer][:start], passed[0]])
+                sites[kind, layer] = torch.cat([earlier.at(kind, layer)[:start], passed[0]])
                 return passed
 
+            key_GPd, value_GPd = (earlier.at(kind, layer)[:start].transpose(0, 1) for kind in ("k", "v"))
+            attend = Suffix(key_GPd, value_GPd, causal=True)
             states_1SD = stack.layer(layer, states_1SD, start, prompt.memory, attend, record)
-            keys.append(torch.cat([before[0], attend.own[0]], dim=1))
-            values.append(torch.cat([before[1], attend.own[1]], dim=1))
-    return Captured(prompt, sites, tuple(keys), tuple(values))
-
-
-class _Remembering(Suffix):
-    """As ``Suffix``, for one row, and remembers its keys and values."""
-
-    own: tuple[Tensor, Tensor]
-
-    def __init__(self, key_GPd: Tensor, value_GPd: Tensor) -> None:
-        super().__init__(key_GPd, value_GPd, causal=True)
-
-    def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
-        self.own = key_RGSd[0], value_RGSd[0]
-        return super().__call__(query_RHSd, key_RGSd, value_RGSd, scaling)
+    return Captured(prompt, sites)
 
 
 def blank(run: Captured, kinds: Iterable[str] = HEADED) -> Captured:

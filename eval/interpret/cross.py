@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eval.interpret.stack import Attend, Prompt, Stack, Tap
+from eval.interpret.stack import Attend, Prompt, Stack, Tap, gather
 from spatial.errors import CheckpointError
 
 
@@ -46,7 +46,7 @@ class CrossStack(Stack):
         CheckpointError: its layers have no cross-attention.
     """
 
-    kinds = ("z", "attn", "cross_z", "cross", "mlp", "resid")
+    kinds = ("q", "k", "v", "z", "attn", "cross_z", "cross", "mlp", "resid")
     causal = False
 
     def __init__(self, model: Any) -> None:
@@ -55,7 +55,7 @@ class CrossStack(Stack):
         self.layers = len(self.encoder.encoder.layer)
         if not all(hasattr(layer, "crossattention") for layer in self.encoder.encoder.layer):
             raise CheckpointError(f"the question encoder of {type(model).__name__} does not look at the picture")
-        self.heads = int(self.encoder.config.num_attention_heads)
+        self.heads = self.shared_heads = int(self.encoder.config.num_attention_heads)
 
     def begin(self, ids_T: Tensor, image_ND: Tensor) -> Prompt:
         """Return a prompt of token ids, and a picture as the vision encoder sees it."""
@@ -70,7 +70,7 @@ class CrossStack(Stack):
         query, key, value = (
             part(states_RSD).unflatten(-1, heads).transpose(1, 2) for part in (own.query, own.key, own.value)
         )
-        z_RSHd = tap("z", attend(query, key, value, heads[1] ** -0.5))
+        z_RSHd = gather(attend, tap, (query, key, value), heads[1] ** -0.5)
         states_RSD = _added(layer.attention.output, z_RSHd.flatten(2), states_RSD, "attn", tap)
         looking = layer.crossattention.self
         query = looking.query(states_RSD).unflatten(-1, heads)
@@ -89,6 +89,9 @@ class CrossStack(Stack):
         """Return the module at a site, see ``Stack.module``."""
         own = self.encoder.encoder.layer[layer]
         return {
+            "q": (own.attention.self.query, False),
+            "k": (own.attention.self.key, False),
+            "v": (own.attention.self.value, False),
             "z": (own.attention.output.dense, True),
             "attn": (own.attention.output.dense, False),
             "cross_z": (own.crossattention.output.dense, True),

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from eval.interpret.stack import Attend, Prompt, Stack, Tap
+from eval.interpret.sites import ATTENDED
+from eval.interpret.stack import Attend, Prompt, Stack, Tap, gather
 from eval.tree import check_decoder
 from spatial.errors import CheckpointError
 
@@ -63,7 +64,7 @@ class DecoderStack(Stack):
         CheckpointError: the decoder is built in a way that cannot be taken apart.
     """
 
-    kinds = ("z", "attn", "mlp", "resid")
+    kinds = ("q", "k", "v", "z", "attn", "mlp", "resid")
     causal = True
 
     def __init__(self, model: Any) -> None:
@@ -74,6 +75,7 @@ class DecoderStack(Stack):
         self.parts = [_parts(layer) for layer in self.decoder.layers]
         self.layers = len(self.parts)
         self.heads = int(self.decoder.config.num_attention_heads)
+        self.shared_heads = int(getattr(self.decoder.config, "num_key_value_heads", None) or self.heads)
         missing = [name for name in ("norm", "rotary_emb") if not hasattr(self.decoder, name)]
         if missing:
             raise CheckpointError(f"{type(self.decoder).__name__} has no {missing[0]!r} and cannot be taken apart")
@@ -130,11 +132,13 @@ class DecoderStack(Stack):
         )
 
     def module(self, kind: str, layer: int) -> tuple[nn.Module, bool]:
-        """Return the module at a site, see ``Stack.module``."""
+        """Return the module at a site, see ``Stack.module``; of queries and keys before positions are turned in."""
         if kind == "resid":
             return self.decoder.layers[layer], False
         if kind == "z":
             return self.parts[layer]["attn"].o_proj, True
+        if kind in ATTENDED:
+            return getattr(self.parts[layer]["attn"], f"{kind}_proj"), False
         return self.parts[layer][kind], False
 
     def forward(self, prompt: Prompt) -> Tensor:
@@ -178,8 +182,8 @@ def _attention(
     asked = _ACTIVE.get()
     if asked is None:
         raise RuntimeError(f"attention {NAME!r} runs only within a layer of a DecoderStack")
-    z_RSHd = asked.attend(query, key, value, query.shape[-1] ** -0.5 if scaling is None else scaling)
-    return asked.tap("z", z_RSHd), None
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return gather(asked.attend, asked.tap, (query, key, value), scaling), None
 
 
 AttentionInterface.register(NAME, _attention)

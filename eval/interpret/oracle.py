@@ -45,11 +45,11 @@ def patched(stack: Stack, prompt: Prompt, values: dict[tuple[str, int], Tensor],
         values: of the other run, from ``observe``.
         cell: what is exchanged.
     """
-    width = stack.heads
     with ExitStack() as hooks:
         for patch in cell.patches:
             given = values[patch.kind, patch.layer]
-            hooks.enter_context(hooked(stack, patch.kind, patch.layer, _exchange(patch, given, width)))
+            heads = stack.shared_heads if patch.kind in ("k", "v") else stack.heads
+            hooks.enter_context(hooked(stack, patch.kind, patch.layer, _exchange(patch, given, heads)))
         for layer in sorted({block.layer for block in cell.blocks}):
             own = [block for block in cell.blocks if block.layer == layer]
             hooks.enter_context(_blinded(stack, layer, own, len(prompt.states_TD)))

@@ -2,6 +2,8 @@
 
 A *site* is a place in a layer at which something is added up or mixed:
 
+- "q", "k", "v": queries, keys and values of self-attention, with their positions turned in. Of keys and values there are
+  fewer heads where several share them.
 - "z": what each head of self-attention has gathered, before the output projection; "attn": what all of them add.
 - "cross_z" and "cross": the same of cross-attention, where a layer has one.
 - "mlp": what the feed-forward part adds. (Before the norm of a post-norm layer: the layer's output is no MLP.)
@@ -14,11 +16,14 @@ a role or many heads of several layers are one cell, too.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-KINDS = ("z", "attn", "cross_z", "cross", "mlp", "resid")
+KINDS = ("q", "k", "v", "z", "attn", "cross_z", "cross", "mlp", "resid")
 """All kinds of sites, in the order in which a layer passes them."""
 
-HEADED = ("z", "cross_z")
+HEADED = ("q", "k", "v", "z", "cross_z")
 """Kinds that have a value per head."""
+
+ATTENDED = ("q", "k", "v")
+"""Kinds that decide what attention gathers."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Patch:
             raise ValueError(f"{self.kind!r} has no heads; choose {' or '.join(HEADED)}")
         if self.origin and len(self.origin) != len(self.positions):
             raise ValueError(f"{len(self.positions)} positions cannot take the values of {len(self.origin)}")
+        if self.origin and self.kind in ("q", "k"):
+            raise ValueError(f"{self.kind!r} holds its position and has none of another; patch 'resid' or 'v' instead")
 
     @property
     def sources(self) -> tuple[int, ...]:
@@ -105,9 +112,10 @@ class Cell:
         return min(position for part in (*self.patches, *self.blocks) for position in part.positions)
 
     @property
-    def starts_blocked(self) -> bool:
-        """Whether attention is cut off in its first layer, whose tokens then have to attend anew."""
-        return any(block.layer == self.first_layer for block in self.blocks)
+    def attends_anew(self) -> bool:
+        """Whether tokens of its first layer gather something else than in the plain run."""
+        patched = any(patch.kind in ATTENDED for patch in self.patches if patch.layer == self.first_layer)
+        return patched or any(block.layer == self.first_layer for block in self.blocks)
 
 
 def window(

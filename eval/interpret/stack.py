@@ -17,12 +17,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from eval.interpret.sites import ATTENDED
+
 
 class Tap(Protocol):
     """Sees every site that a layer passes, and says what goes on from there."""
 
     def __call__(self, kind: str, values: Tensor) -> Tensor:
-        """Return what takes the place of ``values``: (R, S, H, d) of headed kinds, (R, S, D) of others."""
+        """Return what goes on in place of ``values``: (R, S, H, d) of headed kinds, (R, S, D) of others."""
 
 
 class Attend(Protocol):
@@ -51,12 +53,14 @@ class Stack(ABC):
     Attributes:
         layers: how many.
         heads: of self-attention, in each.
+        shared_heads: of keys and values; fewer than heads where several share them.
         kinds: kinds of sites that its layers have, a part of ``eval.interpret.sites.KINDS``.
         causal: whether tokens see earlier ones only.
     """
 
     layers: int
     heads: int
+    shared_heads: int
     kinds: tuple[str, ...]
     causal: bool
 
@@ -109,26 +113,18 @@ class Whole:
 
     Args:
         causal: whether a token sees earlier ones only.
-        seen_RSS: further limits: which tokens (last) each token sees; every token must see one.
     """
 
-    def __init__(self, causal: bool, seen_RSS: Tensor | None = None) -> None:
-        self.causal, self.seen_RSS = causal, seen_RSS
-        self.key_RGSd: Tensor | None = None
-        self.value_RGSd: Tensor | None = None
+    def __init__(self, causal: bool) -> None:
+        self.causal = causal
 
     def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
-        """Return what the heads gather, (R, S, H, d), and remember keys and values."""
-        self.key_RGSd, self.value_RGSd = key_RGSd, value_RGSd
-        mask = None if self.seen_RSS is None else self.seen_RSS[:, None]
-        if mask is not None and self.causal:
-            mask = mask & torch.ones(mask.shape[-2:], dtype=torch.bool, device=mask.device).tril()
-        return torch.nn.functional.scaled_dot_product_attention(
+        """Return what the heads gather, (R, S, H, d)."""
+        return nn.functional.scaled_dot_product_attention(
             query_RHSd,
             _repeated(key_RGSd, query_RHSd),
             _repeated(value_RGSd, query_RHSd),
-            attn_mask=mask,
-            is_causal=self.causal and mask is None,
+            is_causal=self.causal,
             scale=scaling,
         ).transpose(1, 2)
 
@@ -185,6 +181,21 @@ class Given:
     def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
         """Return what was given."""
         return self.z_RSHd
+
+
+def gather(attend: Attend, tap: Tap, projected: tuple[Tensor, Tensor, Tensor], scaling: float) -> Tensor:
+    """Return what the heads gather, (R, S, H, d), with the sites on the way: queries, keys, values, and z.
+
+    Args:
+        attend: decides.
+        tap: sees the sites.
+        projected: queries (R, H, S, d), keys and values (R, G, S, d).
+        scaling: of the products of queries and keys.
+    """
+    query, key, value = (
+        tap(kind, part.transpose(1, 2)).transpose(1, 2) for kind, part in zip(ATTENDED, projected, strict=True)
+    )
+    return tap("z", attend(query, key, value, scaling))
 
 
 def _repeated(grouped_RGSd: Tensor, query_RHSd: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def plan(stack: Stack, cells: Sequence[Cell], length: int, rows: int = ROWS, sta
         long[start is not None and cell.first_position < start].append(number)
     chunks = []
     for numbers in long.values():
-        numbers.sort(key=lambda number: (cells[number].first_layer, not cells[number].starts_blocked))
+        numbers.sort(key=lambda number: (cells[number].first_layer, not cells[number].attends_anew))
         for begin in range(0, len(numbers), rows):
             part = tuple(numbers[begin : begin + rows])
             first = min(cells[number].first_position for number in part) if stack.causal else 0
@@ -99,7 +99,7 @@ def planned_work(stack: Stack, cells: Sequence[Cell], chunks: Sequence[Chunk], l
         own = [cells[number] for number in chunk.cells]
         for layer in range(own[0].first_layer, stack.layers):
             advancing = sum(cell.first_layer < layer or _joins_early(cell, layer) for cell in own)
-            joining = [cell for cell in own if cell.first_layer == layer and not cell.starts_blocked]
+            joining = [cell for cell in own if cell.first_layer == layer and not cell.attends_anew]
             work.layer_steps += bool(advancing)
             work.token_layers += advancing * (length - chunk.start) + sum(_touched(cell, layer) for cell in joining)
     return work
@@ -160,12 +160,12 @@ class _Climb:
         """Climb, and return the logits (R, K) of the cells in their order."""
         for layer in range(self.cells[0].first_layer, self.stack.layers):
             of_layer = [cell for cell in self.cells if cell.first_layer == layer]
-            blocked = [cell for cell in of_layer if cell.starts_blocked]
-            early = self.base.entering(layer)[self.start :].expand(len(blocked), -1, -1)
+            anew = sum(cell.attends_anew for cell in of_layer)
+            early = self.base.entering(layer)[self.start :].expand(anew, -1, -1)
             self.states_RSD = torch.cat([self.states_RSD, early])
             if len(self.states_RSD):
                 self._advance(layer)
-            patched = [cell for cell in of_layer if not cell.starts_blocked]
+            patched = [cell for cell in of_layer if not cell.attends_anew]
             if patched:
                 self.states_RSD = torch.cat([self.states_RSD, self._joining(layer, patched)])
         return self.stack.logits(self.states_RSD, tokens)
@@ -175,12 +175,8 @@ class _Climb:
         changes = [(row, patch) for row, cell in enumerate(cells) for patch in cell.patches if patch.layer == layer]
         width = self.base.length - self.start
         edits = Edits(self.source, [(row * width + place - self.start, p, n) for row, p, n, place in _single(changes)])
-        attend = Suffix(
-            self.base.keys[layer][:, : self.start],
-            self.base.values[layer][:, : self.start],
-            self.stack.causal,
-            self._hidden(layer, cells),
-        )
+        key_GPd, value_GPd = (self.base.at(kind, layer)[: self.start].transpose(0, 1) for kind in ("k", "v"))
+        attend = Suffix(key_GPd, value_GPd, self.stack.causal, self._hidden(layer, cells))
         self.work.layer_steps += 1
         self.work.token_layers += len(cells) * width
         memory = self.base.prompt.memory
@@ -259,7 +255,8 @@ def _without_effect(stack: Stack, base: Captured, source: Captured, cells: Seque
     differs: dict[tuple[str, int], Tensor] = {}
 
     def changes(patch: Patch) -> bool:
-        if stack.causal and patch.layer == stack.layers - 1 and base.length - 1 not in patch.positions:
+        at_top = stack.causal and patch.layer == stack.layers - 1 and patch.kind not in ("k", "v")
+        if at_top and base.length - 1 not in patch.positions:
             return False
         if patch.origin:
             mine, other = (run.at(patch.kind, patch.layer) for run in (base, source))
@@ -290,4 +287,4 @@ def _touched(cell: Cell, layer: int) -> int:
 
 
 def _joins_early(cell: Cell, layer: int) -> bool:
-    return cell.first_layer == layer and cell.starts_blocked
+    return cell.first_layer == layer and cell.attends_anew

@@ -37,9 +37,8 @@ def one_cell_each(pair: Pair) -> list[Cell]:
     ]
     return cells + [
         Cell((Patch(kind, layer, (place,), (head,)),))
-        for kind, layer, place, head in product(
-            set(HEADED) & set(stack.kinds), range(stack.layers), (2, length - 1), range(stack.heads)
-        )
+        for kind, layer, place in product(set(HEADED) & set(stack.kinds), range(stack.layers), (2, length - 1))
+        for head in range(stack.shared_heads if kind in ("k", "v") else stack.heads)
     ]
 
 
@@ -51,6 +50,8 @@ def mixed_cells(pair: Pair) -> list[Cell]:
     cells = [window(kind, layer, 3, stack.layers, words) for kind in stack.kinds for layer in range(stack.layers)]
     cells += [window("z", 1, 3, stack.layers, words, (0, 3)), window("resid", 2, 1, stack.layers, early)]
     cells += [Cell((Patch("resid", 1, early, (), early[::-1]),)), Cell((Patch("z", 0, (2, 3), (1,), (3, 2)),))]
+    cells += [Cell((Patch("k", 1, words), Patch("mlp", 1, (3,)))), Cell((Patch("mlp", 0, (3,)), Patch("q", 2, words)))]
+    cells += [Cell((Patch("v", 1, (2, 3), (0,), (3, 2)),))]
     cells += [Cell((Patch("z", 2, words, (1, 2)), Patch("mlp", 0, (3,)), Patch("attn", 2, (length - 1,))))]
     cells += [Cell(blocks=(Block(layer, words, early),)) for layer in range(stack.layers)]
     cells += [Cell(blocks=(Block(1, words, (0, 2), (2,)), Block(2, (length - 1,), words)))]
@@ -71,6 +72,8 @@ def test_what_passes_the_sites_is_what_hooks_see(pair: Pair) -> None:
     seen = observe(pair.stack, pair.clean, pair.stack.kinds)
     assert set(seen) == set(pair.runs[0].sites)
     for site, values in seen.items():
+        if site[0] in ("q", "k") and pair.stack.causal:
+            continue  # hooks see them before positions are turned in
         mine = pair.runs[0].at(*site)
         torch.testing.assert_close(mine.flatten(1), values, atol=2e-5, rtol=1e-5)
 
@@ -142,8 +145,8 @@ def test_tokens_before_the_first_difference_have_no_effect(causal: Pair) -> None
 def test_the_last_layer_is_read_at_the_last_token_alone(causal: Pair) -> None:
     clean, corrupt = causal.runs
     top = causal.stack.layers - 1
-    cells = [Cell((Patch("mlp", top, (place,)),)) for place in range(corrupt.length)]
-    assert sweep(causal.stack, corrupt, clean, cells, TOKENS).same == (*[True] * (corrupt.length - 1), False)
+    cells = [Cell((Patch("mlp", top, (place,)),)) for place in range(1, corrupt.length)]
+    assert sweep(causal.stack, corrupt, clean, cells, TOKENS).same == (*[True] * (corrupt.length - 2), False)
 
 
 def test_layers_are_climbed_once_whatever_the_number_of_cells(pair: Pair) -> None:
@@ -165,8 +168,6 @@ def test_a_run_that_begins_as_another_need_not_be_made_anew(causal: Pair) -> Non
     assert whole.sites.keys() == quick.sites.keys()
     for site, values in whole.sites.items():
         torch.testing.assert_close(quick.at(*site), values, atol=1e-4, rtol=1e-5)
-    for mine, other in zip((*quick.keys, *quick.values), (*whole.keys, *whole.values), strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-5)
     assert capture_after(causal.stack, causal.clean, clean) is clean
 
 
@@ -203,6 +204,8 @@ def test_impossible_patches_are_refused(pair: Pair) -> None:
         Patch("mlp", 0, ())
     with pytest.raises(ValueError, match="cannot take the values of"):
         Patch("mlp", 0, (1, 2), (), (3,))
+    with pytest.raises(ValueError, match="holds its position"):
+        Patch("k", 0, (1,), (), (3,))
     with pytest.raises(ValueError, match="changes nothing"):
         Cell()
     with pytest.raises(ValueError, match="odd"):
