@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from encoders.chat import answer_gap, answer_tokens
 from eval.decoders import Reading
 from eval.images import Picture, Placed
 from eval.readings import Leaf, Reader, make_leaves
 from eval.tree import TokenTree, Trunk, check_decoder
+from eval.words import Words
 from spatial.errors import CheckpointError
 
 Pictures = Mapping[str, Picture]
@@ -86,7 +86,7 @@ class Scorer:
         self.tokenizer = processor.tokenizer
         self.image_token = int(model.config.image_token_id)
         self.max_new_tokens = max_new_tokens
-        self._tokens: dict[str, list[int]] = {}
+        self.words = Words(self.tokenizer)
 
     @torch.no_grad()  # not inference mode: what ZeRO-3 gathers in it could not be trained on afterwards
     def score(
@@ -99,7 +99,7 @@ class Scorer:
             pictures: of each question's image.
             readings: how answers are read.
         """
-        self._tokens.clear()
+        self.words.forget()
         shared: dict[tuple[str, tuple[int, ...]], list[_Asked]] = defaultdict(list)
         for place, (question, shown) in enumerate(zip(questions, pictures, strict=True)):
             asked = self._in_tokens(place, question, len(shown["image"]))
@@ -196,7 +196,7 @@ class Scorer:
 
     def _in_tokens(self, place: int, question: Question, image_length: int) -> _Asked:
         """Token ids of a prompt, its one image placeholder repeated once per image token, cut behind the image."""
-        ids = self._encode(question.text)
+        ids = self.words.encode(question.text)
         if ids.count(self.image_token) != 1:
             raise CheckpointError(
                 f"the chat template puts {ids.count(self.image_token)} image tokens into a prompt instead of 1; "
@@ -207,25 +207,8 @@ class Scorer:
         return _Asked(place, prefix, tuple(ids[end + 1 :]), self._option_tokens(question))
 
     def _option_tokens(self, question: Question) -> list[list[int]]:
-        tokens = [self._answer_tokens(question.text, option) for option in question.options]
+        tokens = [self.words.answer(question.text, option) for option in question.options]
         return told_apart(tokens, question.options, self.tokenizer.eos_token_id)
-
-    def _answer_tokens(self, text: str, option: str) -> list[int]:
-        """Token ids of an option as they follow the prompt.
-
-        They are what the tokens of prompt and answer together have beyond the prompt's, since a tokenizer may encode
-        a word on its own differently.
-        """
-        joint = self._encode(text + answer_gap(text) + option)
-        return answer_tokens(self._encode(text), joint, option)
-
-    def _encode(self, text: str) -> list[int]:
-        if text not in self._tokens:
-            # A chat template that already wrote the beginning-of-text token must not get a second one.
-            start = self.tokenizer.bos_token
-            special = not (start and text.startswith(start))
-            self._tokens[text] = list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
-        return self._tokens[text]
 
 
 def told_apart(tokens: list[list[int]], options: Sequence[str], end: int) -> list[list[int]]:

@@ -6,7 +6,7 @@ and values of the picture are computed once for each picture and layer.
 Shapes as in ``eval.interpret.stack``; N image tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -99,6 +99,11 @@ class CrossStack(Stack):
             "mlp": (own.output.dense, False),
             "resid": (own, False),
         }[kind]
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the weights, see ``Stack.parameters``."""
+        yield from self.encoder.parameters()
+        yield from self.model.text_decoder.parameters()
 
     def forward(self, prompt: Prompt) -> Tensor:
         """Return logits of a plain forward pass, see ``Stack.forward``."""

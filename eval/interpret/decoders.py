@@ -141,6 +141,11 @@ class DecoderStack(Stack):
             return getattr(self.parts[layer]["attn"], f"{kind}_proj"), False
         return self.parts[layer][kind], False
 
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the weights, see ``Stack.parameters``."""
+        yield from self.decoder.parameters()
+        yield from self.head.parameters()
+
     def forward(self, prompt: Prompt) -> Tensor:
         """Return logits of a plain forward pass, see ``Stack.forward``."""
         output = self.decoder(

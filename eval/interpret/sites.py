@@ -2,8 +2,8 @@
 
 A *site* is a place in a layer at which something is added up or mixed:
 
-- "q", "k", "v": queries, keys and values of self-attention, with their positions turned in. Of keys and values there are
-  fewer heads where several share them.
+- "q", "k", "v": queries, keys and values of self-attention, with their positions turned in. Keys and values have fewer
+  heads where several share them.
 - "z": what each head of self-attention has gathered, before the output projection; "attn": what all of them add.
 - "cross_z" and "cross": the same of cross-attention, where a layer has one.
 - "mlp": what the feed-forward part adds. (Before the norm of a post-norm layer: the layer's output is no MLP.)

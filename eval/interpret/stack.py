@@ -9,7 +9,7 @@ D width of the model, V vocabulary.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -99,6 +99,10 @@ class Stack(ABC):
         """Return the module of the model at a site, and whether the site is its input instead of its output."""
 
     @abstractmethod
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the weights that a run may use."""
+
+    @abstractmethod
     def forward(self, prompt: Prompt) -> Tensor:
         """Return the logits (V,) of the first token of the answer by a plain forward pass of the model itself."""
 
@@ -122,8 +126,8 @@ class Whole:
         """Return what the heads gather, (R, S, H, d)."""
         return nn.functional.scaled_dot_product_attention(
             query_RHSd,
-            _repeated(key_RGSd, query_RHSd),
-            _repeated(value_RGSd, query_RHSd),
+            repeated(key_RGSd, query_RHSd),
+            repeated(value_RGSd, query_RHSd),
             is_causal=self.causal,
             scale=scaling,
         ).transpose(1, 2)
@@ -151,7 +155,7 @@ class Suffix:
         query_GQd = query_RHSd.unflatten(1, (groups, heads // groups)).permute(1, 0, 2, 3, 4).reshape(groups, -1, width)
         earlier = (query_GQd @ self.key_GPd.mT).unflatten(1, (rows, heads // groups, length))
         earlier_RHSP = earlier.permute(1, 0, 2, 3, 4).flatten(1, 2)
-        own_RHSS = query_RHSd @ _repeated(key_RGSd, query_RHSd).mT
+        own_RHSS = query_RHSd @ repeated(key_RGSd, query_RHSd).mT
         if self.causal:
             later = torch.ones(length, length, dtype=torch.bool, device=own_RHSS.device).triu(1)
             own_RHSS = own_RHSS.masked_fill(later, -torch.inf)
@@ -160,7 +164,7 @@ class Suffix:
             logits_RHSK = logits_RHSK.masked_fill(self.hidden_RHSK, -torch.inf)
         weights_RHSK = logits_RHSK.softmax(-1, dtype=torch.float32).to(query_RHSd.dtype)
         before = self.key_GPd.shape[1]
-        own = weights_RHSK[..., before:] @ _repeated(value_RGSd, query_RHSd)
+        own = weights_RHSK[..., before:] @ repeated(value_RGSd, query_RHSd)
         if before:
             shared = weights_RHSK[..., :before].unflatten(1, (groups, heads // groups)).permute(1, 0, 2, 3, 4)
             shared = (shared.reshape(groups, -1, before) @ self.value_GPd).unflatten(1, (rows, heads // groups, length))
@@ -198,6 +202,6 @@ def gather(attend: Attend, tap: Tap, projected: tuple[Tensor, Tensor, Tensor], s
     return tap("z", attend(query, key, value, scaling))
 
 
-def _repeated(grouped_RGSd: Tensor, query_RHSd: Tensor) -> Tensor:
+def repeated(grouped_RGSd: Tensor, query_RHSd: Tensor) -> Tensor:
     """Return keys or values once for each head that shares them."""
     return grouped_RGSd.repeat_interleave(query_RHSd.shape[1] // grouped_RGSd.shape[1], dim=1)
