@@ -56,7 +56,7 @@ def write_effects(path: Path, effects: Sequence[Effect]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(item.name, pa.type_for_alias(_TYPES[str(item.type)])) for item in fields(Effect)])
+    schema = pa.schema([(item.name, pa.type_for_alias(_TYPES[_name(item.type)])) for item in fields(Effect)])
     with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist([asdict(row) for row in effects], schema=schema), temporary)
 
@@ -70,3 +70,7 @@ def read_effects(path: Path) -> list[Effect]:
     import pyarrow.parquet as pq
 
     return [Effect(**row) for row in pq.read_table(path).to_pylist()]
+
+
+def _name(kind: Any) -> str:
+    return str(getattr(kind, "__name__", kind))
