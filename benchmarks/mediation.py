@@ -4,7 +4,7 @@
 
 The oracle (``eval.interpret.oracle``) is an honest one: the picture is encoded once, the two plain runs are made once,
 and each cell costs one forward pass of the model itself with a hook. (The published code makes three, and encodes the
-picture in each.) "llava": 8 layers of width 256, 8 heads, 576 image and 26 other tokens; MLP and attention of each layer
+picture in each.) "llava": 8 layers of width 256, 576 image tokens and 26 others; MLP and attention of every layer
 are patched at each of 22 tokens after the picture. "blip": a question encoder of 4 layers and 6 heads, 145 image tokens
 and 9 of a question; MLP, self- and cross-attention are patched at each of them, and every head of both. Weights are
 random, numbers float32, on a GPU if there is one.

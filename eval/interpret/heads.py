@@ -1,9 +1,9 @@
 """Which heads matter: chosen by their effect, checked on other pairs.
 
-A head is selected if its mean effect stands out among all heads (more than ``STANDS_OUT`` standard deviations from their
-mean, NOTICE's rule) and is not one that chance would bring up among so many (Benjamini and Hochberg 1995, at 5 %). NOTICE
-chooses by the level of the right answer's probability and never looks at other pairs; a level is high for every head
-where the answer is easy, so here the signed effect counts.
+A head is selected if its mean effect stands out among all heads (more than ``STANDS_OUT`` standard deviations from
+their mean, NOTICE's rule) and is not one that chance would bring up among so many (Benjamini and Hochberg 1995, at
+5 %). NOTICE chooses by the level of the right answer's probability and never looks at other pairs; a level is high for
+every head where the answer is easy, so here the signed effect counts.
 
 What was selected on some pairs is then switched on others, all heads at once, beside random heads of the same layers.
 """
