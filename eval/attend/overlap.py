@@ -82,7 +82,7 @@ def canvas_geometry(model: Any, processor: Any, canvas: str) -> tuple[str, int]:
     pixels = processor.image_processor
     if canvas != "processor":
         size = dict(pixels.size)
-        return canvas, int(size.get("height") or size.get("shortest_edge"))
+        return canvas, int(size["height"] if "height" in size else size["shortest_edge"])
     side = int(model.config.vision_config.image_size)
     crop, size = dict(pixels.crop_size or {}), dict(pixels.size)
     if not (pixels.do_center_crop and crop.get("height") == crop.get("width") == size.get("shortest_edge") == side):

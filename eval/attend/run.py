@@ -125,7 +125,7 @@ def _finish(
     measures: Measures,
     examples: Mapping[Name, Item],
     records: RecordSet,
-    facts: Mapping[str, Any],
+    facts: dict[str, Any],
 ) -> Path:
     """Write tables, figures and pictures, and print the tables."""
     out = Path(config.out)

@@ -35,8 +35,8 @@ def draw_share(layers: Layers, uniform: float, path: Path) -> None:
         uniform: share that the image would get if every token got the same.
         path: PNG to write.
     """
-    across = min(ACROSS, 1 + len(layers))
-    down = ceil((1 + len(layers)) / across)
+    down = ceil((1 + len(layers)) / ACROSS)
+    across = ceil((1 + len(layers)) / down)
     picture = Picture(figsize=(0.6 + 3.6 * across, 0.9 + 2.9 * down), layout="constrained")
     panels = picture.subplots(down, across, squeeze=False, sharey=True).ravel()
     for axes in panels[1 + len(layers) :]:
@@ -91,7 +91,7 @@ def draw_confidence(confidence: Mapping[str, Figure], path: Path) -> None:
     for axes in panels[1 + len(names) :]:
         axes.set_axis_off()
     seen = [part["confidence"] for part in _all(confidence)["bins"]]
-    beside = 0.02 * (max(seen) - min(seen))  # so that the error bars of decoders do not hide each other
+    beside = 0.015 * (max(seen) - min(seen))  # so that the error bars of decoders do not hide each other
     for axes, name in zip(panels, ["", *names], strict=False):
         for index, (decoder, found) in enumerate(confidence.items()):
             part = found["per_relation"].get(name) if name else found["all"]
@@ -109,7 +109,8 @@ def draw_confidence(confidence: Mapping[str, Figure], path: Path) -> None:
             axes.tick_params(labelbottom=True)
     _key(picture, panels[0])
     left = len(first) - len(names)
-    note = f"; {left} relations with fewer questions are in results.json" if left else ""
+    note = "\ndecoders are drawn side by side, a little left and right of their common place"
+    note += f"; {left} relations with fewer questions are in results.json" if left else ""
     picture.suptitle(
         f"Confidence against correctness, bins of equally many questions, 95 % interval{note}", fontsize=11
     )

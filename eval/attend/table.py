@@ -107,13 +107,15 @@ class Measures:
     undefined: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._spread = self.sight.spread()
+        spread = self.sight.spread()
+        self._spread = None if np.array_equal(spread, np.eye(len(spread))) else spread  # a LLaVA's tokens are the cells
 
     def keep(self, question: Question, reading: Reading, attention: Attention) -> None:
         """Measure the attention of a question in a reading (``eval.attend.record.Keep``)."""
         check_tokens(attention, self.sight)
         share_LH = attention.share_LH.double().numpy()
-        maps_LHC = attention.image_LHN.double().numpy() @ self._spread
+        image_LHN = attention.image_LHN.double().numpy()
+        maps_LHC = image_LHN if self._spread is None else image_LHN @ self._spread
         for item in self.items[question]:
             name = (item.record.record_id, item.template)
             targets = targets_of(item.record, self.images[item.record.image_id], self.sight)
