@@ -58,10 +58,19 @@ def draw_share(layers: Layers, uniform: float, path: Path) -> None:
 
 
 def draw_overlap(layers: Layers, path: Path) -> None:
-    """Draw the AUROC of attention against boxes over layers: by target, all decoders, then right against wrong."""
-    picture = Picture(figsize=(12, 0.8 + 2.7 * (1 + len(layers))), layout="constrained")
-    grid = picture.subplots(1 + len(layers), len(TARGETS), squeeze=False, sharey=True)
-    for column, target in enumerate(TARGETS):
+    """Draw the AUROC of attention against boxes over layers: by target, all decoders, then right against wrong.
+
+    Targets without any box are left out; where there is none, no picture is drawn, and an old one goes.
+    """
+    rows = [row for splits in layers.values() for row in splits["all"]]
+    targets = [target for target in TARGETS if any(row[f"auroc_{target}"]["n"] for row in rows)]
+    if not targets:
+        path.unlink(missing_ok=True)
+        return
+    size = (max(8.0, 4.0 * len(targets)), 0.8 + 2.7 * (1 + len(layers)))
+    picture = Picture(figsize=size, layout="constrained")
+    grid = picture.subplots(1 + len(layers), len(targets), squeeze=False, sharey=True)
+    for column, target in enumerate(targets):
         _decoders(grid[0, column], layers, f"auroc_{target}")
         grid[0, column].set_title(f"box of {target}" if target != "either" else "either box", fontsize=10)
         for row, (decoder, splits) in enumerate(layers.items(), start=1):
@@ -69,8 +78,6 @@ def draw_overlap(layers: Layers, path: Path) -> None:
             grid[row, column].set_title(f"right and wrong: {decoder}", fontsize=10)
     for axes in grid.ravel():
         axes.axhline(0.5, color="black", linewidth=0.9, linestyle=":")
-        if not axes.lines[1:] and not axes.containers:
-            axes.text(0.5, 0.6, "no boxes", transform=axes.transAxes, ha="center", color="#666666")
     for axes in grid[:, 0]:
         axes.set_ylabel("AUROC")
     for axes in grid[-1]:
