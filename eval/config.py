@@ -1,4 +1,4 @@
-"""Settings of ``vsre eval``, ``vsre audit`` and ``vsre study``. Standard library only, so that parsing stays quick."""
+"""Settings of ``vsre eval``, ``attend``, ``audit`` and ``study``. Standard library only, so that parsing is quick."""
 
 from dataclasses import dataclass, field
 
@@ -67,6 +67,41 @@ class EvalConfig:
     image_modes: list[str] = field(default_factory=lambda: ["image"])
     canvas: str = ""
     max_new_tokens: int = 0
+    batch_size: int = 16
+    seed: int = 0
+    bootstrap: int = 1000
+    device: str = ""
+
+
+@dataclass
+class AttendConfig:
+    """Whose attention to look at, on which questions, before and after which interventions.
+
+    Attributes:
+        model: checkpoint directory, a PEFT adapter directory, or a hub id; ours, or a LLaVA-1.5: it must be known where
+            each image token looks.
+        data: the records; how well attention overlaps with objects needs their boxes. ``data.limit`` bounds them.
+        out: folder for ``attention.parquet``, ``heads.parquet``, ``results.json`` and the pictures.
+        templates: template names, as for ``vsre eval``; empty takes the core ones.
+        decoders: "greedy", which is always among them, "scale(alpha=0.5)", "temper(alpha=2)", "pai(alpha=0.5)",
+            "adaptvis(a1=0.5,a2=1.2,beta=0.4)". Those that change no attention are refused.
+        canvas: how pictures become square, as for ``vsre eval``; "" as the checkpoint has it.
+        examples: how many questions are drawn with their maps; 0 draws none.
+        layer: whose maps are drawn, from 0; -1 takes the one whose attention overlaps best with the objects.
+        batch_size: questions in one forward pass; it changes the speed, not the attention.
+        seed: decides template wording, ties, the examples, and the bootstrap.
+        bootstrap: resamples of the confidence intervals.
+        device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+    """
+
+    model: str = "tiny-base"
+    data: DataConfig = field(default_factory=DataConfig)
+    out: str = "runs/attend"
+    templates: list[str] = field(default_factory=list)
+    decoders: list[str] = field(default_factory=lambda: ["greedy", "scale(alpha=0.5)", "scale(alpha=2)"])
+    canvas: str = ""
+    examples: int = 4
+    layer: int = -1
     batch_size: int = 16
     seed: int = 0
     bootstrap: int = 1000

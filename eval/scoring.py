@@ -80,6 +80,8 @@ class Scorer:
         CheckpointError: the language model attends in a way that a shared trunk cannot follow.
     """
 
+    reader: type[Reader] = Reader
+
     def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0) -> None:
         check_decoder(model.get_decoder())
         self.model = model
@@ -120,7 +122,7 @@ class Scorer:
         kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
         trees = {kind: TokenTree(decoder, self._trunk(prefixes, [s[kind] for s in shown])) for kind in kinds}
         ids, real = self._padded([[asked.suffix for asked in row] for row in rows])
-        yield from make_leaves(Reader(self.model, trees, ids, real), readings)
+        yield from make_leaves(self.reader(self.model, trees, ids, real), readings)
 
     def _read(self, leaf: Leaf, rows: Sequence[Sequence[_Asked]]) -> dict[int, Scores]:
         first_BMV = leaf.first_BMV.cpu()  # one transfer instead of one per option
