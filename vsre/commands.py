@@ -189,6 +189,12 @@ COMMANDS: dict[str, Command] = {
         "eval.attend.run:attend",
         "out",
     ),
+    "interpret": Command(
+        "find out which parts of a model carry its answers, by patching them on minimal pairs",
+        "eval.config:InterpretConfig",
+        "eval.interpret.run:interpret",
+        "out",
+    ),
     "report": Command("write the HTML report", "vsre.config:ReportConfig", "vsre.report:write_report", "out"),
     "matrix": Command(
         "run a pipeline for every combination of settings, and plot the curves",

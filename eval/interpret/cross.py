@@ -46,7 +46,7 @@ class CrossStack(Stack):
         CheckpointError: its layers have no cross-attention.
     """
 
-    kinds = ("q", "k", "v", "z", "attn", "cross_z", "cross", "mlp", "resid")
+    kinds = ("q", "k", "v", "z", "attn", "cross_q", "cross_z", "cross", "mlp", "resid")
     causal = False
 
     def __init__(self, model: Any) -> None:
@@ -73,7 +73,7 @@ class CrossStack(Stack):
         z_RSHd = gather(attend, tap, (query, key, value), heads[1] ** -0.5)
         states_RSD = _added(layer.attention.output, z_RSHd.flatten(2), states_RSD, "attn", tap)
         looking = layer.crossattention.self
-        query = looking.query(states_RSD).unflatten(-1, heads)
+        query = tap("cross_q", looking.query(states_RSD).unflatten(-1, heads))
         z_RSHd = tap("cross_z", _looked(query, *memory.of(index, looking)))
         states_RSD = _added(layer.crossattention.output, z_RSHd.flatten(2), states_RSD, "cross", tap)
         return tap("resid", _added(layer.output, layer.intermediate(states_RSD), states_RSD, "mlp", tap))
@@ -85,6 +85,13 @@ class CrossStack(Stack):
         logits_RV: Tensor = output.logits[:, -1].float()
         return logits_RV[:, list(tokens)] if tokens else logits_RV
 
+    def looks(self, run: Any, layer: int, position: int) -> Tensor:
+        """Return how heads look from a token at the picture, see ``Stack.looks``."""
+        query_Hd = run.at("cross_q", layer)[position]
+        key_HNd, _ = run.prompt.memory.of(layer, self.encoder.encoder.layer[layer].crossattention.self)
+        logits_HN = torch.einsum("hd,hnd->hn", query_Hd, key_HNd) * query_Hd.shape[-1] ** -0.5
+        return logits_HN.softmax(-1, dtype=torch.float32)
+
     def module(self, kind: str, layer: int) -> tuple[nn.Module, bool]:
         """Return the module at a site, see ``Stack.module``."""
         own = self.encoder.encoder.layer[layer]
@@ -94,6 +101,7 @@ class CrossStack(Stack):
             "v": (own.attention.self.value, False),
             "z": (own.attention.output.dense, True),
             "attn": (own.attention.output.dense, False),
+            "cross_q": (own.crossattention.self.query, False),
             "cross_z": (own.crossattention.output.dense, True),
             "cross": (own.crossattention.output.dense, False),
             "mlp": (own.output.dense, False),

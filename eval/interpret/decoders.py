@@ -131,6 +131,14 @@ class DecoderStack(Stack):
             last_RD.float(), self.head.weight[rows].float(), None if bias is None else bias[rows]
         )
 
+    def looks(self, run: Any, layer: int, position: int) -> Tensor:
+        """Return how heads look from a token at all tokens, see ``Stack.looks``."""
+        query_Hd = run.at("q", layer)[position]
+        key_THd = run.at("k", layer)[: position + 1].repeat_interleave(self.heads // self.shared_heads, dim=1)
+        scaling = getattr(self.parts[layer]["attn"], "scaling", query_Hd.shape[-1] ** -0.5)
+        seen_HT = (torch.einsum("hd,thd->ht", query_Hd, key_THd) * scaling).softmax(-1, dtype=torch.float32)
+        return nn.functional.pad(seen_HT, (0, run.length - position - 1))
+
     def module(self, kind: str, layer: int) -> tuple[nn.Module, bool]:
         """Return the module at a site, see ``Stack.module``; of queries and keys before positions are turned in."""
         if kind == "resid":

@@ -5,12 +5,14 @@ one. *Denoising* puts values of the clean run into the corrupt one, and asks wha
 values of the corrupt run into the clean one, and asks what breaks it (Zhang & Nanda, arXiv 2309.16042).
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from eval.interpret.attribution import attribute, guessed
 from eval.interpret.capture import Captured, capture, capture_after
 from eval.interpret.prepare import Prepared
 from eval.interpret.sites import HEADED, Cell, window
@@ -61,6 +63,7 @@ class Effect:
         ld_corrupt: of the corrupt run.
         ld_patched: of the patched one.
         same: whether the exchanged values were equal, so that the effect is zero by construction.
+        guess: what attribution says of ``ld_patched`` less that of the run that is patched; NaN if it was not asked.
     """
 
     pair_id: str
@@ -79,11 +82,7 @@ class Effect:
     ld_corrupt: float
     ld_patched: float
     same: bool
-
-
-def columns() -> list[str]:
-    """Return the names of the columns of a table of effects."""
-    return [item.name for item in fields(Effect)]
+    guess: float = math.nan
 
 
 def sites_of(stack: Stack, kinds: Sequence[str], roles: Sequence[str], headed_roles: Sequence[str]) -> list[Site]:
@@ -142,6 +141,7 @@ def measure(
     directions: Sequence[str] = DIRECTIONS,
     width: int = 1,
     rows: int = ROWS,
+    screen: bool = False,
 ) -> list[Effect]:
     """Return the effect of every site on the answer of a pair, in every direction.
 
@@ -153,6 +153,7 @@ def measure(
         directions: of ``DIRECTIONS``.
         width: of the window of layers that is patched together.
         rows: at most so many cells are computed at once.
+        screen: whether to guess the effects as well (``eval.interpret.attribution``).
     """
     present = [site for site in sites if site.role in prepared.roles]
     cells = [_cell(stack, site, prepared, width) for site in present]
@@ -160,9 +161,18 @@ def measure(
     for direction in directions:
         base, source = (runs.corrupt, runs.clean) if direction == "denoise" else (runs.clean, runs.corrupt)
         result = sweep(stack, base, source, cells, prepared.tokens, rows, prepared.text_start)
-        answers = gaps(result.logits_RK)
-        found += list(_effects(prepared, runs, direction, present, answers, result.same))
+        guesses = _guesses(stack, base, source, cells, prepared.tokens) if screen else [math.nan] * len(cells)
+        outcomes = list(zip(gaps(result.logits_RK), result.same, guesses, strict=True))
+        found += list(_effects(prepared, runs, direction, present, outcomes))
     return found
+
+
+def _guesses(
+    stack: Stack, base: Captured, source: Captured, cells: Sequence[Cell], tokens: tuple[int, int]
+) -> list[float]:
+    """Return what attribution says of each cell: the sum over its patches."""
+    found = attribute(stack, base.prompt, source, tokens)
+    return [sum(guessed(found, p.kind, p.layer, p.positions, p.heads) for p in cell.patches) for cell in cells]
 
 
 def _cell(stack: Stack, site: Site, prepared: Prepared, width: int) -> Cell:
@@ -175,8 +185,7 @@ def _effects(
     runs: Runs,
     direction: str,
     sites: Sequence[Site],
-    answers: Sequence[float],
-    same: Sequence[bool],
+    outcomes: Sequence[tuple[float, bool, float]],
 ) -> Iterator[Effect]:
     pair = prepared.pair
     about: dict[str, Any] = {
@@ -190,7 +199,7 @@ def _effects(
         "ld_clean": runs.ld_clean,
         "ld_corrupt": runs.ld_corrupt,
     }
-    for site, answer, equal in zip(sites, answers, same, strict=True):
+    for site, (answer, equal, guess) in zip(sites, outcomes, strict=True):
         yield Effect(
             **about,
             kind=site.kind,
@@ -200,4 +209,5 @@ def _effects(
             tokens=len(prepared.roles[site.role]),
             ld_patched=answer,
             same=equal,
+            guess=guess,
         )

@@ -5,7 +5,7 @@ A *site* is a place in a layer at which something is added up or mixed:
 - "q", "k", "v": queries, keys and values of self-attention, with their positions turned in. Keys and values have fewer
   heads where several share them.
 - "z": what each head of self-attention has gathered, before the output projection; "attn": what all of them add.
-- "cross_z" and "cross": the same of cross-attention, where a layer has one.
+- "cross_q", "cross_z" and "cross": the same of cross-attention, where a layer has one.
 - "mlp": what the feed-forward part adds. (Before the norm of a post-norm layer: the layer's output is no MLP.)
 - "resid": the output of the layer.
 
@@ -16,10 +16,10 @@ a role or many heads of several layers are one cell, too.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-KINDS = ("q", "k", "v", "z", "attn", "cross_z", "cross", "mlp", "resid")
+KINDS = ("q", "k", "v", "z", "attn", "cross_q", "cross_z", "cross", "mlp", "resid")
 """All kinds of sites, in the order in which a layer passes them."""
 
-HEADED = ("q", "k", "v", "z", "cross_z")
+HEADED = ("q", "k", "v", "z", "cross_q", "cross_z")
 """Kinds that have a value per head."""
 
 ATTENDED = ("q", "k", "v")

@@ -95,6 +95,18 @@ class Stack(ABC):
         """
 
     @abstractmethod
+    def looks(self, run: Any, layer: int, position: int) -> Tensor:
+        """Return how the heads of a layer look from one token, (H, K) float32, summing to one.
+
+        K are all tokens of the prompt, or of the picture where that is seen by cross-attention.
+
+        Args:
+            run: an ``eval.interpret.capture.Captured``.
+            layer: of the stack.
+            position: of the token.
+        """
+
+    @abstractmethod
     def module(self, kind: str, layer: int) -> tuple[nn.Module, bool]:
         """Return the module of the model at a site, and whether the site is its input instead of its output."""
 
