@@ -163,7 +163,7 @@ def measure(
         result = sweep(stack, base, source, cells, prepared.tokens, rows, prepared.text_start)
         guesses = _guesses(stack, base, source, cells, prepared.tokens) if screen else [math.nan] * len(cells)
         outcomes = list(zip(gaps(result.logits_RK), result.same, guesses, strict=True))
-        found += list(_effects(prepared, runs, direction, present, outcomes))
+        found += list(effects_of(prepared, runs, direction, present, outcomes))
     return found
 
 
@@ -180,13 +180,22 @@ def _cell(stack: Stack, site: Site, prepared: Prepared, width: int) -> Cell:
     return window(site.kind, site.layer, width, stack.layers, prepared.roles[site.role], heads)
 
 
-def _effects(
+def effects_of(
     prepared: Prepared,
     runs: Runs,
     direction: str,
     sites: Sequence[Site],
     outcomes: Sequence[tuple[float, bool, float]],
 ) -> Iterator[Effect]:
+    """Yield the rows of a pair.
+
+    Args:
+        prepared: the pair.
+        runs: its plain runs.
+        direction: of ``DIRECTIONS``.
+        sites: what was patched.
+        outcomes: of each site the answer, whether the exchanged values were equal, and the guess.
+    """
     pair = prepared.pair
     about: dict[str, Any] = {
         "pair_id": pair.pair_id,
@@ -206,7 +215,7 @@ def _effects(
             layer=site.layer,
             head=site.head,
             role=site.role,
-            tokens=len(prepared.roles[site.role]),
+            tokens=len(prepared.roles.get(site.role, ())),
             ld_patched=answer,
             same=equal,
             guess=guess,

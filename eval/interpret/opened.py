@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,16 @@ from encoders.model_hash import model_hash
 from eval.attend.overlap import PLACES, Cells, Sight, canvas_geometry
 from eval.families.opening import kind_of, open_model
 from eval.images import ImageFeatures, Picture, Placed
+from eval.interpret.encoders import EncodedImages
 from eval.interpret.functions import Seen
 from eval.interpret.pairs import Pair, PairSet
 from eval.interpret.prepare import Prepared, Preparer, Unfit, stack_of
 from eval.interpret.stack import Stack
 from spatial.errors import CheckpointError
 from spatial.records import ImageRow, Record
+
+OURS = "vsre"
+"""The type of our own models, whose encoders can be exchanged."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Opened:
     Attributes:
         stack: the model as its layers.
         preparer: of its prompts.
+        model: the model.
         features: pictures as the model sees them; each is encoded once where pairs come in the order of their groups.
         sight: where image tokens look; ``None`` where that is not known.
         images: by identifier.
@@ -37,6 +43,7 @@ class Opened:
 
     stack: Stack
     preparer: Preparer
+    model: Any
     features: ImageFeatures
     sight: Sight | None
     images: Mapping[str, ImageRow]
@@ -113,7 +120,10 @@ def open_for(folder: Path, canvas: str, device: torch.device, pairs: PairSet, re
             sight = Sight(PLACES[kind](model), *canvas_geometry(model, processor, canvas))
         except CheckpointError:
             sight = None  # every token sees the whole picture, or boxes cannot be followed: parts have no place
-    features = ImageFeatures(model, processor, pairs.images, see)
+    if kind == OURS:
+        features: ImageFeatures = EncodedImages(model, processor, pairs.images)
+    else:
+        features = ImageFeatures(model, processor, pairs.images, see)
     by_id = {record.record_id: record for record in records}
     preparer = Preparer(stack, model, processor)
-    return Opened(stack, preparer, features, sight, pairs.images, by_id, model_hash(folder), kind, canvas)
+    return Opened(stack, preparer, model, features, sight, pairs.images, by_id, model_hash(folder), kind, canvas)

@@ -19,7 +19,8 @@ from eval.benchmarks import read_benchmark
 from eval.config import InterpretConfig
 from eval.families.opening import check_canvas
 from eval.interpret.controls import controls_of
-from eval.interpret.effects import DIRECTIONS, Effect, Site, measure, run_both, sites_of
+from eval.interpret.effects import DIRECTIONS, Effect, Runs, Site, measure, run_both, sites_of
+from eval.interpret.encoders import EncodedImages, measure_encoders
 from eval.interpret.findings import choose_heads, findings
 from eval.interpret.from_csv import read_pairs
 from eval.interpret.from_records import pairs_of_records
@@ -27,7 +28,7 @@ from eval.interpret.functions import Look, look
 from eval.interpret.knockout import Knockout, knock_out
 from eval.interpret.opened import Opened, open_for
 from eval.interpret.pairs import MODES, Pair, PairSet
-from eval.interpret.prepare import Unfit
+from eval.interpret.prepare import Prepared, Unfit
 from eval.interpret.roles import IMAGE_PARTS, WORDS
 from eval.interpret.show import draw, print_findings
 from eval.interpret.sites import HEADED, KINDS
@@ -130,6 +131,17 @@ def _measure_all(
     return done
 
 
+def _encoders(config: InterpretConfig, opened: Opened, prepared: Prepared, runs: Runs) -> list[Effect]:
+    """Return what exchanging each encoder's features does, where there are several and the pictures differ."""
+    pair, seen = prepared.pair, opened.features
+    if pair.mode != "image" or not isinstance(seen, EncodedImages) or not config.encoders:
+        return []
+    clean, corrupt = seen.of(pair.clean.image_id), seen.of(pair.corrupt.image_id)
+    if len(clean) < 2:
+        return []
+    return measure_encoders(opened.stack, opened.model, prepared, runs, clean, corrupt, config.directions)
+
+
 def _knock_out_all(
     config: InterpretConfig,
     opened: Opened,
@@ -171,6 +183,7 @@ def _settings(config: InterpretConfig, opened: Opened, sites: Sequence[Site]) ->
         "window": config.window,
         "directions": config.directions,
         "screen": config.screen,
+        "encoders": config.encoders,
         "sites": [asdict(site) for site in sites],
     }
 

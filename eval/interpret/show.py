@@ -40,6 +40,11 @@ ROWS = (*IMAGE_PARTS, "image", *WORDS)
 SHOWN = 12
 """Heads in a table or a bar chart."""
 
+ENCODERS = "encoder"
+"""Kind of the rows about vision encoders (``eval.interpret.encoders.KIND``)."""
+
+BARS = ("#0072B2", "#E69F00")
+
 DIRECTION = {"denoise": "restored", "noise": "broken"}
 
 Row = Mapping[str, Any]
@@ -50,8 +55,11 @@ def draw(out: Path, found: Mapping[str, Any]) -> list[Path]:
     made = []
     for mode, own in found["modes"].items():
         for direction, rows in own["directions"].items():
-            if any(row["head"] == ALL_HEADS for row in rows):
-                made.append(draw_effects(rows, mode, direction, out / f"effects-{mode}-{direction}.png"))
+            sites = [row for row in rows if row["kind"] in KINDS and row["head"] == ALL_HEADS]
+            if sites:
+                made.append(draw_effects(sites, mode, direction, out / f"effects-{mode}-{direction}.png"))
+        if any(row["kind"] == ENCODERS for rows in own["directions"].values() for row in rows):
+            made.append(draw_encoders(own["directions"], out / "encoders.png"))
         if own["heads"]["all"]:
             made.append(draw_heads(own["heads"], mode, out / f"heads-{mode}.png"))
         if own["exchanged"]:
@@ -63,7 +71,7 @@ def draw(out: Path, found: Mapping[str, Any]) -> list[Path]:
 
 def draw_effects(rows: Sequence[Row], mode: str, direction: str, path: Path) -> Path:
     """Draw effects as maps, roles down and layers across, one for each kind of site."""
-    whole = [row for row in rows if row["head"] == ALL_HEADS]
+    whole = list(rows)
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in whole)]
     roles = [role for role in ROWS if any(row["role"] == role for row in whole)]
     layers = 1 + max(row["layer"] for row in whole)
@@ -82,6 +90,28 @@ def draw_effects(rows: Sequence[Row], mode: str, direction: str, path: Path) -> 
     pairs = max(row["pairs"] for row in whole)
     what = "two pictures, the same words" if mode == "image" else "two wordings, the same picture"
     picture.suptitle(f"{direction}, {what}: {pairs} pairs; dots: 95 % interval without 0", fontsize=11)
+    return _save(picture, path)
+
+
+def draw_encoders(directions: Mapping[str, Sequence[Row]], path: Path) -> Path:
+    """Draw what exchanging the features of each encoder does."""
+    picture = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axes = picture.subplots()
+    names: list[str] = []
+    for index, (direction, rows) in enumerate(directions.items()):
+        own = [row for row in rows if row["kind"] == ENCODERS]
+        names = [row["role"] for row in own]
+        place = np.arange(len(own)) + 0.38 * (index - (len(directions) - 1) / 2)
+        axes.bar(
+            place, [row["share"] for row in own], 0.34, label=f"{direction}: {DIRECTION[direction]}", color=BARS[index]
+        )
+        for at, row in zip(place, own, strict=True):
+            axes.plot([at, at], row["ci95"], color="black", linewidth=1.4)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("share of the answer")
+    axes.legend(fontsize=9)
+    picture.suptitle("One encoder sees the other picture (95 % interval)", fontsize=11)
     return _save(picture, path)
 
 
@@ -190,7 +220,7 @@ def sites_table(own: Mapping[str, Any], mode: str) -> Table:
     for head in ("direction", "site", "layer", "tokens of", "effect", "95 %", "median", "pairs"):
         table.add_column(head, justify="left" if head in ("direction", "site", "tokens of") else "right")
     for direction, rows in own["directions"].items():
-        whole = [row for row in rows if row["head"] == ALL_HEADS and row["kind"] != "resid"]
+        whole = [row for row in rows if row["kind"] in KINDS and row["head"] == ALL_HEADS and row["kind"] != "resid"]
         for row in sorted(whole, key=lambda row: -abs(row["share"]))[:5]:
             table.add_row(direction, TITLES[row["kind"]], str(row["layer"]), row["role"], *_figures(row))
     return table

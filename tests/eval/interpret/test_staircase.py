@@ -1,5 +1,6 @@
 """The staircase says what one forward pass of the model per cell says, whatever is patched."""
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -212,3 +213,22 @@ def test_impossible_patches_are_refused(pair: Pair) -> None:
         window("mlp", 1, 2, 4, (1,))
     with pytest.raises(ValueError, match="beyond"):
         found(pair, [Cell((Patch("mlp", 99, (1,)),))])
+
+
+def test_defect_1_the_residual_stream_is_not_what_the_mlp_adds(causal: Pair) -> None:
+    """The published code for LLaVA writes hidden states into the output of the MLP."""
+    clean, corrupt = causal.runs
+    mixed = replace(clean, sites=clean.sites | {("mlp", layer): clean.at("resid", layer) for layer in range(4)})
+    cells = [Cell((Patch("mlp", layer, (10,)),)) for layer in range(causal.stack.layers - 1)]
+    published = sweep(causal.stack, corrupt, mixed, cells, TOKENS).logits_RK
+    apart = (published - found(causal, cells)).abs().amax(-1)
+    assert (apart > 5e-4).all()
+    assert apart.max() > 0.05
+
+
+def test_defect_3_the_output_of_a_post_norm_layer_is_not_its_mlp(blip: Pair) -> None:
+    """The published code for BLIP patches the layer's output, norm and residual included, and calls it MLP."""
+    layers = range(blip.stack.layers)
+    published = found(blip, [Cell((Patch("resid", layer, (4,)),)) for layer in layers])
+    mine = found(blip, [Cell((Patch("mlp", layer, (4,)),)) for layer in layers])
+    assert ((published - mine).abs().amax(-1) > 0.005).all()
