@@ -5,8 +5,12 @@ and the pictures differ (a semantic minimal pair); of mode "text" the picture is
 replaced by as many tokens (symmetric token replacement).
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from spatial.dataset import FailedRow
+from spatial.records import ImageRow
 from spatial.scene import digest
 from spatial.templates import Prompt
 
@@ -67,3 +71,23 @@ class Pair:
         """Hash of what the pair shows and asks."""
         sides = [text for side in (self.clean, self.corrupt) for text in (side.image_id, side.prompt.text)]
         return digest("\n".join([self.mode, *sides, *self.answers, self.control]))
+
+
+@dataclass
+class PairSet:
+    """Pairs, the pictures that they show, and what could not become a pair.
+
+    Attributes:
+        pairs: in the order in which they were drawn or read.
+        images: by ``image_id``; it may hold more than the pairs show.
+        failed: what was left out, by name, and why, in words that are the same for all of a kind.
+    """
+
+    pairs: list[Pair]
+    images: Mapping[str, ImageRow]
+    failed: list[FailedRow] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How often each reason left something out."""
+        return Counter(row.reason for row in self.failed)
