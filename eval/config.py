@@ -109,6 +109,94 @@ class AttendConfig:
 
 
 @dataclass
+class CsvConfig:
+    """A table of minimal pairs, one row for each picture or wording and its corruption (docs/pairs.md).
+
+    Attributes:
+        path: CSV file with a header.
+        images: folder that all paths of pictures are relative to, and that none may leave; "" takes that of the file.
+        modes: what is made of a row: "image" (another picture), "text" (another question), as far as it has one.
+        columns: what columns are called in the file, where not as we call them: "id", "clean_image", "corrupt_image",
+            "clean_prompt", "corrupt_prompt", "correct", "incorrect", "family", "group", and the words "subject",
+            "relation" and "object" of the clean prompt.
+        build: "svo-probes", "mit-states" or "facial-expressions" makes the file first, if there is none, from what
+            these sets' authors publish.
+        source: what it is made from: ``svo_probes.csv``; for the other two the folder of folders of pictures.
+        count: pairs of each family that are made; 0 makes all.
+        seed: of what is made.
+    """
+
+    path: str = ""
+    images: str = ""
+    modes: list[str] = field(default_factory=lambda: ["image", "text"])
+    columns: dict[str, str] = field(default_factory=dict)
+    build: str = ""
+    source: str = ""
+    count: int = 500
+    seed: int = 0
+
+
+@dataclass
+class InterpretConfig:
+    """Which parts of a model to patch, on which minimal pairs (docs/interpret.md).
+
+    Attributes:
+        model: checkpoint directory, a PEFT adapter directory, or a hub id; of any kind but those that cannot be taken
+            apart.
+        data: records whose groups are minimal pairs.
+        csv: pairs from a table instead, see ``CsvConfig``; counts if its ``path`` is set.
+        out: folder for ``effects.parquet``, ``looks.parquet``, ``results.json`` and the pictures.
+        templates: template names that the pairs are asked with.
+        modes: "image" (two pictures, the same words), "text" (two wordings, the same picture).
+        pairs: at most so many in each mode; 0 takes all.
+        directions: "denoise" (clean values into the corrupt run), "noise" (the other way round).
+        kinds: of sites, for all tokens of a role: "resid", "attn", "mlp", "cross".
+        headed: of sites, for single heads: "z", "cross_z", "q", "k", "v", "cross_q".
+        roles: whose tokens are patched together at ``kinds``; empty takes all that prompts have.
+        head_roles: whose tokens are patched at ``headed``; heads are chosen at the first.
+        window: layers that are patched together; an odd number.
+        tier: pairs that count: 0 all; 1 clean side right; 2 corrupt side answered otherwise, too; 3 far apart, too.
+        controls: whether identical and doubly changed pairs are run as well.
+        screen: whether to compare with attribution patching.
+        encoders: whether to exchange the features of each vision encoder, of our models that have several.
+        cuts: whether to cut attention between roles.
+        against: folder of an earlier run, of another model on the same pairs; what differs is shown ("").
+        knockouts: sets of random heads that selected ones are compared with; 0 leaves the comparison out.
+        canvas: how pictures become square, as for ``vsre eval``; "" as the checkpoint has it.
+        rows: cells computed at once; it changes memory and speed, not the effects.
+        seed: chooses pairs, wordings and halves, and draws the bootstrap.
+        bootstrap: resamples of the confidence intervals.
+        device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+    """
+
+    model: str = "tiny-base"
+    data: DataConfig = field(default_factory=DataConfig)
+    csv: CsvConfig = field(default_factory=CsvConfig)
+    out: str = "runs/interpret"
+    templates: list[str] = field(default_factory=lambda: ["question"])
+    modes: list[str] = field(default_factory=lambda: ["image", "text"])
+    pairs: int = 200
+    directions: list[str] = field(default_factory=lambda: ["denoise", "noise"])
+    kinds: list[str] = field(default_factory=lambda: ["resid", "attn", "cross", "mlp"])
+    headed: list[str] = field(default_factory=lambda: ["z", "cross_z"])
+    roles: list[str] = field(default_factory=list)
+    head_roles: list[str] = field(default_factory=lambda: ["last", "subject", "relation", "object"])
+    window: int = 1
+    tier: int = 2
+    controls: bool = True
+    screen: bool = True
+    encoders: bool = True
+    cuts: bool = True
+    against: str = ""
+    knockouts: int = 20
+    canvas: str = ""
+    rows: int = 1024
+    seed: int = 0
+    bootstrap: int = 1000
+    device: str = ""
+
+
+@dataclass
 class AuditConfig:
     """What to audit: a dataset folder, our predicates against VSR, or both.
 

@@ -15,6 +15,7 @@ import torch
 from eval.interpret.attribution import attribute, guessed
 from eval.interpret.capture import Captured, capture, capture_after
 from eval.interpret.prepare import Prepared
+from eval.interpret.roles import BY_OBJECT
 from eval.interpret.sites import HEADED, Cell, window
 from eval.interpret.stack import Stack
 from eval.interpret.staircase import ROWS, sweep
@@ -155,10 +156,11 @@ def measure(
         rows: at most so many cells are computed at once.
         screen: whether to guess the effects as well (``eval.interpret.attribution``).
     """
-    present = [site for site in sites if site.role in prepared.roles]
-    cells = [_cell(stack, site, prepared, width) for site in present]
     found = []
     for direction in directions:
+        roles = prepared.roles if direction == "denoise" else prepared.clean_roles
+        present = [site for site in sites if site.role in roles]
+        cells = [_cell(stack, site, prepared, width, direction == "denoise") for site in present]
         base, source = (runs.corrupt, runs.clean) if direction == "denoise" else (runs.clean, runs.corrupt)
         result = sweep(stack, base, source, cells, prepared.tokens, rows, prepared.text_start)
         guesses = _guesses(stack, base, source, cells, prepared.tokens) if screen else [math.nan] * len(cells)
@@ -175,9 +177,13 @@ def _guesses(
     return [sum(guessed(found, p.kind, p.layer, p.positions, p.heads) for p in cell.patches) for cell in cells]
 
 
-def _cell(stack: Stack, site: Site, prepared: Prepared, width: int) -> Cell:
+def _cell(stack: Stack, site: Site, prepared: Prepared, width: int, denoise: bool) -> Cell:
     heads = () if site.head == ALL_HEADS else (site.head,)
-    return window(site.kind, site.layer, width, stack.layers, prepared.roles[site.role], heads)
+    changed, other = prepared.roles, prepared.clean_roles
+    if not denoise:
+        changed, other = other, changed
+    origin = other[site.role] if site.role in BY_OBJECT else ()
+    return window(site.kind, site.layer, width, stack.layers, changed[site.role], heads, origin)
 
 
 def effects_of(
@@ -196,7 +202,7 @@ def effects_of(
         sites: what was patched.
         outcomes: of each site the answer, whether the exchanged values were equal, and the guess.
     """
-    pair = prepared.pair
+    pair, roles = prepared.pair, prepared.roles if direction == "denoise" else prepared.clean_roles
     about: dict[str, Any] = {
         "pair_id": pair.pair_id,
         "mode": pair.mode,
@@ -215,7 +221,7 @@ def effects_of(
             layer=site.layer,
             head=site.head,
             role=site.role,
-            tokens=len(prepared.roles.get(site.role, ())),
+            tokens=len(roles.get(site.role, ())),
             ld_patched=answer,
             same=equal,
             guess=guess,

@@ -29,7 +29,7 @@ from eval.interpret.capture import Captured
 from eval.interpret.effects import Runs, gaps
 from eval.interpret.prepare import Prepared
 from eval.interpret.roles import long_tokens
-from eval.interpret.sites import Block, Cell
+from eval.interpret.sites import Block, Cell, around
 from eval.interpret.stack import Stack
 from eval.interpret.staircase import sweep
 
@@ -248,13 +248,13 @@ def confirm(
         part: a role of image tokens.
         width: of the window of layers in which it is cut off.
     """
-    hidden = prepared.roles.get(part, ())
+    hidden = prepared.clean_roles.get(part, ())
     words = tuple(range(prepared.text_start, runs.clean.length))
     if not hidden:
         return [float("nan")] * len(heads)
     cells = []
     for layer, head in heads:
-        reach = range(max(0, layer - width // 2), min(stack.layers, layer + width // 2 + 1))
+        reach = around(layer, width, stack.layers)
         cells.append(Cell(blocks=tuple(Block(at, words, hidden, (head,)) for at in reach)))
     answers = gaps(sweep(stack, runs.clean, runs.clean, cells, prepared.tokens).logits_RK)
     return [runs.ld_clean - answer for answer in answers]

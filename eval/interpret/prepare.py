@@ -14,7 +14,7 @@ from eval.images import Picture, Placed
 from eval.interpret.cross import CrossStack
 from eval.interpret.decoders import DecoderStack
 from eval.interpret.pairs import Pair, Side
-from eval.interpret.roles import Roles, image_roles, word_roles
+from eval.interpret.roles import Roles, follow, image_roles, word_roles
 from eval.interpret.stack import Prompt, Stack
 from eval.words import Words
 from spatial.errors import CheckpointError
@@ -33,7 +33,8 @@ class Prepared:
         clean: the prompt of its clean side.
         corrupt: the prompt of its corrupt side.
         tokens: with which the right and the wrong answer begin.
-        roles: positions, the same of both sides.
+        roles: positions; of words the same on both sides, of parts of the picture those of the corrupt one.
+        clean_roles: likewise, with the parts of the clean picture.
         image_start: position of the first image token; 0 where the picture is not among the tokens.
         text_start: position of the first token behind the picture.
     """
@@ -43,6 +44,7 @@ class Prepared:
     corrupt: Prompt
     tokens: tuple[int, int]
     roles: Roles
+    clean_roles: Roles
     image_start: int
     text_start: int
 
@@ -93,14 +95,24 @@ class Preparer:
         if tokens[0] == tokens[1]:
             raise Unfit("the answers begin with the same token")
         image = roles.get("image", ())
-        picture = pictures[pair.corrupt.image_id]
-        parts: Roles = {}
-        if image:
-            seen = picture.tokens_ND if isinstance(picture, Placed) else picture
-            parts = image_roles(seen, image[0], covered.get(pair.corrupt.image_id, {}))
-        start = image[0] if image else 0
-        behind = image[-1] + 1 if image else 0
-        return Prepared(pair, clean, corrupt, (tokens[0], tokens[1]), roles | parts, start, behind)
+        clean_parts, parts = self._parts(pair, image, pictures, covered) if image else ({}, {})
+        start, behind = (image[0], image[-1] + 1) if image else (0, 0)
+        both = (tokens[0], tokens[1])
+        return Prepared(pair, clean, corrupt, both, roles | parts, roles | clean_parts, start, behind)
+
+    def _parts(
+        self,
+        pair: Pair,
+        image: Sequence[int],
+        pictures: Mapping[str, Picture],
+        covered: Mapping[str, Mapping[str, Sequence[int]]],
+    ) -> tuple[Roles, Roles]:
+        """Return the parts of the clean and of the corrupt picture."""
+        clean, corrupt = (
+            image_roles(_features(pictures[side.image_id]), image[0], covered.get(side.image_id, {}))
+            for side in (pair.clean, pair.corrupt)
+        )
+        return (clean, corrupt) if pair.clean.image_id == pair.corrupt.image_id else follow(clean, corrupt)
 
     def _side(self, side: Side, pictures: Mapping[str, Picture]) -> tuple[list[int], Roles, Prompt]:
         picture = pictures[side.image_id]

@@ -22,6 +22,9 @@ WORDS = (*NAMED, "options", "template", "last")
 
 IMAGE_PARTS = ("image: subject", "image: object", "image: background", "image: outliers")
 
+BY_OBJECT = ("image: subject, by object", "image: object, by object")
+"""The same, exchanged with the tokens where the other picture has the thing, instead of those at the same place."""
+
 OUTLIER = 3.0
 """Median absolute deviations above the median length from which on an image token is an outlier."""
 
@@ -107,8 +110,28 @@ def image_roles(features_ND: Tensor, first: int, covered: Mapping[str, Sequence[
     return {name: tuple(first + token for token in sorted(parts[name])) for name in IMAGE_PARTS if parts[name]}
 
 
+def follow(mine: Roles, other: Roles) -> tuple[Roles, Roles]:
+    """Return the parts of two pictures with ``BY_OBJECT`` added: the tokens of a thing, to be exchanged one by one.
+
+    A thing that covers more tokens in one picture than in the other has no counterpart, token by token, and gets none.
+    """
+    shared = [
+        name
+        for name in BY_OBJECT
+        if len(mine.get(_part(name), ())) == len(other.get(_part(name), ())) and _part(name) in mine
+    ]
+    return (
+        mine | {name: mine[_part(name)] for name in shared},
+        other | {name: other[_part(name)] for name in shared},
+    )
+
+
+def _part(name: str) -> str:
+    return name.removesuffix(", by object")
+
+
 def long_tokens(features_ND: Tensor) -> list[int]:
-    """Return the numbers of the tokens whose length is ``OUTLIER`` median absolute deviations above the median."""
+    """Return the numbers of the tokens that are ``OUTLIER`` median absolute deviations longer than the median."""
     length_N = features_ND.float().norm(dim=-1)
     middle = length_N.median()
     spread = (length_N - middle).abs().median() * 1.4826  # that of a normal distribution's standard deviation

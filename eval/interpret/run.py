@@ -5,6 +5,7 @@ The output folder gets ``effects.parquet`` (a row per pair, direction and site),
 does on other pairs) and pictures. A killed run goes on with the next pair.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +19,9 @@ from encoders.source_files import checkpoint_folder
 from eval.benchmarks import read_benchmark
 from eval.config import InterpretConfig
 from eval.families.opening import check_canvas
+from eval.interpret.compare import differences
 from eval.interpret.controls import controls_of
+from eval.interpret.cuts import cut
 from eval.interpret.effects import DIRECTIONS, Effect, Runs, Site, measure, run_both, sites_of
 from eval.interpret.encoders import EncodedImages, measure_encoders
 from eval.interpret.findings import choose_heads, findings
@@ -29,13 +32,16 @@ from eval.interpret.knockout import Knockout, knock_out
 from eval.interpret.opened import Opened, open_for
 from eval.interpret.pairs import MODES, Pair, PairSet
 from eval.interpret.prepare import Prepared, Unfit
-from eval.interpret.roles import IMAGE_PARTS, WORDS
+from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
 from eval.interpret.show import draw, print_findings
 from eval.interpret.sites import HEADED, KINDS
-from eval.interpret.table import Parts, write_rows
+from eval.interpret.table import Parts, read_rows, write_rows
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.files import write_json
 from spatial.records import Record
+
+ROLES = (*WORDS, "image", *IMAGE_PARTS, *BY_OBJECT)
+"""Roles whose tokens can be patched together."""
 
 CONTROL_SHARE = 4
 """Of so many pairs one has controls."""
@@ -50,6 +56,8 @@ def interpret(config: InterpretConfig) -> Path:
         CheckpointError: the model cannot be used, or cannot be taken apart.
     """
     check(config)
+    if config.against:
+        earlier(config.against)  # what is missing is said before anything runs
     folder = checkpoint_folder(config.model)
     device = usable_device(config.device)
     pairs, records = find_pairs(config)
@@ -69,11 +77,27 @@ def interpret(config: InterpretConfig) -> Path:
     write_rows(out / "looks.parquet", Look, seen)
     write_rows(out / "knockouts.parquet", Knockout, knocked)
     found = findings(config, rows, seen, knocked)
+    if config.against:
+        found["against"] = {"folder": config.against} | differences(
+            rows, earlier(config.against), config.tier, config.bootstrap, config.seed
+        )
     facts = {"model_hash": opened.name, "model_type": opened.kind, "canvas": opened.canvas, "config": asdict(config)}
-    write_json(out / "results.json", facts | {"dropped": dict(dropped.most_common())} | found)
+    write_json(out / "results.json", known(facts | {"dropped": dict(dropped.most_common())} | found))
     draw(out, found)
     print_findings(found)
     return out
+
+
+def earlier(folder: str) -> list[Effect]:
+    """Return the effects of an earlier run.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    path = Path(folder) / "effects.parquet"
+    if not path.is_file():
+        raise ConfigError(f"against: {path} is missing; name the folder of a finished 'vsre interpret'")
+    return read_rows(path, Effect)
 
 
 def find_pairs(config: InterpretConfig) -> tuple[PairSet, list[Record]]:
@@ -171,7 +195,7 @@ def _knock_out_all(
 
 
 def _sites(config: InterpretConfig, opened: Opened) -> list[Site]:
-    roles = config.roles or [*WORDS, "image", *IMAGE_PARTS]
+    roles = config.roles or list(ROLES)
     return sites_of(opened.stack, [*config.kinds, *config.headed], roles, config.head_roles)
 
 
@@ -184,8 +208,18 @@ def _settings(config: InterpretConfig, opened: Opened, sites: Sequence[Site]) ->
         "directions": config.directions,
         "screen": config.screen,
         "encoders": config.encoders,
+        "cuts": config.cuts,
         "sites": [asdict(site) for site in sites],
     }
+
+
+def known(value: Any) -> Any:
+    """Return what JSON can hold: what is not known, null."""
+    if isinstance(value, dict):
+        return {key: known(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check(config: InterpretConfig) -> None:
@@ -200,7 +234,7 @@ def check(config: InterpretConfig) -> None:
         ("directions", config.directions, DIRECTIONS),
         ("kinds", config.kinds, tuple(kind for kind in KINDS if kind not in HEADED)),
         ("headed", config.headed, HEADED),
-        ("roles", config.roles, (*WORDS, "image", *IMAGE_PARTS)),
+        ("roles", config.roles, ROLES),
         ("head_roles", config.head_roles, WORDS),
     ):
         for value in given:

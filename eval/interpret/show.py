@@ -16,7 +16,7 @@ from rich.table import Table
 
 from eval.audit.show import wide_console
 from eval.interpret.effects import ALL_HEADS
-from eval.interpret.roles import IMAGE_PARTS, WORDS
+from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
 from eval.interpret.sites import HEADED, KINDS
 from spatial.files import atomic
 from spatial.proportion import percent
@@ -34,7 +34,7 @@ TITLES = {
     "cross_q": "queries of cross-attention",
 }
 
-ROWS = (*IMAGE_PARTS, "image", *WORDS)
+ROWS = (*BY_OBJECT, *IMAGE_PARTS, "image", *WORDS)
 """Order of roles in heat maps."""
 
 SHOWN = 12
@@ -42,6 +42,9 @@ SHOWN = 12
 
 ENCODERS = "encoder"
 """Kind of the rows about vision encoders (``eval.interpret.encoders.KIND``)."""
+
+CUTS = "cut"
+"""Kind of the rows about attention that is cut off (``eval.interpret.cuts.KIND``)."""
 
 BARS = ("#0072B2", "#E69F00")
 
@@ -60,10 +63,18 @@ def draw(out: Path, found: Mapping[str, Any]) -> list[Path]:
                 made.append(draw_effects(sites, mode, direction, out / f"effects-{mode}-{direction}.png"))
         if any(row["kind"] == ENCODERS for rows in own["directions"].values() for row in rows):
             made.append(draw_encoders(own["directions"], out / "encoders.png"))
+        cuts = [row for rows in own["directions"].values() for row in rows if row["kind"] == CUTS]
+        if cuts:
+            made.append(draw_cuts(cuts, mode, out / f"cuts-{mode}.png"))
         if own["heads"]["all"]:
             made.append(draw_heads(own["heads"], mode, out / f"heads-{mode}.png"))
         if own["exchanged"]:
             made.append(draw_exchanged(own["exchanged"], mode, out / f"exchanged-{mode}.png"))
+    for mode, directions in found.get("against", {}).get("sites", {}).items():
+        for direction, rows in directions.items():
+            made.append(
+                draw_difference(rows, found["against"], mode, direction, out / f"against-{mode}-{direction}.png")
+            )
     if found["functions"]:
         made.append(draw_functions(found["functions"], out / "functions.png"))
     return made
@@ -113,6 +124,38 @@ def draw_encoders(directions: Mapping[str, Sequence[Row]], path: Path) -> Path:
     axes.legend(fontsize=9)
     picture.suptitle("One encoder sees the other picture (95 % interval)", fontsize=11)
     return _save(picture, path)
+
+
+def draw_cuts(rows: Sequence[Row], mode: str, path: Path) -> Path:
+    """Draw what the answer loses where one role no longer sees another: a panel for who looks, a row for whom."""
+    lookers = list(dict.fromkeys(row["role"].split(" < ")[0] for row in rows))
+    layers = 1 + max(row["layer"] for row in rows)
+    seen = {who: list(dict.fromkeys(_whom(row) for row in rows if _who(row) == who)) for who in lookers}
+    size = (3.2 + (1.6 + 0.42 * layers) * len(lookers), 1.6 + 0.36 * max(map(len, seen.values())))
+    picture = Figure(figsize=size, layout="constrained")
+    panels = picture.subplots(1, len(lookers), squeeze=False)[0]
+    limit = max(abs(row["share"]) for row in rows if np.isfinite(row["share"]))
+    drawn = None
+    for axes, who in zip(panels, lookers, strict=True):
+        values = np.full((len(seen[who]), layers), np.nan)
+        own = [row for row in rows if _who(row) == who]
+        for row in own:
+            values[seen[who].index(_whom(row)), row["layer"]] = row["share"]
+        drawn = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+        _dots(axes, [(row["layer"], seen[who].index(_whom(row))) for row in own if _is_sure(row)])
+        axes.set(title=f"'{who}' no longer sees", xlabel="layer", xticks=range(layers))
+        axes.set_yticks(range(len(seen[who])), seen[who])
+    picture.colorbar(drawn, ax=list(panels), label="share of the answer lost", shrink=0.9)
+    picture.suptitle(f"Attention cut off in the clean run, {mode} pairs; dots: 95 % interval without 0", fontsize=11)
+    return _save(picture, path)
+
+
+def _who(row: Row) -> str:
+    return str(row["role"]).split(" < ")[0]
+
+
+def _whom(row: Row) -> str:
+    return str(row["role"]).split(" < ")[1]
 
 
 def draw_heads(heads: Mapping[str, Any], mode: str, path: Path) -> Path:
@@ -186,6 +229,35 @@ def draw_functions(rows: Sequence[Row], path: Path) -> Path:
     return _save(picture, path)
 
 
+def draw_difference(rows: Sequence[Row], against: Row, mode: str, direction: str, path: Path) -> Path:
+    """Draw the sites whose effect differs most from that in another model."""
+    named = [row for row in rows if row["kind"] in KINDS and np.isfinite(row["difference"])]
+    largest = sorted(named, key=lambda row: -abs(row["difference"]))[: 2 * SHOWN][::-1]
+    picture = Figure(figsize=(8.4, 1.3 + 0.27 * len(largest)), layout="constrained")
+    axes = picture.subplots()
+    place = np.arange(len(largest))
+    axes.scatter([row["other"] for row in largest], place, color="#E69F00", label="the other model", zorder=3)
+    axes.scatter([row["mine"] for row in largest], place, color="#0072B2", label="this model", zorder=3)
+    for index, row in enumerate(largest):
+        low, high = row["ci95"]
+        sure = low > 0 or high < 0
+        axes.plot([row["other"], row["mine"]], [index] * 2, color="black" if sure else "#BBBBBB", linewidth=1.5)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(place, [_place(row) for row in largest])
+    axes.set_xlabel(f"share of the answer {DIRECTION[direction]}")
+    axes.legend(fontsize=9, loc="lower right")
+    title = f"{mode} pairs, {direction}: where this model and that of {against['folder']} differ most"
+    picture.suptitle(
+        f"{title}\n{against['pairs']} pairs of both; black: 95 % interval of the difference without 0", fontsize=10
+    )
+    return _save(picture, path)
+
+
+def _place(row: Row) -> str:
+    head = "" if row["head"] == ALL_HEADS else f".{row['head']}"
+    return f"{TITLES[row['kind']]} {row['layer']}{head} at {row['role']}"
+
+
 def print_findings(found: Mapping[str, Any]) -> None:
     """Print tiers, the strongest sites, selected heads, agreement and controls."""
     console = wide_console()
@@ -207,11 +279,19 @@ def print_findings(found: Mapping[str, Any]) -> None:
                     low, high = one["ci95"]
                     console.print(
                         f"{len(own['exchanged']['heads'])} heads exchanged on {one['pairs']} other pairs, {name}: "
-                        f"{percent(one['selected'])} against {percent(one['random'])} of random ones "
+                        f"{percent(one['selected'])} % against {percent(one['random'])} of random ones "
                         f"(difference {percent(low)} to {percent(high)})"
                     )
     for kind, one in found["controls"].items():
-        console.print(f"control {kind}: {percent(one['keep_the_answer'])} of {one['pairs']} pairs keep the answer")
+        console.print(f"control {kind}, {one['pairs']} pairs: {_kept(kind, one)}")
+
+
+def _kept(kind: str, one: Row) -> str:
+    if kind == "identity":
+        return f"largest effect {one['largest_effect']:.1e}"
+    if "keep_it_where_clean_is_right" in one:
+        return f"{percent(one['keep_it_where_clean_is_right'])} % of those whose clean side is right keep the answer"
+    return "the clean side of none is right"
 
 
 def sites_table(own: Mapping[str, Any], mode: str) -> Table:

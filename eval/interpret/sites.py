@@ -119,14 +119,29 @@ class Cell:
 
 
 def window(
-    kind: str, centre: int, width: int, layers: int, positions: Sequence[int], heads: Sequence[int] = ()
+    kind: str,
+    centre: int,
+    width: int,
+    layers: int,
+    positions: Sequence[int],
+    heads: Sequence[int] = (),
+    origin: Sequence[int] = (),
 ) -> Cell:
     """Return the cell that replaces a kind of site in ``width`` layers around one, as far as there are such layers.
 
     Raises:
         ValueError: the width is even or not positive.
     """
+    reach = around(centre, width, layers)
+    return Cell(tuple(Patch(kind, layer, tuple(positions), tuple(heads), tuple(origin)) for layer in reach))
+
+
+def around(centre: int, width: int, layers: int) -> range:
+    """Return the layers of a window, as far as there are such layers.
+
+    Raises:
+        ValueError: the width is even or not positive.
+    """
     if width < 1 or width % 2 == 0:
         raise ValueError(f"a window of {width} layers has no middle; choose an odd number")
-    reach = range(max(0, centre - width // 2), min(layers, centre + width // 2 + 1))
-    return Cell(tuple(Patch(kind, layer, tuple(positions), tuple(heads)) for layer in reach))
+    return range(max(0, centre - width // 2), min(layers, centre + width // 2 + 1))

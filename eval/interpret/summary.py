@@ -96,7 +96,7 @@ def means(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0) -> li
     if not effects:
         return []
     sites, table = tabulate(effects)
-    drawn = _draws([row[1] for row in table.groups], resamples, seed)
+    drawn = draws([row[1] for row in table.groups], resamples, seed)
     found = []
     for column, site in enumerate(sites):
         known = ~np.isnan(table.moved_PC[:, column])
@@ -106,7 +106,7 @@ def means(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0) -> li
             shares_B = (weights_BP @ moved_P) / (weights_BP @ gap_P)
             ratios = moved_P / gap_P
             share = float(moved_P.sum() / gap_P.sum())
-        interval = _interval(shares_B)
+        interval = interval(shares_B)
         median = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else float("nan")
         same = int(table.same_PC[known, column].sum())
         found.append(Mean(site, int(known.sum()), share, interval, float(moved_P.mean()), median, same))
@@ -146,7 +146,7 @@ def tabulate(effects: Sequence[Effect]) -> tuple[list[Site], Table]:
     return sites, Table([(name, pairs[name].group_id or name) for name in order], moved_PC, gap_P, same_PC)
 
 
-def _draws(groups: Sequence[str], resamples: int, seed: int) -> Floats:
+def draws(groups: Sequence[str], resamples: int, seed: int) -> Floats:
     """Return how often each pair is in each resample (B, P), whole groups at a time."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
@@ -154,7 +154,7 @@ def _draws(groups: Sequence[str], resamples: int, seed: int) -> Floats:
     return drawn
 
 
-def _interval(values: Floats) -> Interval:
+def interval(values: Floats) -> Interval:
     known = values[np.isfinite(values)]
     if not len(known):
         return float("nan"), float("nan")

@@ -40,7 +40,7 @@ def prepared_of(causal: Pair) -> Prepared:
     side = Side("a", Prompt([{"content": [{}, {"text": "words"}]}], (), "", {}))
     about = MinimalPair("image", side, side, ("yes", "no"), "left of", "Projective", "g")
     roles = {"image": tuple(range(1, 1 + IMAGE)), "subject": (8, 9), "object": (11,), "last": (13,)}
-    return Prepared(about, causal.clean, causal.corrupt, (5, 9), roles, 1, 1 + IMAGE)
+    return Prepared(about, causal.clean, causal.corrupt, (5, 9), roles, roles, 1, 1 + IMAGE)
 
 
 def test_a_head_is_looked_at_from_the_last_word_of_the_subject(causal: Pair) -> None:
