@@ -54,6 +54,8 @@ class EvalConfig:
             has it.
         max_new_tokens: of answers in words, which are then written and read, too; 0: options are compared alone.
         batch_size: questions in one forward pass; it changes the speed, not the answers.
+        max_tokens: bound on the tokens of one forward pass: pictures, questions, answers and what decoders add, padding
+            counted. A batch that has more is answered in parts; like ``batch_size`` it changes no answer. 0: no bound.
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
         bootstrap: resamples of the confidence intervals.
         device: "cpu", "cuda", ...; empty takes the GPU where there is one.
@@ -68,6 +70,7 @@ class EvalConfig:
     canvas: str = ""
     max_new_tokens: int = 0
     batch_size: int = 16
+    max_tokens: int = 0
     seed: int = 0
     bootstrap: int = 1000
     device: str = ""

@@ -25,6 +25,7 @@ from eval.families import FAMILIES
 from eval.families.opening import check_asked, check_canvas, kind_of, open_model
 from eval.images import ImageFeatures, contrast_key
 from eval.leakage import check_leakage
+from eval.packing import image_kinds
 from eval.parsing import contains_answer, contains_verdict, parse_answer
 from eval.plan import Item, check_names, plan_batches, plan_items
 from eval.predictions import Key, PartFiles, Prediction, write_predictions
@@ -61,7 +62,7 @@ def evaluate(config: EvalConfig) -> Path:
     items = plan_items(records.records, config, processor, records.images)
     features = ImageFeatures(model, processor, records.images, see)
     parts = PartFiles(Path(config.out) / "predictions")
-    scorer = FAMILIES[kind].scorer(model, processor, config.max_new_tokens)
+    scorer = FAMILIES[kind].scorer(model, processor, config.max_new_tokens, config.max_tokens)
     run = Run(name, canvas, config, readings, scorer, features, parts)
     predictions = run.answer(items) + _unreadable(records, config, readings, name, canvas)
     facts = {"model_hash": name, "model_type": kind, "canvas": canvas, "leakage": leakage}
@@ -144,8 +145,12 @@ class Run:
 
     def _score(self, batch: dict[Question, list[Item]], readings: list[Reading]) -> list[Prediction]:
         """Score a batch; keep and return its new rows. Failures are kept aside, so that the next run tries again."""
-        shown, unseen = self._pictures(list(batch), readings)
-        scores = self._forward(shown, list(dict.fromkeys([Greedy(), *readings]))) if shown else {}
+        try:
+            shown, unseen = self._pictures(list(batch), readings)
+            scores = self._forward(shown, list(dict.fromkeys([Greedy(), *readings]))) if shown else {}
+        except torch.OutOfMemoryError as error:
+            said = f"a batch of {len(batch)} questions does not fit in memory"
+            raise ConfigError(f"{said}; lower batch_size, or max_tokens to answer a batch in parts") from error
         new = []
         for (question, items), reading in product(batch.items(), readings):
             for item in items:
@@ -164,7 +169,7 @@ class Run:
         self, questions: Sequence[Question], readings: Sequence[Reading]
     ) -> tuple[dict[Question, Pictures], dict[Question, str]]:
         """Return what each question is shown, by kind of picture, and of those that cannot be shown why."""
-        kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
+        kinds = image_kinds(readings)
         keys = {question: {kind: contrast_key(question.image, kind) for kind in kinds} for question in questions}
         tokens = self.features.get([key for named in keys.values() for key in named.values()])
         shown: dict[Question, Pictures] = {}
@@ -181,10 +186,7 @@ class Run:
     def _forward(
         self, shown: dict[Question, Pictures], readings: list[Reading]
     ) -> dict[Reading, dict[Question, Scores]]:
-        try:
-            scores = self.scorer.score(list(shown), list(shown.values()), readings)
-        except torch.OutOfMemoryError as error:
-            raise ConfigError(f"a batch of {len(shown)} questions does not fit in memory; lower batch_size") from error
+        scores = self.scorer.score(list(shown), list(shown.values()), readings)
         return {reading: dict(zip(shown, values, strict=True)) for reading, values in scores.items()}
 
     def _key(self, item: Item, reading: Reading) -> Key:
@@ -261,6 +263,8 @@ def check_settings(config: EvalConfig) -> list[Decoder]:
     for name, value in (("batch_size", config.batch_size), ("bootstrap", config.bootstrap)):
         if value < 1:
             raise ConfigError(f"{name} is {value}; use a positive number")
+    if config.max_tokens < 0:
+        raise ConfigError(f"max_tokens is {config.max_tokens}; use a positive number, or 0 for no bound")
     return [parse_decoder(text) for text in dict.fromkeys(config.decoders)]
 
 
