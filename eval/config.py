@@ -59,6 +59,10 @@ class EvalConfig:
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
         bootstrap: resamples of the confidence intervals.
         device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+        nproc: processes on this machine that share the questions; 0: one per visible GPU, or as many as a launcher has
+            started.
+        rank: index of this array task.
+        world: number of array tasks; batch k belongs to rank ``k % world``, and the last one to end writes the results.
     """
 
     model: str = "tiny-base"
@@ -74,6 +78,9 @@ class EvalConfig:
     seed: int = 0
     bootstrap: int = 1000
     device: str = ""
+    nproc: int = 0
+    rank: int = 0
+    world: int = 1
 
 
 @dataclass

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from eval.config import EvalConfig
@@ -34,7 +35,7 @@ class Item:
     answer: str
     failed: str = ""
 
-    @property
+    @cached_property
     def question_hash(self) -> str:
         """Hash of what the model is shown."""
         return digest("\n".join([self.question.image, self.question.text, *self.question.options]))
