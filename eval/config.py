@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+WITHOUT_EFFECT = ("nproc",)
+"""Settings of ``vsre eval`` that leave its rows as they are; a step of a pipeline is not done again for them."""
+
 
 @dataclass
 class DataConfig:
