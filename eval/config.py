@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+WITHOUT_EFFECT = ("nproc",)
+"""Settings of ``vsre eval`` that leave its rows as they are; a step of a pipeline is not done again for them."""
+
 
 @dataclass
 class DataConfig:
@@ -54,9 +57,15 @@ class EvalConfig:
             has it.
         max_new_tokens: of answers in words, which are then written and read, too; 0: options are compared alone.
         batch_size: questions in one forward pass; it changes the speed, not the answers.
+        max_tokens: bound on the tokens of one forward pass: pictures, questions, answers and what decoders add, padding
+            counted. A batch that has more is answered in parts; like ``batch_size`` it changes no answer. 0: no bound.
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
         bootstrap: resamples of the confidence intervals.
         device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+        nproc: processes on this machine that share the questions; 0: one per visible GPU, or as many as a launcher has
+            started.
+        rank: index of this array task.
+        world: number of array tasks; batch k belongs to rank ``k % world``, and the last one to end writes the results.
     """
 
     model: str = "tiny-base"
@@ -68,9 +77,13 @@ class EvalConfig:
     canvas: str = ""
     max_new_tokens: int = 0
     batch_size: int = 16
+    max_tokens: int = 0
     seed: int = 0
     bootstrap: int = 1000
     device: str = ""
+    nproc: int = 0
+    rank: int = 0
+    world: int = 1
 
 
 @dataclass

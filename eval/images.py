@@ -128,8 +128,8 @@ def noised(pixels: NDArray[np.uint8], seed: str) -> NDArray[np.uint8]:
 class ImageFeatures:
     """Pictures by image key, as the language model sees them.
 
-    Only the images of the latest call are kept: questions come sorted by image, so that is enough to compute each
-    image once, and memory does not grow.
+    Only the images of the latest call are kept: questions about an image come together, so that is enough to compute
+    each image once, and memory does not grow.
 
     Args:
         model: that sees them.

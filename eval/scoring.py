@@ -18,6 +18,7 @@ from torch import Tensor
 
 from eval.decoders import Reading
 from eval.images import Picture, Placed
+from eval.packing import Extent, image_kinds, packed, padded_tokens, read_at_once
 from eval.readings import Leaf, Reader, make_leaves
 from eval.tree import TokenTree, Trunk, check_decoder
 from eval.words import Words
@@ -75,6 +76,7 @@ class Scorer:
         model: in eval mode, with ``get_decoder``, ``get_output_embeddings`` and ``config.image_token_id``.
         processor: with ``tokenizer``.
         max_new_tokens: of answers in words; 0: none are written.
+        max_tokens: in one forward pass (``eval.packing``); 0: as many as there are.
 
     Raises:
         CheckpointError: the language model attends in a way that a shared trunk cannot follow.
@@ -82,12 +84,13 @@ class Scorer:
 
     reader: type[Reader] = Reader
 
-    def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0) -> None:
+    def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0, max_tokens: int = 0) -> None:
         check_decoder(model.get_decoder())
         self.model = model
         self.tokenizer = processor.tokenizer
         self.image_token = int(model.config.image_token_id)
         self.max_new_tokens = max_new_tokens
+        self.max_tokens = max_tokens
         self.words = Words(self.tokenizer)
 
     @torch.no_grad()  # not inference mode: what ZeRO-3 gathers in it could not be trained on afterwards
@@ -107,11 +110,36 @@ class Scorer:
             asked = self._in_tokens(place, question, len(shown["image"]))
             shared[question.image, asked.prefix].append(asked)
         found: dict[Reading, dict[int, Scores]] = {reading: {} for reading in readings}
-        rows = list(shared.values())
-        of_rows = [pictures[row[0].place] for row in rows]
-        for leaf in self._leaves(rows, of_rows, readings):
-            found[leaf.reading] = self._read(leaf, rows)
+        for rows in self._fitting(list(shared.values()), readings):
+            of_rows = [pictures[row[0].place] for row in rows]
+            for leaf in self._leaves(rows, of_rows, readings):
+                found[leaf.reading] |= self._read(leaf, rows)
         return {reading: [scores[place] for place in range(len(questions))] for reading, scores in found.items()}
+
+    def _fitting(self, rows: list[list[_Asked]], readings: Sequence[Reading]) -> Iterator[list[list[_Asked]]]:
+        """Yield the rows, or parts of them, that go through the model together."""
+        if not self.max_tokens:
+            yield rows
+            return
+        kinds, at_once = len(image_kinds(readings)), read_at_once(readings)
+        units = [
+            [(number, asked) for asked in sorted(row, key=lambda asked: len(asked.suffix))]
+            for number, row in enumerate(rows)
+        ]
+
+        def fits(part: Sequence[tuple[int, _Asked]]) -> bool:
+            extents = [self._extent(number, asked, at_once) for number, asked in part]
+            return kinds * padded_tokens(extents) <= self.max_tokens
+
+        for part in packed(units, fits):
+            kept: dict[int, list[_Asked]] = defaultdict(list)
+            for number, asked in part:
+                kept[number].append(asked)
+            yield list(kept.values())
+
+    def _extent(self, row: int, asked: _Asked, at_once: int) -> Extent:
+        answer = max(self.max_new_tokens, *map(len, asked.options))
+        return Extent(row, len(asked.prefix), len(asked.suffix), at_once - 1 + answer)
 
     def _leaves(
         self, rows: Sequence[Sequence[_Asked]], shown: Sequence[Pictures], readings: Sequence[Reading]
@@ -119,7 +147,7 @@ class Scorer:
         """Yield each reading at the end of every question."""
         decoder = self.model.get_decoder()
         prefixes = [row[0].prefix for row in rows]
-        kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
+        kinds = image_kinds(readings)
         trees = {kind: TokenTree(decoder, self._trunk(prefixes, [s[kind] for s in shown])) for kind in kinds}
         ids, real = self._padded([[asked.suffix for asked in row] for row in rows])
         yield from make_leaves(self.reader(self.model, trees, ids, real), readings)
