@@ -132,8 +132,7 @@ def _attention(
     logits_BHNK = state.rule(logits_BHNK, image_BK[:, None, None], factor_B1N1)
     if attention_mask is not None:
         logits_BHNK = logits_BHNK.masked_fill(~attention_mask[:, :, -count:], float("-inf"))
-    finer = torch.promote_types(query.dtype, torch.float32)
-    weights_BHNK = logits_BHNK.softmax(-1, dtype=finer).to(query.dtype)
+    weights_BHNK = logits_BHNK.softmax(-1, dtype=torch.float32).to(query.dtype)
     last = (weights_BHNK @ value_BHKD).transpose(1, 2)
     if query.shape[2] == count:
         return last.contiguous(), None
