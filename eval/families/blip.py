@@ -96,6 +96,10 @@ class BlipScorer:
         answers = len(options) * (length + max(map(len, options)))
         return Extent(place, len(shown["image"]), length, max(answers, length + self.max_new_tokens))
 
+    def ends(self) -> set[int]:
+        """Return the token that ends an answer in words."""
+        return {self.end}
+
     def _read(self, ids_BQ: Tensor, pictures: Sequence[Pictures], readings: Sequence[Reading]) -> dict[str, Tensor]:
         """Return the questions (B, Q, D) as the encoder reads them before each kind of picture."""
         found = {}
