@@ -155,3 +155,18 @@ def test_long_tokens_are_outliers_and_those_of_both_boxes_belong_to_none() -> No
         "image: outliers": (12,),
     }
     assert long_tokens(torch.ones(4, 4)) == []
+
+
+def test_a_thing_is_followed_from_one_picture_to_the_other_token_by_token(tiny: Any) -> None:
+    model, _, preparer = tiny
+    width = model.config.text_config.hidden_size
+    pictures = {"a": torch.randn(64, width), "b": torch.randn(64, width)}
+    covered = {"a": {"subject": [10, 11], "object": [1]}, "b": {"subject": [3, 4], "object": [8, 9]}}
+    prepared = preparer.prepare(sides(statement(), statement()), pictures, covered)
+    first = prepared.image_start
+    assert prepared.roles["image: subject, by object"] == (first + 3, first + 4)
+    assert prepared.clean_roles["image: subject, by object"] == (first + 10, first + 11)
+    assert "image: object, by object" not in prepared.roles  # one token there, two here
+    assert prepared.clean_roles["image: object"] == (first + 1,)
+    alone = preparer.prepare(sides(statement(), statement("right of"), ("a", "a"), "text"), pictures, covered)
+    assert not any("by object" in role for role in alone.roles)

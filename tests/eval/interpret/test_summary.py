@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eval.interpret.compare import differences
 from eval.interpret.effects import ALL_HEADS, Effect
 from eval.interpret.heads import (
     Head,
@@ -209,3 +210,17 @@ def test_the_knock_out_compares_selected_with_random_heads() -> None:
 
 def test_heads_have_a_name() -> None:
     assert isinstance(select(headed({}))[0], Head)
+
+
+def test_two_models_are_compared_on_the_pairs_of_both() -> None:
+    mine = [replace(ROW, pair_id=f"p{n}", group_id=f"g{n}", ld_patched=0.4) for n in range(12)]
+    other = [replace(row, ld_patched=-1.6) for row in mine] + [replace(ROW, pair_id="alone", group_id="alone")]
+    weak = replace(ROW, pair_id="p0", group_id="g0", ld_clean=-1.0)
+    found = differences([weak, *mine[1:]], other, 2, 50)
+    assert found["pairs"] == 11
+    (row,) = found["sites"]["image"]["denoise"]
+    assert row["mine"] == pytest.approx(0.6)
+    assert row["other"] == pytest.approx(0.1)
+    assert row["difference"] == pytest.approx(0.5)
+    assert row["ci95"] == (pytest.approx(0.5), pytest.approx(0.5))
+    assert differences(mine, [], 2)["pairs"] == 0
