@@ -51,8 +51,8 @@ def test_a_run_writes_tables_results_and_pictures(config: InterpretConfig) -> No
     }
 
 
-def test_before_the_picture_nothing_differs(config: InterpretConfig) -> None:
-    """Effects of words before the first difference are exactly zero; those of all image tokens at the bottom are all."""
+def test_the_last_token_of_the_top_layer_is_the_whole_answer(config: InterpretConfig) -> None:
+    """All that the last token of the top layer holds is the answer of the other run."""
     config = replace(config, modes=["image"], controls=False, kinds=["resid"], headed=[], roles=["image", "last"])
     rows = read_rows(interpret(config) / "effects.parquet", Effect)
     top = max(row.layer for row in rows)
