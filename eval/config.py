@@ -1,4 +1,4 @@
-"""Settings of ``vsre eval``, ``vsre audit`` and ``vsre study``. Standard library only, so that parsing stays quick."""
+"""Settings of ``vsre eval``, ``audit`` and ``study``, and of tables of pairs. Standard library only: quick to parse."""
 
 from dataclasses import dataclass, field
 
@@ -137,3 +137,31 @@ class StudyConfig:
     seed: int = 0
     bootstrap: int = 1000
     batch_size: int = 32
+
+
+@dataclass
+class CsvConfig:
+    """A table of minimal pairs, one row for each picture or wording and its corruption (docs/pairs.md).
+
+    Attributes:
+        path: CSV file with a header.
+        images: folder that all paths of pictures are relative to, and that none may leave; "" takes that of the file.
+        modes: what is made of a row: "image" (another picture), "text" (another question), as far as it has one.
+        columns: what columns are called in the file, where not as we call them: "id", "clean_image", "corrupt_image",
+            "clean_prompt", "corrupt_prompt", "correct", "incorrect", "family", "group", and the words "subject",
+            "relation" and "object" of the clean prompt.
+        build: "svo-probes", "mit-states" or "facial-expressions" makes the file first, if there is none, from what
+            these sets' authors publish.
+        source: what it is made from: ``svo_probes.csv``; for the other two the folder of folders of pictures.
+        count: pairs of each family that are made; 0 makes all.
+        seed: of what is made.
+    """
+
+    path: str = ""
+    images: str = ""
+    modes: list[str] = field(default_factory=lambda: ["image", "text"])
+    columns: dict[str, str] = field(default_factory=dict)
+    build: str = ""
+    source: str = ""
+    count: int = 500
+    seed: int = 0
