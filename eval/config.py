@@ -1,4 +1,4 @@
-"""Settings of ``vsre eval``, ``attend``, ``audit`` and ``study``. Standard library only, so that parsing is quick."""
+"""Settings of the commands of this room, and of tables of pairs. Standard library only, so that parsing is quick."""
 
 from dataclasses import dataclass, field
 

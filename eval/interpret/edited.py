@@ -105,15 +105,14 @@ def _exchange(row: ImageRow, record: Record) -> ImageRow:
 
 def _turned(record: Record, row: ImageRow, relations: dict[str, str], edit: str) -> Record:
     """Return what a record becomes on the edited picture."""
-    about = {"image_id": row.image_id, "role_in_group": edit, "record_id": ""}
+    record = replace(record, image_id=row.image_id, role_in_group=edit, record_id="")
     if record.task == "statement":
-        was_true = record.answer == "true"
-        kind = "antonym" if was_true else ""
-        return replace(record, answer="false" if was_true else "true", negative_kind=kind, **about)
+        answer, kind = ("false", "antonym") if record.answer == "true" else ("true", "")
+        return replace(record, answer=answer, negative_kind=kind, record_id="")
     relation, parts = relations[record.relation], take_apart(record.caption, record.relation)
     assert parts is not None  # _fixed has refused others
     caption = sentence(parts.subject, relation, parts.object, several=parts.be == "are")
-    return replace(record, caption=caption, relation=relation, answer=relation, **about)
+    return replace(record, caption=caption, relation=relation, answer=relation, record_id="")
 
 
 def _agrees(row: ImageRow, record: Record) -> bool:

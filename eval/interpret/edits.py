@@ -20,11 +20,12 @@ from spatial.records import ImageObject, ImageRow, decode_image, decode_mask, en
 from spatial.relations import RELATIONS
 
 FLIPPED = {name: str(relation.antonym) for name, relation in RELATIONS.items() if "left" in name or "right" in name}
-"""Relations that a mirror turns into another one. A mirror exchanges left and right of the viewer, and nothing else: up,
-depth, contact and distance stay. Whose left is an object's own is left out: of most objects the front is not known."""
+"""Relations that a mirror turns into another one. A mirror exchanges left and right of the viewer, and nothing else:
+height, depth, contact and distance stay. An object's own left and right are left out: of most the front is not known.
+"""
 
 EXCHANGED = {name: str(RELATIONS[name].inverse) for name in ("left of", "right of", "above", "below")}
-"""Relations that turn into their inverse where two objects exchange their places in the picture. Of depth a person judges
+"""Relations that turn into their inverse where two objects exchange their places in the picture. A person judges depth
 by size, which is kept; contact, support and containment do not survive; distance and direction need not change."""
 
 MARGIN = 2
@@ -49,8 +50,8 @@ def mirrored(row: ImageRow) -> ImageRow:
 def exchanged(row: ImageRow, first: int, second: int) -> ImageRow:
     """Return the picture in which two objects have changed places.
 
-    Both are cut out by their masks, the holes are filled from the background, and each is put where the other stood (the
-    middle of its box, from below), as large as it was, the nearer one last. Shadows stay, as part of the background.
+    Both are cut out by their masks, the holes are filled from the background, and each is put where the other stood
+    (the middle of the lower edge of its box), as large as it was, the nearer one last. Shadows stay in the background.
 
     Args:
         row: with masks of the two.

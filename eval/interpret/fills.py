@@ -1,8 +1,9 @@
 """Fill a hole in a picture from the background around it.
 
-Each pixel of the hole starts as the nearest one that may be copied, and is then made the mean of its neighbours over and
-over, so that no seam is left in the middle. Across counts more than up and down, because floors, tables and horizons
-are level. What the hole hid is not known, and nothing is made up: the fill is blurred where the background has a pattern.
+Each pixel of the hole starts as the nearest one that may be copied, and is then made the mean of its neighbours over
+and over, so that no seam is left in the middle. Across counts more than up and down, because floors, tables and
+horizons are level. What the hole hid is not known, and nothing is made up: where the background has a pattern, the fill
+is blurred.
 
 Shapes: H height, W width.
 """

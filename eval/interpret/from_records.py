@@ -3,13 +3,13 @@
 The groups of our datasets are minimal pairs by construction, and What'sUp's sets of four photos are some of two objects
 that were really moved. Both give *image* pairs in the same words, and *text* pairs about one picture (``wording``).
 
-A set of pairs is balanced: as many pairs of each relation as there are of it, and in half of them the clean side has the
-answer that stands first among the options ("yes"). Whatever a model says more often is then no effect.
+A set of pairs is balanced: relations come in turn, and of each half of the pairs have a clean side whose answer stands
+first among the options ("yes"). What a model says more often is then no effect.
 """
 
 import random
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,7 +34,7 @@ class Candidate:
 
     @property
     def unit(self) -> str:
-        """What is balanced: the relation of the clean statement, or the two relations between which a choice changes."""
+        """What is balanced: the relation of the clean statement, or the two answers of a choice."""
         if self.clean.record.task == "statement":
             return self.clean.record.relation
         return " or ".join(sorted((self.clean.record.answer, self.corrupt.record.answer)))

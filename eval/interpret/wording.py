@@ -110,7 +110,8 @@ def _reworded(asked: Sequence[Asked]) -> Found:
         found = [(a, b) for a in true for b in false if _opposed(a.record, b.record)]
         yield from found
         if not found:
-            reason = "its false statements are no opposites" if true and false else "no true and false statement of both"
+            both = bool(true and false)
+            reason = "its false statements are no opposites" if both else "not both a true and a false statement"
             yield FailedRow(alike[0].record.record_id, reason)
 
 
