@@ -27,7 +27,7 @@ from eval.interpret.encoders import EncodedImages, measure_encoders
 from eval.interpret.findings import choose_heads, findings
 from eval.interpret.from_csv import read_pairs
 from eval.interpret.from_records import pairs_of_records
-from eval.interpret.functions import Look, look
+from eval.interpret.functions import Look, Seen, look
 from eval.interpret.knockout import Knockout, knock_out
 from eval.interpret.opened import Opened, open_for
 from eval.interpret.pairs import MODES, Pair, PairSet
@@ -142,17 +142,25 @@ def _measure_all(
             except Unfit as error:
                 dropped[str(error)] += 1
                 continue
-            runs = run_both(opened.stack, prepared)
-            wanted = sites if not pair.control else [site for site in sites if site.kind == "resid"]
-            screen = config.screen and not pair.control
-            rows = measure(opened.stack, prepared, runs, wanted, config.directions, config.window, config.rows, screen)
-            found = (
-                look(opened.stack, prepared, runs, seen) if seen and pair.mode == "image" and not pair.control else []
-            )
+            rows, found = _measured(config, opened, prepared, seen, sites)
             looks.add(pair.pair_id, found)
             effects.add(pair.pair_id, rows)  # the last: a pair is done if its effects are there
         done.append(pair)
     return done
+
+
+def _measured(
+    config: InterpretConfig, opened: Opened, prepared: Prepared, seen: Seen | None, sites: Sequence[Site]
+) -> tuple[list[Effect], list[Look]]:
+    """Return all that is measured on one pair; on a control, what tells whether it behaves."""
+    stack, runs = opened.stack, run_both(opened.stack, prepared)
+    if prepared.pair.control:
+        own = [site for site in sites if site.kind == "resid"]
+        return measure(stack, prepared, runs, own, config.directions, config.window, config.rows), []
+    rows = measure(stack, prepared, runs, sites, config.directions, config.window, config.rows, config.screen)
+    rows += _encoders(config, opened, prepared, runs)
+    rows += cut(stack, prepared, runs, config.window, config.rows) if config.cuts else []
+    return rows, look(stack, prepared, runs, seen) if seen and prepared.pair.mode == "image" else []
 
 
 def _encoders(config: InterpretConfig, opened: Opened, prepared: Prepared, runs: Runs) -> list[Effect]:

@@ -106,10 +106,10 @@ def means(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0) -> li
             shares_B = (weights_BP @ moved_P) / (weights_BP @ gap_P)
             ratios = moved_P / gap_P
             share = float(moved_P.sum() / gap_P.sum())
-        interval = interval(shares_B)
+        bounds = interval(shares_B)
         median = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else float("nan")
         same = int(table.same_PC[known, column].sum())
-        found.append(Mean(site, int(known.sum()), share, interval, float(moved_P.mean()), median, same))
+        found.append(Mean(site, int(known.sum()), share, bounds, float(moved_P.mean()), median, same))
     return found
 
 
