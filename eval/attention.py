@@ -11,13 +11,14 @@
 What is asked of the last prompt token changes that token alone: keys and values of every earlier position do not depend
 on it. So running it once more on the cache of the others is exact.
 
-The change goes in through Transformers' attention interface, so that it works on any language model that uses it.
+The change goes in through Transformers' attention interface, so that it works on any language model that uses it, and
+so does whoever wants to know how these queries attend, changed or not (``recorded_attention``).
 The mask function is registered along with it: without one, the model would silently lose its causal mask.
 
 Shapes: B batch, H heads, Q queries, N changed queries (the last of them), K keys, D head width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -64,8 +65,19 @@ class _Change:
     factor_BN: Tensor
     layers: set[int] = field(default_factory=set)
 
+    def of(self, logits_BHNK: Tensor) -> Tensor:
+        image_BK = nn.functional.pad(self.image_BK, (0, logits_BHNK.shape[-1] - self.image_BK.shape[1]))
+        return self.rule(logits_BHNK, image_BK[:, None, None], self.factor_BN[:, None, :, None].to(logits_BHNK.dtype))
 
-_ACTIVE: ContextVar[_Change | None] = ContextVar("active_change", default=None)
+
+@dataclass
+class _Record:
+    count: int
+    weights_BHNK: dict[int, Tensor] = field(default_factory=dict)
+
+
+_CHANGE: ContextVar[_Change | None] = ContextVar("active_change", default=None)
+_RECORD: ContextVar[_Record | None] = ContextVar("active_record", default=None)
 
 
 @contextmanager
@@ -86,21 +98,59 @@ def changed_image_attention(
     """
     if not image_BK.any(-1).all():
         raise ValueError("a prompt without an image has no image attention to change; drop it or use decoder 'greedy'")
+    change = _Change(RULES[rule], image_BK, factor_BN)
+    token = _CHANGE.set(change)
+    try:
+        with _reached(
+            language_model, change.layers, "decoders that change attention cannot run on it; use decoder 'greedy'"
+        ):
+            yield
+    finally:
+        _CHANGE.reset(token)
+
+
+@contextmanager
+def recorded_attention(language_model: nn.Module, count: int) -> Iterator[Mapping[int, Tensor]]:
+    """Within this context, the attention of the last queries of the latest forward is kept; nothing else changes.
+
+    What a context inside this one changes is kept as changed.
+
+    Args:
+        language_model: a decoder of Transformers.
+        count: N, how many queries; as many as are changed, where some are.
+
+    Yields:
+        The weights (B, H, N, K) in float32, by layer.
+
+    Raises:
+        CheckpointError: some layer of the model did not consult the attention interface.
+    """
+    record = _Record(count)
+    token = _RECORD.set(record)
+    try:
+        with _reached(
+            language_model, record.weights_BHNK.keys(), "its attention cannot be recorded; 'vsre eval' can ask it"
+        ):
+            yield record.weights_BHNK
+    finally:
+        _RECORD.reset(token)
+
+
+@contextmanager
+def _reached(language_model: nn.Module, layers: Set[int], so: str) -> Iterator[None]:
+    """Let a model attend through this file, and make sure that each of its layers did."""
     model: Any = language_model
     before = model.config._attn_implementation
-    state = _Change(RULES[rule], image_BK, factor_BN)
-    token = _ACTIVE.set(state)
     model.set_attn_implementation(NAME)
     try:
         yield
     finally:
-        _ACTIVE.reset(token)
         model.set_attn_implementation(before)
-    missing = model.config.num_hidden_layers - len(state.layers)
+    missing = model.config.num_hidden_layers - len(layers)
     if missing:
         raise CheckpointError(
             f"{missing} of {model.config.num_hidden_layers} layers of {type(model).__name__} do not use the attention "
-            "interface of Transformers, so decoders that change attention cannot run on it; use decoder 'greedy'"
+            f"interface of Transformers, so {so}"
         )
 
 
@@ -114,30 +164,31 @@ def _attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend as sdpa does, but for the last N queries.
+    """Attend as sdpa does, but for the last N queries where these are changed.
 
     ``query`` is (B, H, Q, D), ``key`` and ``value`` (B, H / groups, K, D), the mask boolean (B, 1, Q, K) or None where
     every key is seen; the result is (B, Q, H, D).
     """
-    state = _ACTIVE.get()
-    if state is None:
-        raise RuntimeError(f"attention {NAME!r} runs only within changed_image_attention")
-    state.layers.add(module.layer_idx)  # type: ignore[arg-type]
-    groups, count = getattr(module, "num_key_value_groups", 1), state.factor_BN.shape[1]
-    key_BHKD, value_BHKD = repeat_kv(key, groups), repeat_kv(value, groups)
+    change, record = _CHANGE.get(), _RECORD.get()
+    if change is None and record is None:
+        raise RuntimeError(f"attention {NAME!r} runs only within changed_image_attention or recorded_attention")
+    count = change.factor_BN.shape[1] if change else record.count  # type: ignore[union-attr]
+    groups = getattr(module, "num_key_value_groups", 1)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    logits_BHNK = query[:, :, -count:] @ key_BHKD.transpose(2, 3) * scaling
-    image_BK = nn.functional.pad(state.image_BK, (0, key_BHKD.shape[2] - state.image_BK.shape[1]))
-    factor_B1N1 = state.factor_BN[:, None, :, None].to(logits_BHNK.dtype)
-    logits_BHNK = state.rule(logits_BHNK, image_BK[:, None, None], factor_B1N1)
+    logits_BHNK = query[:, :, -count:] @ repeat_kv(key, groups).transpose(2, 3) * scaling
+    if change:
+        change.layers.add(module.layer_idx)  # type: ignore[arg-type]
+        logits_BHNK = change.of(logits_BHNK)
     if attention_mask is not None:
         logits_BHNK = logits_BHNK.masked_fill(~attention_mask[:, :, -count:], float("-inf"))
-    weights_BHNK = logits_BHNK.softmax(-1, dtype=torch.float32).to(query.dtype)
-    last = (weights_BHNK @ value_BHKD).transpose(1, 2)
-    if query.shape[2] == count:
+    weights_BHNK = logits_BHNK.softmax(-1, dtype=torch.float32)
+    if record:
+        record.weights_BHNK[module.layer_idx] = weights_BHNK  # type: ignore[index]
+    last = (weights_BHNK.to(query.dtype) @ repeat_kv(value, groups)).transpose(1, 2) if change else None
+    if last is not None and query.shape[2] == count:
         return last.contiguous(), None
     plain, _ = sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
-    return torch.cat([plain[:, :-count], last], dim=1), None
+    return (plain if last is None else torch.cat([plain[:, :-count], last], dim=1)), None
 
 
 AttentionInterface.register(NAME, _attention)

@@ -1,6 +1,9 @@
-"""Settings of ``vsre eval``, ``vsre audit`` and ``vsre study``. Standard library only, so that parsing stays quick."""
+"""Settings of the commands of this room, and of tables of pairs. Standard library only, so that parsing is quick."""
 
 from dataclasses import dataclass, field
+
+WITHOUT_EFFECT = ("nproc",)
+"""Settings of ``vsre eval`` that leave its rows as they are; a step of a pipeline is not done again for them."""
 
 
 @dataclass
@@ -54,9 +57,15 @@ class EvalConfig:
             has it.
         max_new_tokens: of answers in words, which are then written and read, too; 0: options are compared alone.
         batch_size: questions in one forward pass; it changes the speed, not the answers.
+        max_tokens: bound on the tokens of one forward pass: pictures, questions, answers and what decoders add, padding
+            counted. A batch that has more is answered in parts; like ``batch_size`` it changes no answer. 0: no bound.
         seed: decides template wording, which image a shuffled record gets, ties, and the bootstrap.
         bootstrap: resamples of the confidence intervals.
         device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+        nproc: processes on this machine that share the questions; 0: one per visible GPU, or as many as a launcher has
+            started.
+        rank: index of this array task.
+        world: number of array tasks; batch k belongs to rank ``k % world``, and the last one to end writes the results.
     """
 
     model: str = "tiny-base"
@@ -68,6 +77,133 @@ class EvalConfig:
     canvas: str = ""
     max_new_tokens: int = 0
     batch_size: int = 16
+    max_tokens: int = 0
+    seed: int = 0
+    bootstrap: int = 1000
+    device: str = ""
+    nproc: int = 0
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass
+class AttendConfig:
+    """Whose attention to look at, on which questions, before and after which interventions.
+
+    Attributes:
+        model: checkpoint directory, a PEFT adapter directory, or a hub id; ours, or a LLaVA-1.5: it must be known where
+            each image token looks.
+        data: the records; how well attention overlaps with objects needs their boxes. ``data.limit`` bounds them.
+        out: folder for ``attention.parquet``, ``heads.parquet``, ``results.json`` and the pictures.
+        templates: template names, as for ``vsre eval``; empty takes the core ones.
+        decoders: "greedy", which is always among them, "scale(alpha=0.5)", "temper(alpha=2)", "pai(alpha=0.5)",
+            "adaptvis(a1=0.5,a2=1.2,beta=0.4)". Those that change no attention are refused.
+        canvas: how pictures become square, as for ``vsre eval``; "" as the checkpoint has it.
+        examples: how many questions are drawn with their maps; 0 draws none.
+        layer: whose maps are drawn, from 0; -1 takes the one whose attention overlaps best with the objects.
+        batch_size: questions in one forward pass; it changes the speed, not the attention.
+        seed: decides template wording, ties, the examples, and the bootstrap.
+        bootstrap: resamples of the confidence intervals.
+        device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+    """
+
+    model: str = "tiny-base"
+    data: DataConfig = field(default_factory=DataConfig)
+    out: str = "runs/attend"
+    templates: list[str] = field(default_factory=list)
+    decoders: list[str] = field(default_factory=lambda: ["greedy", "scale(alpha=0.5)", "scale(alpha=2)"])
+    canvas: str = ""
+    examples: int = 4
+    layer: int = -1
+    batch_size: int = 16
+    seed: int = 0
+    bootstrap: int = 1000
+    device: str = ""
+
+
+@dataclass
+class CsvConfig:
+    """A table of minimal pairs, one row for each picture or wording and its corruption (docs/pairs.md).
+
+    Attributes:
+        path: CSV file with a header.
+        images: folder that all paths of pictures are relative to, and that none may leave; "" takes that of the file.
+        modes: what is made of a row: "image" (another picture), "text" (another question), as far as it has one.
+        columns: what columns are called in the file, where not as we call them: "id", "clean_image", "corrupt_image",
+            "clean_prompt", "corrupt_prompt", "correct", "incorrect", "family", "group", and the words "subject",
+            "relation" and "object" of the clean prompt.
+        build: "svo-probes", "mit-states" or "facial-expressions" makes the file first, if there is none, from what
+            these sets' authors publish.
+        source: what it is made from: ``svo_probes.csv``; for the other two the folder of folders of pictures.
+        count: pairs of each family that are made; 0 makes all.
+        seed: of what is made.
+    """
+
+    path: str = ""
+    images: str = ""
+    modes: list[str] = field(default_factory=lambda: ["image", "text"])
+    columns: dict[str, str] = field(default_factory=dict)
+    build: str = ""
+    source: str = ""
+    count: int = 500
+    seed: int = 0
+
+
+@dataclass
+class InterpretConfig:
+    """Which parts of a model to patch, on which minimal pairs (docs/interpret.md).
+
+    Attributes:
+        model: checkpoint directory, a PEFT adapter directory, or a hub id; of any kind but those that cannot be taken
+            apart.
+        data: records whose groups are minimal pairs.
+        csv: pairs from a table instead, see ``CsvConfig``; counts if its ``path`` is set.
+        out: folder for ``effects.parquet``, ``looks.parquet``, ``results.json`` and the pictures.
+        templates: template names that the pairs are asked with.
+        modes: "image" (two pictures, the same words), "text" (two wordings, the same picture).
+        pairs: at most so many in each mode; 0 takes all.
+        directions: "denoise" (clean values into the corrupt run), "noise" (the other way round).
+        kinds: of sites, for all tokens of a role: "resid", "attn", "mlp", "cross".
+        headed: of sites, for single heads: "z", "cross_z", "q", "k", "v", "cross_q".
+        roles: whose tokens are patched together at ``kinds``; empty takes all that prompts have.
+        head_roles: whose tokens are patched at ``headed``; heads are chosen at the first.
+        window: layers that are patched together; an odd number.
+        tier: pairs that count: 0 all; 1 clean side right; 2 corrupt side answered otherwise, too; 3 far apart, too.
+        controls: whether identical and doubly changed pairs are run as well.
+        screen: whether to compare with attribution patching.
+        encoders: whether to exchange the features of each vision encoder, of our models that have several.
+        cuts: whether to cut attention between roles.
+        against: folder of an earlier run, of another model on the same pairs; what differs is shown ("").
+        knockouts: sets of random heads that selected ones are compared with; 0 leaves the comparison out.
+        canvas: how pictures become square, as for ``vsre eval``; "" as the checkpoint has it.
+        rows: cells computed at once; it changes memory and speed, not the effects.
+        seed: chooses pairs, wordings and halves, and draws the bootstrap.
+        bootstrap: resamples of the confidence intervals.
+        device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+    """
+
+    model: str = "tiny-base"
+    data: DataConfig = field(default_factory=DataConfig)
+    csv: CsvConfig = field(default_factory=CsvConfig)
+    out: str = "runs/interpret"
+    templates: list[str] = field(default_factory=lambda: ["question"])
+    modes: list[str] = field(default_factory=lambda: ["image", "text"])
+    pairs: int = 200
+    directions: list[str] = field(default_factory=lambda: ["denoise", "noise"])
+    kinds: list[str] = field(default_factory=lambda: ["resid", "attn", "cross", "mlp"])
+    headed: list[str] = field(default_factory=lambda: ["z", "cross_z"])
+    roles: list[str] = field(default_factory=list)
+    head_roles: list[str] = field(default_factory=lambda: ["last", "subject", "relation", "object"])
+    window: int = 1
+    tier: int = 2
+    controls: bool = True
+    screen: bool = True
+    encoders: bool = True
+    cuts: bool = True
+    against: str = ""
+    knockouts: int = 20
+    canvas: str = ""
+    rows: int = 1024
     seed: int = 0
     bootstrap: int = 1000
     device: str = ""

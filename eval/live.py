@@ -68,7 +68,8 @@ class LiveEvaluation:
         failed = [item for item in self._items if item.failed][part::parts]
         canvas: str = processor.image_processor.mode
         features = ImageFeatures(model, processor, self.records.images)
-        run = Run("", canvas, self.config, readings_of([self.decoder]), Scorer(model, processor), features)
+        scorer = Scorer(model, processor, max_tokens=self.config.max_tokens)
+        run = Run("", canvas, self.config, readings_of([self.decoder]), scorer, features)
         return run.answer(asked + failed)
 
     def scores(self, answers: Sequence[Prediction]) -> dict[str, float]:

@@ -9,10 +9,12 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from eval.config import EvalConfig
 from eval.images import IMAGE_MODES, shown_image, shuffled_images
+from eval.packing import packed
 from eval.scoring import Question
 from spatial.errors import ConfigError, nearest
 from spatial.records import ImageObject, ImageRow, Record
@@ -33,7 +35,7 @@ class Item:
     answer: str
     failed: str = ""
 
-    @property
+    @cached_property
     def question_hash(self) -> str:
         """Hash of what the model is shown."""
         return digest("\n".join([self.question.image, self.question.text, *self.question.options]))
@@ -92,16 +94,21 @@ def plan_items(
 
 
 def plan_batches(items: Sequence[Item], batch_size: int) -> list[dict[Question, list[Item]]]:
-    """Group askable items by question, and questions into batches sorted by image."""
+    """Group askable items by question, and questions into batches that leave those about one image together.
+
+    Images with equally many questions, of about equal length, stand side by side, so that little is padded; the largest
+    come first, so that what does not fit in memory shows at once.
+    """
     asked: dict[Question, list[Item]] = {}
     for item in items:
         if not item.failed:
             asked.setdefault(item.question, []).append(item)
-    order = sorted(asked, key=lambda question: (question.image, question.text, question.options))
-    return [
-        {question: asked[question] for question in order[start : start + batch_size]}
-        for start in range(0, len(order), batch_size)
-    ]
+    of_image: dict[str, list[Question]] = {}
+    for question in sorted(asked, key=lambda question: (len(question.text), question.text, question.options)):
+        of_image.setdefault(question.image, []).append(question)
+    units = sorted(of_image.values(), key=lambda own: (-len(own), -len(own[-1].text), own[-1].image))
+    batches = packed(units, lambda questions: len(questions) <= batch_size)
+    return [{question: asked[question] for question in batch} for batch in batches]
 
 
 class _Objects:

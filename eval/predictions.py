@@ -2,9 +2,10 @@
 
 A row is named by (model_hash, record_id, template, decoder, image_mode, canvas). While a run goes on, rows are
 appended as small part files, each renamed into place when it is whole, so a killed run loses only what it had not yet
-written.
+written. Several processes may write at once: no two parts have one name.
 """
 
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -111,18 +112,36 @@ class PartFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: set[Path] = set()
 
     def read(self) -> dict[Key, Prediction]:
-        """Return every stored row by its key; of rows with one key the last written counts."""
-        paths = sorted(self.folder.glob("part-*.parquet"))
+        """Return the rows of all parts that have not been read or written here, by key; the last written counts."""
+        paths = [path for path in sorted(self.folder.glob("part-*.parquet")) if path not in self._known]
+        self._known.update(paths)
         return {row.key: row for path in paths for row in read_predictions(path)}
 
     def append(self, predictions: Sequence[Prediction]) -> None:
-        """Add rows as one new part; no rows, no part."""
+        """Add rows as one new part, which comes after all that are there; no rows, no part."""
         if not predictions:
             return
-        taken = [int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.parquet")]
-        write_predictions(self.folder / f"part-{max(taken, default=-1) + 1:06d}.parquet", predictions)
+        taken = [int(path.stem.split("-")[1]) for path in self.folder.glob("part-*.parquet")]
+        # Processes that look at the same time find the same number.
+        path = self.folder / f"part-{max(taken, default=-1) + 1:06d}-{secrets.token_hex(4)}.parquet"
+        write_predictions(path, predictions)
+        self._known.add(path)
+
+    def keep_failed(self, predictions: Sequence[Prediction], index: int, count: int) -> None:
+        """Tell the other processes of ``count`` which rows have failed in this one; the next run tries them again."""
+        path = self.folder / f"failed-{index:05d}-of-{count:05d}.parquet"
+        if predictions:
+            write_predictions(path, predictions)
+        else:
+            path.unlink(missing_ok=True)
+
+    def read_failed(self, count: int) -> dict[Key, Prediction]:
+        """Return the rows that have failed in any of ``count`` processes."""
+        paths = sorted(self.folder.glob(f"failed-*-of-{count:05d}.parquet"))
+        return {row.key: row for path in paths for row in read_predictions(path)}
 
 
 def _prediction(row: dict[str, Any]) -> Prediction:

@@ -27,16 +27,16 @@ from eval.scorers import compare_scorers, option_bias
 from eval.statistics import cluster_interval
 from eval.wordings import family_of, wording_spread
 
-INTERVAL = "percentile bootstrap over images, 95 %; Wilson over images where all images agree"
+INTERVAL = "BCa bootstrap over images, 95 % (of pairs, over groups); Wilson over images where all images agree"
 
 
 def summarise(predictions: Sequence[Prediction], resamples: int, seed: int) -> list[dict[str, Any]]:
     """Return the scores of every (decoder, image mode, canvas), in the order in which they first appear.
 
-    Each has the metrics of ``eval.metrics.METRICS``, ``ci95`` clustered by image, ``near_chance`` (the interval
-    contains chance), the same per relation, category, topic, template and family of templates, ``wordings`` (mean,
-    worst and spread over templates and families), ``against_greedy`` (exact McNemar on the same questions), and the
-    rows that failed by record.
+    Each has the metrics of ``eval.metrics.METRICS``, ``ci95`` clustered by image, ``pair_ci95`` of the pairs clustered
+    by group (a pair has two images), ``near_chance`` (the interval contains chance), the same per relation, category,
+    topic, template and family of templates, ``wordings`` (mean, worst and spread over templates and families),
+    ``against_greedy`` (exact McNemar on the same questions), and the rows that failed by record.
     """
     runs: dict[tuple[str, str, str], list[Prediction]] = {}
     for row in predictions:
@@ -96,6 +96,7 @@ def _scores(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
             "chance": guess,
             "near_chance": guess is not None and interval is not None and interval[0] <= guess <= interval[1],
             "pairs": len(pairs(rows)),
+            "pair_ci95": _pair_interval(rows, resamples, seed),
             "sets": len(sets(rows)),
             "near_ties": near_ties(rows),
             "scorers": compare_scorers(rows),
@@ -119,6 +120,14 @@ def _slice(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
         correct, images = [row.correct for row in known], [row.image_id for row in known]
         interval = list(cluster_interval(correct, images, resamples, seed))
     return {"n": len(known), "accuracy": accuracy(known), "ci95": interval}
+
+
+def _pair_interval(rows: Rows, resamples: int, seed: int) -> list[float] | None:
+    found = pairs(rows)
+    if not found:
+        return None
+    right, groups = [a.correct and b.correct for a, b in found], [a.group_id for a, _ in found]
+    return list(cluster_interval(right, groups, resamples, seed))
 
 
 def _against(greedy: Rows, rows: Rows, decoder: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Run an evaluation: ask every question once per reading, store the answers, score them.
 
 The run directory holds ``predictions/part-*.parquet`` (what has been computed so far, by whatever configurations),
-``predictions.parquet`` (the rows of this configuration) and ``results.json``. A killed run goes on where it stopped.
+``predictions.parquet`` (the rows of this configuration) and ``results.json``. A killed run goes on where it stopped, in
+however many processes (``eval.shares``).
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -25,11 +26,13 @@ from eval.families import FAMILIES
 from eval.families.opening import check_asked, check_canvas, kind_of, open_model
 from eval.images import ImageFeatures, contrast_key
 from eval.leakage import check_leakage
+from eval.packing import image_kinds
 from eval.parsing import contains_answer, contains_verdict, parse_answer
 from eval.plan import Item, check_names, plan_batches, plan_items
 from eval.predictions import Key, PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise
 from eval.scoring import AnyScorer, Pictures, Question, Scores
+from eval.shares import Share, launched_together, own_share
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
@@ -41,13 +44,18 @@ FLUSH_SECONDS = 10.0
 
 
 def evaluate(config: EvalConfig) -> Path:
-    """Evaluate a model and return the run directory.
+    """Evaluate a model and return the run directory; one of several processes answers its share.
 
     Raises:
         ConfigError: a setting that cannot be used.
         RecordError: the records cannot be read, none is left, or none could be answered.
         CheckpointError: the model cannot be used.
     """
+    with launched_together() as wait_for_all:
+        return _evaluate(config, wait_for_all)
+
+
+def _evaluate(config: EvalConfig, wait_for_all: Callable[[], None]) -> Path:
     decoders = check_settings(config)
     readings = readings_of(decoders)
     device = usable_device(config.device)
@@ -61,8 +69,13 @@ def evaluate(config: EvalConfig) -> Path:
     items = plan_items(records.records, config, processor, records.images)
     features = ImageFeatures(model, processor, records.images, see)
     parts = PartFiles(Path(config.out) / "predictions")
-    scorer = FAMILIES[kind].scorer(model, processor, config.max_new_tokens)
+    scorer = FAMILIES[kind].scorer(model, processor, config.max_new_tokens, config.max_tokens)
     run = Run(name, canvas, config, readings, scorer, features, parts)
+    share = own_share(config)
+    run.answer_share(items, share)
+    wait_for_all()
+    if not share.first or not run.complete(items, share):
+        return Path(config.out)
     predictions = run.answer(items) + _unreadable(records, config, readings, name, canvas)
     facts = {"model_hash": name, "model_type": kind, "canvas": canvas, "leakage": leakage}
     return _finish(config, decoders, predictions, facts)
@@ -103,28 +116,44 @@ class Run:
         self.failed: dict[Key, Prediction] = {}
 
     def answer(self, items: Sequence[Item]) -> list[Prediction]:
-        """Return the row of every item in every reading, computing those that are not stored."""
+        """Return the row of every item in every reading, computing those that are not known."""
         self._score_missing(plan_batches(items, self.config.batch_size))
-        rows = []
-        for item, reading in product(items, self.readings):
-            key = self._key(item, reading)
-            if item.failed:
-                rows.append(self._row(item, reading, failed=item.failed))
-            else:
-                rows.append(self.failed[key] if key in self.failed else self.stored[key])
-        return rows
+        return [self._known(item, reading) for item, reading in product(items, self.readings)]  # type: ignore[misc]
 
-    def _score_missing(self, batches: list[dict[Question, list[Item]]]) -> None:
+    def answer_share(self, items: Sequence[Item], share: Share) -> None:
+        """Answer the batches of a share, and store their rows where the other processes find them."""
+        batches = plan_batches(items, self.config.batch_size)[share.index :: share.count]
+        self._score_missing(batches, share.first)
+        if self.parts and share.count > 1:
+            self.parts.keep_failed(list(self.failed.values()), share.index, share.count)
+
+    def complete(self, items: Sequence[Item], share: Share) -> bool:
+        """Take up what other processes have answered; return False, and say so, where other jobs have more to do."""
+        if self.parts and share.count > 1:
+            self.stored |= self.parts.read()
+            self.failed = self.parts.read_failed(share.count) | self.failed
+        if self.config.world == 1:
+            return True
+        answered = sum(None not in [self._known(item, reading) for reading in self.readings] for item in items)
+        if answered < len(items):
+            then = (
+                f"the last of {self.config.world} jobs writes the results, or the same command without rank and world"
+            )
+            print(f"{answered:,} of {len(items):,} questions are answered in {self.config.out}; {then}")
+        return answered == len(items)
+
+    def _score_missing(self, batches: list[dict[Question, list[Item]]], shown: bool = True) -> None:
+        """Score what is not known of batches, with a bar if shown."""
+        wanted = {i: found for i, batch in enumerate(batches) if (found := self._missing(batch))}
+        left, total = (sum(len(batches[i]) for i in numbers) for numbers in (wanted, range(len(batches))))
+        hidden = not (self.parts and shown and wanted)
         pending: list[Prediction] = []
         flushed = time.monotonic()
         try:
-            total = sum(map(len, batches))
-            with tqdm(total=total, unit="question", desc="evaluate", disable=not self.parts) as bar:
-                for batch in batches:
-                    readings = [reading for reading in self.readings if self._missing(batch, reading)]
-                    if readings:
-                        pending += self._score(batch, readings)
-                    bar.update(len(batch))
+            with tqdm(total=total, initial=total - left, unit="question", desc="evaluate", disable=hidden) as bar:
+                for number, readings in wanted.items():
+                    pending += self._score(batches[number], readings)
+                    bar.update(len(batches[number]))
                     if time.monotonic() - flushed > FLUSH_SECONDS:
                         written, pending, flushed = pending, [], time.monotonic()
                         self._store(written)
@@ -135,27 +164,40 @@ class Run:
         if self.parts:
             self.parts.append(rows)
 
-    def _missing(self, batch: dict[Question, list[Item]], reading: Reading) -> bool:
-        return not all(self._is_stored(item, reading) for items in batch.values() for item in items)
+    def _missing(self, batch: dict[Question, list[Item]]) -> list[Reading]:
+        """Return the readings in which a batch has something to answer."""
+        items = [item for own in batch.values() for item in own]
+        return [reading for reading in self.readings if not all(self._known(item, reading) for item in items)]
 
-    def _is_stored(self, item: Item, reading: Reading) -> bool:
-        row = self.stored.get(self._key(item, reading))
-        return row is not None and row.question == self._question(item)
+    def _known(self, item: Item, reading: Reading) -> Prediction | None:
+        """Return the row of an item that is stored, or has failed in this run; a row of another question is none."""
+        if item.failed:
+            return self._row(item, reading, failed=item.failed)
+        key, question = self._key(item, reading), self._question(item)
+        rows = (self.stored.get(key), self.failed.get(key))
+        return next((row for row in rows if row is not None and row.question == question), None)
 
     def _score(self, batch: dict[Question, list[Item]], readings: list[Reading]) -> list[Prediction]:
         """Score a batch; keep and return its new rows. Failures are kept aside, so that the next run tries again."""
-        shown, unseen = self._pictures(list(batch), readings)
-        scores = self._forward(shown, list(dict.fromkeys([Greedy(), *readings]))) if shown else {}
+        try:
+            shown, unseen = self._pictures(list(batch), readings)
+            wanted = self._missing({question: batch[question] for question in shown})
+            scores = self._forward(shown, list(dict.fromkeys([Greedy(), *readings]))) if wanted else {}
+        except torch.OutOfMemoryError as error:
+            said = f"a batch of {len(batch)} questions does not fit in memory"
+            raise ConfigError(f"{said}; lower batch_size, or max_tokens to answer a batch in parts") from error
         new = []
         for (question, items), reading in product(batch.items(), readings):
             for item in items:
+                if self._known(item, reading):
+                    continue
                 if question in unseen:
                     row = self._row(item, reading, failed=unseen[question])
                 else:
                     row = self._row(item, reading, scores[reading][question], scores[Greedy()][question].confidence)
                 if row.failed:
                     self.failed[row.key] = row
-                elif not self._is_stored(item, reading):
+                else:
                     self.stored[row.key] = row
                     new.append(row)
         return new
@@ -164,7 +206,7 @@ class Run:
         self, questions: Sequence[Question], readings: Sequence[Reading]
     ) -> tuple[dict[Question, Pictures], dict[Question, str]]:
         """Return what each question is shown, by kind of picture, and of those that cannot be shown why."""
-        kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
+        kinds = image_kinds(readings)
         keys = {question: {kind: contrast_key(question.image, kind) for kind in kinds} for question in questions}
         tokens = self.features.get([key for named in keys.values() for key in named.values()])
         shown: dict[Question, Pictures] = {}
@@ -181,10 +223,7 @@ class Run:
     def _forward(
         self, shown: dict[Question, Pictures], readings: list[Reading]
     ) -> dict[Reading, dict[Question, Scores]]:
-        try:
-            scores = self.scorer.score(list(shown), list(shown.values()), readings)
-        except torch.OutOfMemoryError as error:
-            raise ConfigError(f"a batch of {len(shown)} questions does not fit in memory; lower batch_size") from error
+        scores = self.scorer.score(list(shown), list(shown.values()), readings)
         return {reading: dict(zip(shown, values, strict=True)) for reading, values in scores.items()}
 
     def _key(self, item: Item, reading: Reading) -> Key:
@@ -192,9 +231,12 @@ class Run:
         return (self.name, item.record.record_id, item.template, name, item.image_mode, self.canvas)
 
     def _question(self, item: Item) -> str:
-        """Return the hash of what is asked; a stored answer without the words that are wanted now does not count."""
+        """Return the hash of what is asked; a stored answer without the words that are wanted now does not count.
+
+        What ends them is no part of the model's hash, as it changes words alone.
+        """
         words = self.config.max_new_tokens
-        return digest(f"{item.question_hash}\n{words}") if words else item.question_hash
+        return digest(f"{item.question_hash}\n{words}\n{sorted(self.scorer.ends())}") if words else item.question_hash
 
     def _said(self, item: Item, text: str) -> dict[str, Any]:
         """Return what a written answer says, read in both ways."""
@@ -258,9 +300,13 @@ def check_settings(config: EvalConfig) -> list[Decoder]:
     """
     check_names(config)
     check_canvas(config.canvas)
-    for name, value in (("batch_size", config.batch_size), ("bootstrap", config.bootstrap)):
+    for name, value in (("batch_size", config.batch_size), ("bootstrap", config.bootstrap), ("world", config.world)):
         if value < 1:
             raise ConfigError(f"{name} is {value}; use a positive number")
+    if not 0 <= config.rank < config.world:
+        raise ConfigError(f"rank must be in 0..{config.world - 1}, not {config.rank}")
+    if config.max_tokens < 0:
+        raise ConfigError(f"max_tokens is {config.max_tokens}; use a positive number, or 0 for no bound")
     return [parse_decoder(text) for text in dict.fromkeys(config.decoders)]
 
 

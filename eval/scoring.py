@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from encoders.chat import answer_gap, answer_tokens
 from eval.decoders import Reading
 from eval.images import Picture, Placed
+from eval.packing import Extent, image_kinds, packed, padded_tokens, read_at_once
 from eval.readings import Leaf, Reader, make_leaves
 from eval.tree import TokenTree, Trunk, check_decoder
+from eval.words import Words
 from spatial.errors import CheckpointError
 
 Pictures = Mapping[str, Picture]
@@ -57,6 +58,9 @@ class AnyScorer(Protocol):
     ) -> dict[Reading, list[Scores]]:
         """Return, for each reading, the scores of every question."""
 
+    def ends(self) -> set[int]:
+        """Return the tokens that end an answer in words."""
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -75,18 +79,22 @@ class Scorer:
         model: in eval mode, with ``get_decoder``, ``get_output_embeddings`` and ``config.image_token_id``.
         processor: with ``tokenizer``.
         max_new_tokens: of answers in words; 0: none are written.
+        max_tokens: in one forward pass (``eval.packing``); 0: as many as there are.
 
     Raises:
         CheckpointError: the language model attends in a way that a shared trunk cannot follow.
     """
 
-    def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0) -> None:
+    reader: type[Reader] = Reader
+
+    def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0, max_tokens: int = 0) -> None:
         check_decoder(model.get_decoder())
         self.model = model
         self.tokenizer = processor.tokenizer
         self.image_token = int(model.config.image_token_id)
         self.max_new_tokens = max_new_tokens
-        self._tokens: dict[str, list[int]] = {}
+        self.max_tokens = max_tokens
+        self.words = Words(self.tokenizer)
 
     @torch.no_grad()  # not inference mode: what ZeRO-3 gathers in it could not be trained on afterwards
     def score(
@@ -99,17 +107,42 @@ class Scorer:
             pictures: of each question's image.
             readings: how answers are read.
         """
-        self._tokens.clear()
+        self.words.forget()
         shared: dict[tuple[str, tuple[int, ...]], list[_Asked]] = defaultdict(list)
         for place, (question, shown) in enumerate(zip(questions, pictures, strict=True)):
             asked = self._in_tokens(place, question, len(shown["image"]))
             shared[question.image, asked.prefix].append(asked)
         found: dict[Reading, dict[int, Scores]] = {reading: {} for reading in readings}
-        rows = list(shared.values())
-        of_rows = [pictures[row[0].place] for row in rows]
-        for leaf in self._leaves(rows, of_rows, readings):
-            found[leaf.reading] = self._read(leaf, rows)
+        for rows in self._fitting(list(shared.values()), readings):
+            of_rows = [pictures[row[0].place] for row in rows]
+            for leaf in self._leaves(rows, of_rows, readings):
+                found[leaf.reading] |= self._read(leaf, rows)
         return {reading: [scores[place] for place in range(len(questions))] for reading, scores in found.items()}
+
+    def _fitting(self, rows: list[list[_Asked]], readings: Sequence[Reading]) -> Iterator[list[list[_Asked]]]:
+        """Yield the rows, or parts of them, that go through the model together."""
+        if not self.max_tokens:
+            yield rows
+            return
+        kinds, at_once = len(image_kinds(readings)), read_at_once(readings)
+        units = [
+            [(number, asked) for asked in sorted(row, key=lambda asked: len(asked.suffix))]
+            for number, row in enumerate(rows)
+        ]
+
+        def fits(part: Sequence[tuple[int, _Asked]]) -> bool:
+            extents = [self._extent(number, asked, at_once) for number, asked in part]
+            return kinds * padded_tokens(extents) <= self.max_tokens
+
+        for part in packed(units, fits):
+            kept: dict[int, list[_Asked]] = defaultdict(list)
+            for number, asked in part:
+                kept[number].append(asked)
+            yield list(kept.values())
+
+    def _extent(self, row: int, asked: _Asked, at_once: int) -> Extent:
+        answer = max(self.max_new_tokens, *map(len, asked.options))
+        return Extent(row, len(asked.prefix), len(asked.suffix), at_once - 1 + answer)
 
     def _leaves(
         self, rows: Sequence[Sequence[_Asked]], shown: Sequence[Pictures], readings: Sequence[Reading]
@@ -117,10 +150,10 @@ class Scorer:
         """Yield each reading at the end of every question."""
         decoder = self.model.get_decoder()
         prefixes = [row[0].prefix for row in rows]
-        kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
+        kinds = image_kinds(readings)
         trees = {kind: TokenTree(decoder, self._trunk(prefixes, [s[kind] for s in shown])) for kind in kinds}
         ids, real = self._padded([[asked.suffix for asked in row] for row in rows])
-        yield from make_leaves(Reader(self.model, trees, ids, real), readings)
+        yield from make_leaves(self.reader(self.model, trees, ids, real), readings)
 
     def _read(self, leaf: Leaf, rows: Sequence[Sequence[_Asked]]) -> dict[int, Scores]:
         first_BMV = leaf.first_BMV.cpu()  # one transfer instead of one per option
@@ -152,7 +185,7 @@ class Scorer:
 
     def _write(self, leaf: Leaf) -> list[list[str]]:
         """Return the likeliest answer in words, token by token, up to the end-of-text token."""
-        ends = torch.tensor(sorted(self._ends()), device=leaf.first_BMV.device)
+        ends = torch.tensor(sorted(self.ends()), device=leaf.first_BMV.device)
         token_BM = leaf.first_BMV.argmax(-1)
         written, ended = [token_BM], torch.isin(token_BM, ends)
         while len(written) < self.max_new_tokens and not ended.all():
@@ -167,7 +200,8 @@ class Scorer:
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return text.strip()
 
-    def _ends(self) -> set[int]:
+    def ends(self) -> set[int]:
+        """Return the tokens that end an answer in words: of the generation settings, and the tokenizer's own."""
         config = getattr(self.model, "generation_config", None)
         named = getattr(config, "eos_token_id", None)
         ends = named if isinstance(named, list) else [named]
@@ -196,7 +230,7 @@ class Scorer:
 
     def _in_tokens(self, place: int, question: Question, image_length: int) -> _Asked:
         """Token ids of a prompt, its one image placeholder repeated once per image token, cut behind the image."""
-        ids = self._encode(question.text)
+        ids = self.words.encode(question.text)
         if ids.count(self.image_token) != 1:
             raise CheckpointError(
                 f"the chat template puts {ids.count(self.image_token)} image tokens into a prompt instead of 1; "
@@ -207,25 +241,8 @@ class Scorer:
         return _Asked(place, prefix, tuple(ids[end + 1 :]), self._option_tokens(question))
 
     def _option_tokens(self, question: Question) -> list[list[int]]:
-        tokens = [self._answer_tokens(question.text, option) for option in question.options]
+        tokens = [self.words.answer(question.text, option) for option in question.options]
         return told_apart(tokens, question.options, self.tokenizer.eos_token_id)
-
-    def _answer_tokens(self, text: str, option: str) -> list[int]:
-        """Token ids of an option as they follow the prompt.
-
-        They are what the tokens of prompt and answer together have beyond the prompt's, since a tokenizer may encode
-        a word on its own differently.
-        """
-        joint = self._encode(text + answer_gap(text) + option)
-        return answer_tokens(self._encode(text), joint, option)
-
-    def _encode(self, text: str) -> list[int]:
-        if text not in self._tokens:
-            # A chat template that already wrote the beginning-of-text token must not get a second one.
-            start = self.tokenizer.bos_token
-            special = not (start and text.startswith(start))
-            self._tokens[text] = list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
-        return self._tokens[text]
 
 
 def told_apart(tokens: list[list[int]], options: Sequence[str], end: int) -> list[list[int]]:

@@ -1,16 +1,24 @@
 """Intervals and paired tests that respect how the data came about.
 
-Statements about one image succeed and fail together, so the image, not the statement, is what is resampled: a
-percentile cluster bootstrap (Efron & Tibshirani 1993, chapters 8 and 13). Two decoders or models answer the same
-questions, so they are compared by the exact McNemar test, which looks only at the questions where they differ.
+Statements about one image succeed and fail together, so the image, not the statement, is what is resampled: a cluster
+bootstrap (Efron & Tibshirani 1993, chapters 8 and 14). Plain percentiles of the resampled means lie too close together,
+and too near to the mean on the side of its long tail: of 200 images with nine of ten answers right, they hold the truth
+in 93.6 % of samples instead of 95 if answers about one image correlate by one half. So the levels at which they are
+read are corrected for bias and skewness (BCa, Efron 1987) and for the number of images (Hesterberg 2015,
+arXiv 1411.5279). ``scripts/measure_coverage.py`` measures what is left.
+
+Two decoders or models answer the same questions, so they are compared by the exact McNemar test, which looks only at
+the questions where they differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 
 from spatial.proportion import Interval, wilson
 
@@ -30,7 +38,7 @@ class Comparison:
 def cluster_interval(
     correct: Sequence[float], clusters: Sequence[str], resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """Return the percentile bootstrap interval of the mean of ``correct``, resampling whole clusters.
+    """Return the BCa bootstrap interval of the mean of ``correct``, resampling whole clusters.
 
     Where all clusters have the same mean, resampling cannot show any spread (9 of 9 right is not certainty); then
     the Wilson interval with one observation per cluster is returned.
@@ -49,8 +57,8 @@ def cluster_interval(
     sums = np.bincount(index, weights=np.asarray(correct, dtype=np.float64)).astype(np.float64)
     if np.ptp(sums / sizes) == 0:
         return wilson(float(sums.sum() / sizes.sum()), len(sizes), level)
-    means = _resampled_means(sums, sizes, resamples, np.random.default_rng(seed))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    means = _resampled_means(sums, sizes, resamples, seed)
+    low, high = np.quantile(means, _corrected_levels(sums, sizes, means, level), method="weibull")
     return float(low), float(high)
 
 
@@ -114,16 +122,56 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _resampled_means(
-    sums: NDArray[np.float64], sizes: NDArray[np.float64], resamples: int, generator: np.random.Generator
+def _corrected_levels(
+    sums: NDArray[np.float64], sizes: NDArray[np.float64], means: NDArray[np.float64], level: float
 ) -> NDArray[np.float64]:
+    """Return the two levels at which resampled means bound the interval.
+
+    A long tail is told by the skewness of the means that leave out one cluster, a bias by the share of resampled means
+    that lie below the mean of all. Resampling G clusters shows too little spread by (G - 1) / G, and not that the
+    spread itself is estimated: hence Student's t with G - 1 degrees of freedom, widened by that factor.
+    """
     count = len(sizes)
+    mean = sums.sum() / sizes.sum()
+    left_out = (sums.sum() - sums) / (sizes.sum() - sizes)
+    offsets = left_out.mean() - left_out
+    spread = np.square(offsets).sum() ** 1.5
+    acceleration = float((offsets**3).sum() / (6 * spread)) if spread else 0.0
+    below = float(np.mean(means < mean) + np.mean(means <= mean)) / 2
+    edge = 0.5 / len(means)  # none below is no proof that there are none
+    bias = float(norm.ppf(np.clip(below, edge, 1 - edge)))
+    reach = float(student.ppf((1 + level) / 2, count - 1)) * np.sqrt(count / (count - 1))
+    shifted = bias + np.array([-reach, reach])
+    levels: NDArray[np.float64] = norm.cdf(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-9))
+    return levels
+
+
+def _resampled_means(
+    sums: NDArray[np.float64], sizes: NDArray[np.float64], resamples: int, seed: int
+) -> NDArray[np.float64]:
     totals = np.column_stack([sums, sizes])
-    step = max(1, _DRAWS_AT_ONCE // count)
-    drawn = [
-        generator.multinomial(count, np.full(count, 1 / count), size=min(step, resamples - start)) @ totals
-        for start in range(0, resamples, step)
-    ]
-    sampled = np.concatenate(drawn)
+    sampled = np.concatenate([drawn @ totals for drawn in _weights(len(sizes), resamples, seed)])
     means: NDArray[np.float64] = sampled[:, 0] / sampled[:, 1]
     return means
+
+
+def _weights(count: int, resamples: int, seed: int) -> Iterable[NDArray[np.int64]]:
+    """Return how often each resample has each cluster, in parts; the same for the same arguments.
+
+    Drawing them takes nearly all the time of an interval, so that of small ones the latest are kept.
+    """
+    if count * resamples <= _DRAWS_AT_ONCE:
+        return _kept_weights(count, resamples, seed)
+    return _drawn_weights(count, resamples, seed)
+
+
+@lru_cache(maxsize=4)
+def _kept_weights(count: int, resamples: int, seed: int) -> tuple[NDArray[np.int64], ...]:
+    return tuple(_drawn_weights(count, resamples, seed))
+
+
+def _drawn_weights(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    generator = np.random.default_rng(seed)
+    step = max(1, _DRAWS_AT_ONCE // count)
+    for start in range(0, resamples, step):
+        yield generator.multinomial(count, np.full(count, 1 / count), size=min(step, resamples - start))

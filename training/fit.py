@@ -10,6 +10,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
+from encoders.launch import leave_group_at_exit
 from encoders.parameters import parameter_counts, parameter_table
 from spatial.errors import UserError
 from training.budget import Clock
@@ -18,7 +19,6 @@ from training.complete import check_saved
 from training.config import TrainConfig
 from training.evaluation import PREFIX, Evaluator, check_answers, evaluation_facts
 from training.guard import Guard
-from training.launch import leave_group_at_exit
 from training.output import (
     CHECKPOINTS,
     LOG,

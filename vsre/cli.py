@@ -36,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     if foreign:
         print(f"vsre: {foreign[0]}", file=sys.stderr)
         return 2
+    from encoders.launch import without_local_rank
     from spatial.errors import UserError
-    from training.launch import without_local_rank
 
     try:
         return _flushed(without_local_rank(sys.argv[1:] if arguments is None else arguments))
@@ -101,9 +101,10 @@ def _dispatch(arguments: list[str]) -> int:
     config = parse(name, rest)
 
     from vsre.execute import execute_recorded
+    from vsre.rundir import is_main_process
 
     result = execute_recorded(name, config)
-    if result is not None:
+    if result is not None and is_main_process():
         print(result)
     return 0
 

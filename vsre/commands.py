@@ -183,6 +183,18 @@ COMMANDS: dict[str, Command] = {
         subject="data",
     ),
     "eval": Command("score a checkpoint on a benchmark", "eval.config:EvalConfig", "eval.run:evaluate", "out"),
+    "attend": Command(
+        "show where a model looks when it answers, and what decoders that change its attention change",
+        "eval.config:AttendConfig",
+        "eval.attend.run:attend",
+        "out",
+    ),
+    "interpret": Command(
+        "find out which parts of a model carry its answers, by patching them on minimal pairs",
+        "eval.config:InterpretConfig",
+        "eval.interpret.run:interpret",
+        "out",
+    ),
     "report": Command("write the HTML report", "vsre.config:ReportConfig", "vsre.report:write_report", "out"),
     "matrix": Command(
         "run a pipeline for every combination of settings, and plot the curves",

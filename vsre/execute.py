@@ -28,18 +28,33 @@ def execute(name: str, config: Any) -> Path | None:
 
 def execute_recorded(name: str, config: Any) -> Path | None:
     """Run command ``name`` and keep its record where the table of commands says; a dry run leaves none."""
-    show_log()
+    show_log(quiet=name == "eval" and not is_main_process())
     ready = _with_model_path(config)
-    if name == "train" and not ready.dry_run:
-        from training.launch import relaunch_if_needed, without_local_rank
-
-        relaunch_if_needed(ready, without_local_rank(sys.argv[1:]), _make_evaluator)
+    if _done_elsewhere(name, ready):
+        return None
     place = "" if getattr(config, "dry_run", False) else find_command(name).record
-    if not place or not is_main_process():
+    # Jobs that share an output folder keep one record there: that of the first.
+    if not place or not is_main_process() or (place == "out" and getattr(config, "rank", 0) > 0):
         return execute(name, ready)
     folder = Path(config.out) if place == "out" else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     with recorded(folder, config, fresh=place == "runs"):
         return execute(name, ready)
+
+
+def _done_elsewhere(name: str, config: Any) -> bool:
+    """Start the command again in several processes where it needs them, and tell whether they have done it."""
+    from encoders.launch import without_local_rank
+
+    argv = without_local_rank(sys.argv[1:])
+    if name == "train" and not config.dry_run:
+        from training.launch import relaunch_if_needed
+
+        relaunch_if_needed(config, argv, _make_evaluator)
+    if name == "eval":
+        from eval.launch import run_in_processes
+
+        return run_in_processes(config, argv)
+    return False
 
 
 def _make_evaluator(config: Any) -> Any:

@@ -79,15 +79,12 @@ def _state(step: Step) -> str:
 
 def _command(step: Step) -> str:
     """Return the command, and how many processes it would be started with here."""
-    if step.command != "train":
+    if step.command not in ("train", "eval"):
         return step.command
-    import torch
+    from vsre.pipeline import launched
 
-    from training.launch import launch_command, processes_of
-
-    gpus = torch.cuda.device_count()
-    launched = launch_command(processes_of(step.config, gpus), gpus, [])
-    return f"train x {launched[launched.index('--nproc_per_node') + 1]}" if launched else "train"
+    processes = launched(step.command, step.config)
+    return f"{step.command} x {processes}" if processes else step.command
 
 
 def _size(count: float) -> str:

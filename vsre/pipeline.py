@@ -7,9 +7,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from encoders.launch import processes_in
 from spatial.errors import ConfigError, UserError
 from spatial.files import write_json
 from vsre.commands import COMMANDS
@@ -88,21 +90,21 @@ def _telling_how_to_go_on(step: Step) -> Iterator[None]:
 
 
 def _execute_step(step: Step) -> Path | None:
-    """Run a step here, or, where training needs several processes, as a command of its own, which launches them."""
-    if step.command == "train":
-        import torch
-
-        from training.launch import launch_command, processes_of, with_deepspeed
-
+    """Run a step here, or, where it needs several processes, as a command of its own, which launches them."""
+    if step.command in ("train", "eval") and launched(step.command, step.config):
         settings = step.marker.with_suffix(".yaml")
         settings.write_text(to_yaml(step.config), encoding="utf-8")
-        arguments = ["train", "--config", str(settings)]
-        gpus = torch.cuda.device_count()
-        if launch_command(processes_of(step.config, gpus), gpus, arguments, with_deepspeed(step.config)):
-            if subprocess.run([sys.executable, "-m", "vsre", *arguments], check=False).returncode:
-                raise UserError("it failed in its own processes, whose messages are above")
-            return step.out
+        arguments = [step.command, "--config", str(settings)]
+        if subprocess.run([sys.executable, "-m", "vsre", *arguments], check=False).returncode:
+            raise UserError("it failed in its own processes, whose messages are above")
+        return step.out
     return execute(step.command, step.config)
+
+
+def launched(command: str, config: Any) -> int:
+    """Return in how many processes training or an evaluation is launched here; 0: in this one."""
+    found = import_module({"train": "training.launch", "eval": "eval.launch"}[command]).command_of(config, [])
+    return processes_in(found) if found else 0
 
 
 def _clock(begun: float) -> str:

@@ -69,7 +69,7 @@ def recorded(folder: Path, config: Any, fresh: bool = False) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(error, UserError) and _work(folder) == work:
+        if isinstance(error, UserError | SystemExit) and _work(folder) == work:
             _restore(before, new_folders)
             raise
         with (folder / "log.txt").open("a", encoding="utf-8") as file:
@@ -93,8 +93,9 @@ def _claimed(folder: Path) -> Path:
 
 
 def _work(folder: Path) -> dict[Path, int]:
-    """Return the files of a run apart from its record, with their times."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in RECORD_FILES)
+    """Return the files of a run apart from its record, with their times; not those that others are writing."""
+    paths = (path for path in folder.rglob("[!.]*") if path.name not in RECORD_FILES)
+    files = (path for path in paths if path.is_file())
     return {path: path.stat().st_mtime_ns for path in files}
 
 
@@ -117,13 +118,18 @@ def write_record(folder: Path, config: Any) -> None:
     write_json(folder / "environment.json", environment())
 
 
-def show_log() -> None:
-    """Show our own log lines, and warnings of everybody, on standard error, without the libraries' chatter."""
+def show_log(quiet: bool = False) -> None:
+    """Show our own log lines, and warnings of everybody, on standard error, without the libraries' chatter.
+
+    Args:
+        quiet: show errors alone; of processes beside the one that speaks.
+    """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setLevel(logging.ERROR if quiet else logging.NOTSET)
     handler.addFilter(lambda line: line.levelno >= logging.WARNING or line.name.split(".")[0] in PACKAGES)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eval.config import WITHOUT_EFFECT as EVAL_WITHOUT_EFFECT
 from spatial.errors import ConfigError, UserError, nearest
 from spatial.files import write_json
 from spatial.mappings import merged
@@ -159,6 +160,8 @@ def _fingerprint(command: str, config: Any, inputs: list[str]) -> str:
 def _deciding(command: str, config: Any) -> dict[str, Any]:
     """Return the settings of a step that decide its output; training has some that do not."""
     settings = asdict(config)
+    if command == "eval":
+        return _without(settings, set(EVAL_WITHOUT_EFFECT))
     if command != "train":
         return settings
     rounded = any(run.get("trainer", {}).get(name) for run in (settings, *config.stages) for name in ("bf16", "fp16"))

@@ -19,6 +19,9 @@ OF_THE_RUN = {
     "model": "the model is the one in training",
     "out": "nothing is stored",
     "device": "the model is where it trains",
+    "nproc": "training has processes of its own",
+    "rank": "all processes of training answer a part",
+    "world": "all processes of training answer a part",
     "canvas": "pictures are made square as the model's processor does",
 }
 """Settings of ``vsre eval`` that an evaluation in training takes from the run."""

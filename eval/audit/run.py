@@ -23,9 +23,7 @@ from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
 from spatial.records import TOPICS, Record
 
-INTERVAL = (
-    "95 %, percentile bootstrap over groups; Wilson where all groups agree; 50 % exactly where nothing was answered"
-)
+INTERVAL = "95 %, BCa bootstrap over groups; Wilson where all groups agree; 50 % exactly where nothing was answered"
 
 
 def audit(config: AuditConfig) -> Path:

@@ -10,8 +10,7 @@ on, so that an answer would look at the padding of its question.
 Shapes: B questions (or answers to them), Q tokens of a question, T of an answer, V vocabulary, N image tokens, D width.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +26,7 @@ from encoders.source_files import read_description
 from eval.decoders import Greedy, Reading, Vcd
 from eval.families.family import Family
 from eval.images import processed
+from eval.packing import Extent, image_kinds, packed, padded_tokens
 from eval.readings import contrasted
 from eval.scoring import Pictures, Question, Scores, told_apart, until
 from spatial.errors import CheckpointError
@@ -45,12 +45,14 @@ class BlipScorer:
         model: in eval mode.
         processor: with ``tokenizer``.
         max_new_tokens: of answers in words; 0: none are written.
+        max_tokens: in one forward pass (``eval.packing``); 0: as many as there are.
     """
 
-    def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0) -> None:
+    def __init__(self, model: Any, processor: Any, max_new_tokens: int = 0, max_tokens: int = 0) -> None:
         self.model = model
         self.tokenizer = processor.tokenizer
         self.max_new_tokens = max_new_tokens
+        self.max_tokens = max_tokens
         self.start = int(model.decoder_start_token_id)
         self.end = int(model.config.text_config.sep_token_id)
 
@@ -65,12 +67,9 @@ class BlipScorer:
             pictures: of each question's image.
             readings: how answers are read.
         """
-        by_length: dict[int, list[int]] = defaultdict(list)
         encoded = [self.tokenizer(question.text)["input_ids"] for question in questions]
-        for place, ids in enumerate(encoded):
-            by_length[len(ids)].append(place)
         found: dict[Reading, dict[int, Scores]] = {reading: {} for reading in readings}
-        for places in by_length.values():
+        for places in self._fitting(encoded, questions, pictures, len(image_kinds(readings))):
             asked = [questions[place] for place in places]
             ids_BQ = torch.tensor([encoded[place] for place in places], device=self.model.device)
             read = self._read(ids_BQ, [pictures[place] for place in places], readings)
@@ -78,11 +77,33 @@ class BlipScorer:
                 found[reading] |= dict(zip(places, self._scores(asked, read, reading), strict=True))
         return {reading: [scores[place] for place in range(len(questions))] for reading, scores in found.items()}
 
+    def _fitting(
+        self, encoded: Sequence[list[int]], questions: Sequence[Question], pictures: Sequence[Pictures], kinds: int
+    ) -> Iterator[list[int]]:
+        """Yield the places of questions that go through the model together."""
+        order = sorted(range(len(encoded)), key=lambda place: len(encoded[place]))
+        extents = [self._extent(p, len(encoded[p]), questions[p], pictures[p]) for p in range(len(encoded))]
+
+        def fits(places: Sequence[int]) -> bool:
+            of_one_length = len({len(encoded[place]) for place in places}) == 1
+            tokens = kinds * padded_tokens([extents[place] for place in places])
+            return of_one_length and (not self.max_tokens or tokens <= self.max_tokens)
+
+        return packed([[place] for place in order], fits)
+
+    def _extent(self, place: int, length: int, question: Question, shown: Pictures) -> Extent:
+        options = self._option_tokens(question)
+        answers = len(options) * (length + max(map(len, options)))
+        return Extent(place, len(shown["image"]), length, max(answers, length + self.max_new_tokens))
+
+    def ends(self) -> set[int]:
+        """Return the token that ends an answer in words."""
+        return {self.end}
+
     def _read(self, ids_BQ: Tensor, pictures: Sequence[Pictures], readings: Sequence[Reading]) -> dict[str, Tensor]:
         """Return the questions (B, Q, D) as the encoder reads them before each kind of picture."""
-        kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
         found = {}
-        for kind in kinds:
+        for kind in image_kinds(readings):
             image_BND = torch.stack([cast(Tensor, shown[kind]) for shown in pictures])
             found[kind] = self.model.text_encoder(ids_BQ, encoder_hidden_states=image_BND).last_hidden_state
         return found

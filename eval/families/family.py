@@ -21,7 +21,8 @@ class Family:
     Attributes:
         load: returns the model in a directory, adapters merged, and its processor.
         see: what the language model sees of pictures.
-        scorer: makes what answers questions of model, processor and the greatest number of tokens to write.
+        scorer: makes what answers questions of model, processor, and how many tokens may be written at most, and be in
+            one forward pass.
         templates: chat templates as published, by the ``model_type`` of the language model, for checkpoints that come
             without one.
         own_canvas: whether the image processor itself makes pictures square, in a mode of ``encoders.canvas``.
@@ -31,7 +32,7 @@ class Family:
 
     load: Callable[[Path], tuple[Any, Any]] = load_family
     see: See = image_tokens
-    scorer: Callable[[Any, Any, int], AnyScorer] = Scorer
+    scorer: Callable[[Any, Any, int, int], AnyScorer] = Scorer
     templates: Mapping[str, str] = field(default_factory=dict)
     own_canvas: bool = False
     reads: tuple[type[Reading], ...] = (Reading,)

@@ -1,8 +1,9 @@
 """From a box in a picture to the tokens that look at it.
 
-The picture lies letterboxed on a square canvas, and every encoder's grid divides the canvas evenly. A token weighs as
-much as the area that its cell shares with the box, so a box smaller than a cell still has one, nothing is rounded, and
-under ``sequence`` fusion every encoder has the same say whatever the size of its grid.
+The picture lies letterboxed on a square canvas (or its middle square is the canvas), and every encoder's grid divides
+the canvas evenly. A token weighs as much as the area that its cell shares with the box, so a box smaller than a cell
+still has one, nothing is rounded, and under ``sequence`` fusion every encoder has the same say whatever the size of its
+grid.
 
 Shapes: N tokens of one image, G side of a grid.
 """
@@ -12,14 +13,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.canvas import letterbox_box
+from encoders.canvas import crop_box, letterbox_box
 from encoders.projector import Place
 from eval.study.samples import Box
 
 Weights = NDArray[np.float64]
 
+GEOMETRY = {"pad": letterbox_box, "crop": crop_box}
+"""Where the whole picture lies relative to the canvas, by the mode in which it was made square."""
 
-def canvas_box(box: Box, width: int, height: int, side: int) -> Box:
+
+def canvas_box(box: Box, width: int, height: int, side: int, mode: str = "pad") -> Box:
     """Return where a box of a picture lies on the canvas, in fractions of its side; what is outside is cut off.
 
     Args:
@@ -27,11 +31,13 @@ def canvas_box(box: Box, width: int, height: int, side: int) -> Box:
         width: of the picture, in pixels.
         height: the same.
         side: of the canvas, in pixels.
+        mode: a name of ``encoders.canvas.CANVAS_MODES``.
     """
-    left, top, inner_width, inner_height = letterbox_box(width, height, side)
+    left, top, inner_width, inner_height = GEOMETRY[mode](width, height, side)
     x0, x1 = (left + inner_width * min(max(x / width, 0.0), 1.0) for x in (box[0], box[2]))
     y0, y1 = (top + inner_height * min(max(y / height, 0.0), 1.0) for y in (box[1], box[3]))
-    return x0 / side, y0 / side, x1 / side, y1 / side
+    x0, y0, x1, y1 = (min(max(edge / side, 0.0), 1.0) for edge in (x0, y0, x1, y1))
+    return x0, y0, x1, y1
 
 
 def cell_areas(box: Box, grid: int) -> Weights:

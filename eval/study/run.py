@@ -22,7 +22,7 @@ from spatial.files import atomic, write_json
 from spatial.scene import digest
 
 VIEWS = ("pair", "image")
-INTERVAL = "95 %, percentile bootstrap over groups; Wilson where all groups agree"
+INTERVAL = "95 %, BCa bootstrap over groups; Wilson where all groups agree"
 
 
 def study(config: StudyConfig) -> Path:

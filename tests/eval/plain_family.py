@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -16,9 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from encoders.chat import answer_gap
+from encoders.family_load import load_family
 from eval.decoders import Dola, Reading, Vcd
 from eval.images import NOISED, noised
 from eval.scoring import Question
+from tests.training.tiny_families import write_family
 
 RULES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "scale": lambda logits, factor: factor * logits,
@@ -107,6 +110,16 @@ class Plain:
         ids = self.model.generate(**inputs, max_new_tokens=count, do_sample=False)[0, inputs["input_ids"].shape[1] :]
         return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
+    @torch.no_grad()
+    def attention(self, question: Question, reading: Reading) -> Tensor:
+        """Return how the last prompt token attends to each token of the prompt, (L, H, K)."""
+        inputs = self.prompt(question)
+        last = inputs["input_ids"].shape[1] - 1
+        image = inputs["input_ids"][0] == self.image
+        with changed_attention(self.model, reading, range(last, last + 1), image):
+            found = self.model(**inputs, output_attentions=True).attentions
+        return torch.stack(found)[:, 0, :, -1]
+
     def _run(self, inputs: dict[str, Tensor], answer: Sequence[int], reading: Reading, rows: range) -> Any:
         tail = torch.tensor([list(answer)], dtype=torch.long)
         values = {"input_ids": tail, "attention_mask": torch.ones_like(tail), "mm_token_type_ids": 0 * tail}
@@ -128,19 +141,31 @@ class Plain:
         return torch.where(last >= reading.beta * last.max(), last.log() - base.log(), -math.inf)
 
 
+def tiny_plain(name: str, folder: Path, pictures: dict[str, Image.Image]) -> Plain:
+    """Return a tiny model of a family, written to a folder, in which attention decides."""
+    model, processor = load_family(write_family(name, folder), torch.float32)
+    with torch.no_grad():
+        for layer in model.get_decoder().layers:
+            layer.self_attn.q_proj.weight *= 4
+            layer.self_attn.o_proj.weight *= 4
+        marks = [i for i in processor.tokenizer.all_special_ids if i != processor.tokenizer.eos_token_id]
+        model.lm_head.weight[[*marks, model.config.image_token_id]] = 0  # it shall not write placeholders
+    return Plain(model, processor, pictures)
+
+
 @contextmanager
 def changed_attention(model: Any, reading: Reading, rows: range, image: Tensor) -> Iterator[None]:
     """Let some rows attend otherwise to image columns, in the eager attention of the model's own file."""
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, scaling: float, **_: Any
-    ) -> tuple[Tensor, None]:
+    ) -> tuple[Tensor, Tensor]:
         groups = query.shape[1] // key.shape[1]
         logits = query @ key.repeat_interleave(groups, 1).mT * scaling
         for row in rows if reading.rule else ():
             logits[:, :, row, image] = RULES[reading.rule](logits[:, :, row, image], reading.factor)
         weights = (logits + attention_mask).softmax(-1)
-        return (weights @ value.repeat_interleave(groups, 1)).transpose(1, 2).contiguous(), None
+        return (weights @ value.repeat_interleave(groups, 1)).transpose(1, 2).contiguous(), weights
 
     own_file = sys.modules[type(model.get_decoder().layers[0].self_attn).__module__]
     model.set_attn_implementation({"text_config": "eager"})

@@ -55,7 +55,12 @@ def questions(pictures: dict[str, Image.Image]) -> list[Question]:
 
 
 def scored(
-    blip: tuple[Any, Any], questions: list[Question], pictures: dict[str, Image.Image], size: int, words: int = 0
+    blip: tuple[Any, Any],
+    questions: list[Question],
+    pictures: dict[str, Image.Image],
+    size: int,
+    words: int = 0,
+    bound: int = 0,
 ) -> dict[Reading, list[Scores]]:
     """Scores by reading, computed ``size`` questions at a time."""
     rows = {name: ImageRow(name, encode_png(np.asarray(p)), *p.size, "test") for name, p in pictures.items()}
@@ -65,9 +70,21 @@ def scored(
     found: dict[Reading, list[Scores]] = {reading: [] for reading in READINGS}
     for start in range(0, len(questions), size):
         part = slice(start, start + size)
-        for reading, scores in BlipScorer(*blip, words).score(questions[part], shown[part], READINGS).items():
+        scorer = BlipScorer(*blip, words, bound)
+        for reading, scores in scorer.score(questions[part], shown[part], READINGS).items():
             found[reading] += scores
     return found
+
+
+def test_a_bound_on_tokens_changes_no_answer(
+    blip: tuple[Any, Any], questions: list[Question], pictures: dict[str, Image.Image]
+) -> None:
+    whole = scored(blip, questions, pictures, 7, 3)
+    for bound in (1, 200, 400):
+        for reading, scores in scored(blip, questions, pictures, 7, 3, bound).items():
+            for one, other in zip(whole[reading], scores, strict=True):
+                assert one.option_logprobs == pytest.approx(other.option_logprobs, abs=1e-5)
+                assert one.generated == other.generated
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """Other families answer through the shared trunk what their own forward pass and ``generate`` say, row by row."""
 
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,15 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders.family_load import load_family
 from eval.decoders import Blind, Dola, Greedy, Pai, Reading, Scale, Temper, Vcd
 from eval.families import FAMILIES
 from eval.images import ImageFeatures, Placed, contrast_key
 from eval.scoring import Pictures, Question, Scorer, Scores
 from spatial.records import ImageRow, encode_png
-from tests.eval.plain_family import Plain
+from tests.eval.plain_family import Plain, tiny_plain
 from tests.eval.test_scoring import all_scores
-from tests.training.tiny_families import write_family
 
 NAMES = ("llava", "llava_next", "qwen2_vl", "qwen2_5_vl")
 
@@ -52,15 +49,7 @@ def pictures() -> dict[str, Image.Image]:
 @pytest.fixture(scope="module", params=NAMES)
 def plain(request: pytest.FixtureRequest, pictures: dict[str, Image.Image], tmp_path_factory: Any) -> Plain:
     """A tiny model of each family, in which attention decides."""
-    folder: Path = write_family(request.param, tmp_path_factory.mktemp(request.param))
-    model, processor = load_family(folder, torch.float32)
-    with torch.no_grad():
-        for layer in model.get_decoder().layers:
-            layer.self_attn.q_proj.weight *= 4
-            layer.self_attn.o_proj.weight *= 4
-        marks = [i for i in processor.tokenizer.all_special_ids if i != processor.tokenizer.eos_token_id]
-        model.lm_head.weight[[*marks, model.config.image_token_id]] = 0  # it shall not write placeholders
-    return Plain(model, processor, pictures)
+    return tiny_plain(request.param, tmp_path_factory.mktemp(request.param), pictures)
 
 
 @pytest.fixture(scope="module")

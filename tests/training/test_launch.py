@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed.run import get_args_parser
 
+from encoders.launch import launch_command
 from spatial.errors import ConfigError
 from training import launch
 from training.config import TrainConfig
@@ -38,7 +39,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(
     ("nproc", "gpus", "processes"), [(0, 0, None), (0, 1, None), (1, 1, None), (0, 4, "4"), (2, 0, "2"), (1, 4, "1")]
 )
 def test_torchrun_runs_the_same_command_line(nproc: int, gpus: int, processes: str | None) -> None:
-    command = launch.launch_command(nproc, gpus, ["train", "--config", "c.yaml"])
+    command = launch_command(nproc, gpus, ["train", "--config", "c.yaml"])
     if processes is None:
         assert command is None
     else:
@@ -61,7 +62,7 @@ def test_processes_without_a_gpu_are_asked_for_by_themselves(
 
 def test_torchrun_leaves_our_options_alone() -> None:
     given = ["train", "c.yaml", "--nproc", "2", "--max_seconds", "5", "--model=m"]
-    command = launch.launch_command(2, 0, given)
+    command = launch_command(2, 0, given)
     assert command is not None
     read = get_args_parser().parse_args(command[3:])
     assert read.training_script == "vsre" and read.training_script_args == given
@@ -72,7 +73,7 @@ def test_deepspeed_of_a_stage_alone_needs_torchrun_too(config: TrainConfig, monk
     started: list[list[str]] = []
     monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
     monkeypatch.setattr("training.run.check", lambda *_: None)
-    monkeypatch.setattr(launch, "_visible_gpus", lambda: 0)
+    monkeypatch.setattr(launch, "visible_gpus", lambda: 0)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     stages = [{"name": "align"}, {"name": "finetune", "trainer": {"deepspeed": "configs/deepspeed/zero2.json"}}]
     launch.relaunch_if_needed(replace(config, stages=stages[:1]), ["train"])
@@ -83,12 +84,12 @@ def test_deepspeed_of_a_stage_alone_needs_torchrun_too(config: TrainConfig, monk
 
 def test_two_processes_do_not_share_a_gpu() -> None:
     with pytest.raises(ConfigError, match=r"nproc is 2, but 1 GPU\(s\) are visible"):
-        launch.launch_command(2, 1, ["train"])
+        launch_command(2, 1, ["train"])
 
 
 def test_a_slip_of_the_number_of_processes_starts_none_of_them() -> None:
     with pytest.raises(ConfigError, match=r"nproc is 3000, but this machine has \d+ cores and no GPU"):
-        launch.launch_command(3000, 0, ["train"])
+        launch_command(3000, 0, ["train"])
 
 
 def test_relaunch_checks_the_config_and_happens_once(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,9 @@ import pytest
 import yaml
 from torch.distributed.run import get_args_parser
 
+from encoders.launch import check_launcher, launch_command, without_local_rank
 from spatial.errors import ConfigError
 from training.config import TrainConfig
-from training.launch import check_launcher, launch_command, without_local_rank
 
 pytestmark = pytest.mark.timeout(600)
 

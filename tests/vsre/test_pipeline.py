@@ -1,6 +1,7 @@
 """A pipeline does each step once, and again exactly when its settings or what it reads have changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import vsre.pipeline
 import vsre.steps
 from spatial.errors import ConfigError, RecordError
 from vsre.config import RunConfig
-from vsre.pipeline import run
+from vsre.pipeline import launched, run
 from vsre.settings import from_mapping
 from vsre.steps import resolve_steps
 
@@ -268,3 +269,19 @@ def test_a_dry_run_tells_of_every_step_and_writes_nothing(
     assert float(total.split()[-2]) == pytest.approx(
         sum(float(rows[n].split()[-2]) for n in ("painted", "expert")), abs=0.2
     )
+
+
+def test_evaluation_is_launched_where_it_needs_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.launch.visible_gpus", lambda: 4)
+    settings = from_mapping("eval", {})
+    assert launched("eval", settings) == 4
+    assert launched("eval", replace(settings, nproc=1)) == launched("eval", replace(settings, device="cpu")) == 0
+
+
+def test_the_number_of_processes_of_an_evaluation_repeats_no_step(tmp_path: Path) -> None:
+    def fingerprint(**settings: int) -> str:
+        step = {"name": "score", "command": "eval", "settings": settings}
+        (resolved,) = resolve_steps(from_mapping("run", {"out": str(tmp_path), "steps": [step]}))
+        return resolved.fingerprint
+
+    assert fingerprint() == fingerprint(nproc=2) != fingerprint(batch_size=7)

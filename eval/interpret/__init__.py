@@ -1,0 +1,1 @@
+"""Causal mediation: which parts of a model carry what it says of a picture."""

@@ -1,0 +1,102 @@
+"""One plain run of a prompt, with everything that passes its sites.
+
+Shapes as in ``eval.interpret.stack``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from eval.interpret.sites import HEADED
+from eval.interpret.stack import Prompt, Stack, Suffix, Whole
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A run.
+
+    Attributes:
+        prompt: what was run.
+        sites: what passed each site, (T, H, d) of headed kinds and (T, D) of others, by kind and layer.
+    """
+
+    prompt: Prompt
+    sites: dict[tuple[str, int], Tensor]
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return len(self.prompt.states_TD)
+
+    def at(self, kind: str, layer: int) -> Tensor:
+        """Return what passed a site, of all tokens."""
+        return self.sites[kind, layer]
+
+    def entering(self, layer: int) -> Tensor:
+        """Return the states (T, D) that enter a layer."""
+        return self.sites["resid", layer - 1] if layer else self.prompt.states_TD
+
+    def keep(self, kinds: Iterable[str]) -> "Captured":
+        """Return the run with these kinds of sites and what a sweep needs, to save memory."""
+        kept = {"k", "v", "z", "resid", *kinds}
+        return replace(self, sites={key: value for key, value in self.sites.items() if key[0] in kept})
+
+
+@torch.no_grad()
+def capture(stack: Stack, prompt: Prompt) -> Captured:
+    """Run a prompt through all layers.
+
+    Args:
+        stack: the model.
+        prompt: of T tokens.
+    """
+    sites: dict[tuple[str, int], Tensor] = {}
+    states_1TD = prompt.states_TD[None]
+    with stack.session():
+        for layer in range(stack.layers):
+
+            def record(kind: str, passed: Tensor, layer: int = layer) -> Tensor:
+                sites[kind, layer] = passed[0]
+                return passed
+
+            states_1TD = stack.layer(layer, states_1TD, 0, prompt.memory, Whole(stack.causal), record)
+    return Captured(prompt, sites)
+
+
+@torch.no_grad()
+def capture_after(stack: Stack, prompt: Prompt, earlier: Captured) -> Captured:
+    """Run a prompt whose beginning is that of a run: only from the first token that differs on.
+
+    What precedes a token does not depend on it in a causal model, so the result is that of ``capture``, up to rounding.
+
+    Args:
+        stack: the model.
+        prompt: of as many tokens as the run, with the same memory.
+        earlier: the run.
+    """
+    differs_T = (prompt.states_TD != earlier.prompt.states_TD).any(-1)
+    if not stack.causal or not differs_T.any():
+        return earlier if not differs_T.any() else capture(stack, prompt)
+    start = int(differs_T.nonzero()[0])
+    sites: dict[tuple[str, int], Tensor] = {}
+    states_1SD = prompt.states_TD[None, start:]
+    with stack.session():
+        for layer in range(stack.layers):
+
+            def record(kind: str, passed: Tensor, layer: int = layer) -> Tensor:
+                sites[kind, layer] = torch.cat([earlier.at(kind, layer)[:start], passed[0]])
+                return passed
+
+            key_GPd, value_GPd = (earlier.at(kind, layer)[:start].transpose(0, 1) for kind in ("k", "v"))
+            attend = Suffix(key_GPd, value_GPd, causal=True)
+            states_1SD = stack.layer(layer, states_1SD, start, prompt.memory, attend, record)
+    return Captured(prompt, sites)
+
+
+def blank(run: Captured, kinds: Iterable[str] = HEADED) -> Captured:
+    """Return a run whose sites of these kinds are all zero: what is patched from it is switched off."""
+    wanted = set(kinds)
+    zero = {key: torch.zeros_like(value) if key[0] in wanted else value for key, value in run.sites.items()}
+    return replace(run, sites=zero)

@@ -1,0 +1,190 @@
+"""What a run found, in numbers: effects, heads, functions, agreement and controls, ready for ``results.json``."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from eval.config import InterpretConfig
+from eval.interpret.attribution import agreement
+from eval.interpret.effects import ALL_HEADS, Effect
+from eval.interpret.functions import Look, functions
+from eval.interpret.heads import (
+    Head,
+    HeadName,
+    expected_by_chance,
+    halves,
+    random_heads,
+    rank_agreement,
+    select,
+    universal,
+)
+from eval.interpret.knockout import Knockout, compare
+from eval.interpret.summary import GAP, Mean, means, of_tier, tier_counts
+
+LEAST_PAIRS = 10
+"""Fewer pairs say nothing of a family of relations by itself."""
+
+ADDED = ("z", "cross_z")
+"""Kinds of heads that add to the answer, among which heads are selected."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Heads that half of the pairs selected.
+
+    Attributes:
+        chosen: the heads; where the rules select none, the three of the largest effect.
+        by_rule: whether the rules selected them.
+        others: sets of random heads.
+        held_out: the pairs of the other half.
+    """
+
+    chosen: list[HeadName]
+    by_rule: bool
+    others: list[list[HeadName]]
+    held_out: set[str]
+
+
+def choose_heads(config: InterpretConfig, effects: Sequence[Effect]) -> Choice | None:
+    """Return the heads that half of the pairs of a mode select; ``None`` if no pair counts."""
+    rows = _of_heads(config, of_tier(effects, config.tier))
+    groups = {row.pair_id: row.group_id or row.pair_id for row in rows}
+    if len(set(groups.values())) < 2:
+        return None
+    first, second = halves(groups, config.seed)
+    heads = select([row for row in rows if row.pair_id in first], config.bootstrap, config.seed)
+    chosen = [head.name for head in heads if head.selected]
+    names = chosen or [head.name for head in heads[:3]]
+    names = names[: len(heads) // 2]  # as many must be left to compare with
+    if not names:
+        return None
+    others = random_heads(names, [head.name for head in heads], config.knockouts, config.seed)
+    return Choice(names, bool(chosen), others, second)
+
+
+def findings(
+    config: InterpretConfig, effects: Sequence[Effect], looks: Sequence[Look], knocked: Sequence[Knockout]
+) -> dict[str, Any]:
+    """Return all findings of a run."""
+    found: dict[str, Any] = {"gap": GAP, "tier": config.tier, "modes": {}, "controls": _controls(effects)}
+    selected: dict[str, list[Head]] = {}
+    for mode in config.modes:
+        own = [row for row in effects if row.mode == mode]
+        counted = of_tier(own, config.tier)
+        found["modes"][mode] = {
+            "tiers": tier_counts(own),
+            "directions": {
+                direction: [_mean(mean) for mean in _means(config, counted, direction)]
+                for direction in config.directions
+            },
+            "screen": {direction: _screen(counted, direction) for direction in config.directions},
+            "heads": _heads(config, mode, counted, selected),
+            "exchanged": _exchanged(config, own, knocked),
+        }
+    found["universal"] = [list(name) for name in universal(selected)]
+    found["conditions"] = list(selected)
+    found["rank_agreement"] = {
+        f"{one} / {two}": rank_agreement(selected[one], selected[two])
+        for place, one in enumerate(selected)
+        for two in list(selected)[place + 1 :]
+    }
+    strong = {row.pair_id for row in of_tier(effects, config.tier)}
+    found["functions"] = [asdict(one) for one in functions([row for row in looks if row.pair_id in strong])]
+    return found
+
+
+def _means(config: InterpretConfig, effects: Sequence[Effect], direction: str) -> list[Mean]:
+    return means([row for row in effects if row.direction == direction], config.bootstrap, config.seed)
+
+
+def _mean(mean: Mean) -> dict[str, Any]:
+    return asdict(mean.site) | {name: value for name, value in asdict(mean).items() if name != "site"}
+
+
+def _of_heads(config: InterpretConfig, effects: Sequence[Effect], direction: str = "") -> list[Effect]:
+    """Return the effects among which heads are selected: of what heads add, at the first role, in one direction."""
+    wanted = direction or config.directions[0]
+    role = config.head_roles[0] if config.head_roles else ""
+    return [
+        row
+        for row in effects
+        if row.kind in ADDED and row.head != ALL_HEADS and row.role == role and row.direction == wanted
+    ]
+
+
+def _heads(
+    config: InterpretConfig, mode: str, effects: Sequence[Effect], selected: dict[str, list[Head]]
+) -> dict[str, Any]:
+    """Return all heads of a mode; note down those of each family that has pairs enough."""
+    rows = _of_heads(config, effects)
+    if not rows:
+        return {"role": "", "all": [], "by_chance": 0.0}
+    heads = select(rows, config.bootstrap, config.seed)
+    families: dict[str, list[Effect]] = defaultdict(list)
+    for row in rows:
+        families[row.family].append(row)
+    for family, own in families.items():
+        if len({row.pair_id for row in own}) >= LEAST_PAIRS:
+            selected[f"{family}, {mode}"] = select(own, config.bootstrap, config.seed)
+    listed = [asdict(head) | {"mean": _mean(head.mean)} for head in heads]
+    return {"role": rows[0].role, "all": listed, "by_chance": expected_by_chance(rows, seed=config.seed)}
+
+
+def _screen(effects: Sequence[Effect], direction: str) -> dict[str, Any] | None:
+    """Return how guesses agree with exact effects, over the means of sites, by kind and in all."""
+    rows = [row for row in effects if row.direction == direction and not np.isnan(row.guess)]
+    if not rows:
+        return None
+    exact: dict[Any, list[float]] = defaultdict(list)
+    guess: dict[Any, list[float]] = defaultdict(list)
+    for row in rows:
+        base = row.ld_corrupt if direction == "denoise" else row.ld_clean
+        site = (row.kind, row.layer, row.head, row.role)
+        exact[site].append(row.ld_patched - base)
+        guess[site].append(row.guess)
+    found = {}
+    for kind in ("all", *dict.fromkeys(site[0] for site in exact)):
+        sites = [site for site in exact if kind in ("all", site[0])]
+        if len(sites) > 1:
+            both = (torch.tensor([float(np.mean(side[site])) for site in sites]) for side in (guess, exact))
+            found[kind] = asdict(agreement(*both))
+    return found
+
+
+def _exchanged(
+    config: InterpretConfig, effects: Sequence[Effect], knocked: Sequence[Knockout]
+) -> dict[str, Any] | None:
+    """Return what exchanging the selected heads did on the pairs that did not select them."""
+    choice = choose_heads(config, effects) if config.knockouts else None
+    if choice is None:
+        return None
+    own = {row.pair_id for row in effects}
+    rows = [row for row in knocked if row.pair_id in own]
+    both = {name: compare(rows, name, config.bootstrap, config.seed) for name in ("denoise", "noise")}
+    return {
+        "heads": [list(name) for name in choice.chosen],
+        "selected_by_rule": choice.by_rule,
+        **{name: asdict(found) if found else None for name, found in both.items()},
+    }
+
+
+def _controls(effects: Sequence[Effect]) -> dict[str, Any]:
+    """Return for each kind of control whether its pairs behaved as they must."""
+    by_pair = {row.pair_id: row for row in effects if row.control}
+    kinds = Counter(row.control for row in by_pair.values())
+    found: dict[str, Any] = {}
+    for kind, count in kinds.items():
+        rows = [row for row in by_pair.values() if row.control == kind]
+        found[kind] = {"pairs": count, "keep_the_answer": float(np.mean([row.ld_corrupt > 0 for row in rows]))}
+        right = [row for row in rows if row.ld_clean > 0]
+        if right:
+            found[kind]["keep_it_where_clean_is_right"] = float(np.mean([row.ld_corrupt > 0 for row in right]))
+        if kind == "identity":
+            own = [row for row in effects if row.control == kind]
+            found[kind]["largest_effect"] = max(abs(row.ld_patched - row.ld_clean) for row in own)
+            found[kind]["all_equal"] = all(row.same for row in own)
+    return found

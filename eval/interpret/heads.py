@@ -1,0 +1,190 @@
+"""Which heads matter: chosen by their effect, checked on other pairs.
+
+A head is selected if its mean effect stands out among all heads (more than ``STANDS_OUT`` standard deviations from
+their mean, NOTICE's rule) and is not one that chance would bring up among so many (Benjamini and Hochberg 1995, at
+5 %). NOTICE chooses by the level of the right answer's probability and never looks at other pairs; a level is high for
+every head where the answer is easy, so here the signed effect counts.
+
+What was selected on some pairs is then switched on others, all heads at once, beside random heads of the same layers.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control, kendalltau, ttest_1samp
+
+from eval.interpret.effects import Effect
+from eval.interpret.sites import Cell, Patch
+from eval.interpret.summary import Mean, means, tabulate
+
+STANDS_OUT = 2.0
+"""Standard deviations among heads."""
+
+DISCOVERY = 0.05
+"""Share of false discoveries that is accepted."""
+
+HeadName = tuple[str, int, int]
+"""Kind, layer and number of a head."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a head came out.
+
+    Attributes:
+        kind: "z" or "cross_z".
+        layer: counted from 0.
+        head: its number.
+        mean: its effect.
+        z_score: how far its effect is from the mean of all heads, in their standard deviations.
+        q_value: adjusted p-value of a t-test over groups that its effect is not zero.
+        selected: whether both rules choose it.
+    """
+
+    kind: str
+    layer: int
+    head: int
+    mean: Mean
+    z_score: float
+    q_value: float
+    selected: bool
+
+    @property
+    def name(self) -> HeadName:
+        """Kind, layer and number."""
+        return self.kind, self.layer, self.head
+
+
+def select(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0) -> list[Head]:
+    """Return all heads with their effects, the largest first.
+
+    Args:
+        effects: of single heads, of one mode and direction.
+        resamples: of the intervals.
+        seed: of the intervals.
+
+    Raises:
+        ValueError: there are effects of something else than single heads, or heads of several roles.
+    """
+    if any(row.head < 0 for row in effects):
+        raise ValueError("heads can be chosen among effects of single heads only")
+    if len({row.role for row in effects}) > 1:
+        raise ValueError("heads were patched at tokens of several roles; choose among one at a time")
+    if not effects:
+        return []
+    found = means(effects, resamples, seed)
+    share = np.array([mean.share for mean in found])
+    spread = float(share.std())
+    z_scores = (share - share.mean()) / spread if spread > 0 else np.zeros(len(share))
+    q_values = false_discovery_control(_p_values(effects))
+    heads = [
+        Head(m.site.kind, m.site.layer, m.site.head, m, float(z), float(q), bool(abs(z) > STANDS_OUT and q < DISCOVERY))
+        for m, z, q in zip(found, z_scores, q_values, strict=True)
+    ]
+    return sorted(heads, key=lambda head: -abs(head.mean.share))
+
+
+def _p_values(effects: Sequence[Effect]) -> NDArray[np.float64]:
+    """Return for each site the p-value that the mean over groups of what patching moves is zero."""
+    _, table = tabulate(effects)
+    names, index = np.unique([group for _, group in table.groups], return_inverse=True)
+    summed = np.zeros((len(names), table.moved_PC.shape[1]))
+    np.add.at(summed, index, np.nan_to_num(table.moved_PC))
+    if len(names) < 2:
+        return np.ones(summed.shape[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p_values = ttest_1samp(summed, 0.0).pvalue
+    return np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
+
+
+def universal(by_condition: dict[str, Sequence[Head]]) -> list[HeadName]:
+    """Return the heads that are selected under every condition, such as each family of relations in each mode."""
+    chosen = [{head.name for head in heads if head.selected} for heads in by_condition.values()]
+    return sorted(set.intersection(*chosen)) if chosen else []
+
+
+def rank_agreement(first: Sequence[Head], second: Sequence[Head]) -> float:
+    """Return Kendall's rank correlation of the effects of the same heads under two conditions; NaN for too few."""
+    other = {head.name: head.mean.share for head in second}
+    both = [(head.mean.share, other[head.name]) for head in first if head.name in other]
+    return float(kendalltau(*zip(*both, strict=True)).statistic) if len(both) > 1 else float("nan")
+
+
+def expected_by_chance(effects: Sequence[Effect], rounds: int = 200, seed: int = 0) -> float:
+    """Return how many heads the rules select on average where clean and corrupt are drawn by lot for each group.
+
+    Which side of a pair is clean then says nothing, and neither does any head.
+    """
+    rng = np.random.default_rng(seed)
+    _, table = tabulate(effects)
+    names, index = np.unique([group for _, group in table.groups], return_inverse=True)
+    moved_PC = np.nan_to_num(table.moved_PC)
+    counts = []
+    for _ in range(rounds):
+        sign_P = rng.choice([-1.0, 1.0], len(names))[index]
+        summed = np.zeros((len(names), moved_PC.shape[1]))
+        np.add.at(summed, index, moved_PC * sign_P[:, None])
+        total = summed.sum(0)
+        z_scores = (total - total.mean()) / total.std() if total.std() > 0 else np.zeros(len(total))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p_values = np.nan_to_num(np.asarray(ttest_1samp(summed, 0.0).pvalue), nan=1.0)
+        counts.append(int(((abs(z_scores) > STANDS_OUT) & (false_discovery_control(p_values) < DISCOVERY)).sum()))
+    return float(np.mean(counts))
+
+
+def halves(pair_groups: dict[str, str], seed: int = 0) -> tuple[set[str], set[str]]:
+    """Deal pairs into two halves, whole groups at a time.
+
+    Args:
+        pair_groups: group of each pair.
+        seed: of the deal.
+    """
+    groups = sorted(set(pair_groups.values()))
+    order = np.random.default_rng(seed).permutation(len(groups))
+    first = {groups[place] for place in order[: (len(groups) + 1) // 2]}
+    chosen = {pair for pair, group in pair_groups.items() if group in first}
+    return chosen, set(pair_groups) - chosen
+
+
+def random_heads(
+    chosen: Sequence[HeadName], every: Sequence[HeadName], count: int, seed: int = 0
+) -> list[list[HeadName]]:
+    """Return sets of random heads, as many of each kind and layer as were chosen, none of them chosen.
+
+    Where a layer has too few others, the set takes what is missing from other layers.
+
+    Raises:
+        ValueError: fewer heads are left than were chosen.
+    """
+    others = [name for name in every if name not in set(chosen)]
+    if len(others) < len(chosen):
+        raise ValueError(f"{len(chosen)} of {len(every)} heads were chosen; there are too few others to compare with")
+    by_layer = defaultdict(list)
+    for name in others:
+        by_layer[name[:2]].append(name)
+    wanted = Counter(name[:2] for name in chosen)
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        drawn: list[HeadName] = []
+        for layer, number in wanted.items():
+            pool = by_layer[layer]
+            drawn += [pool[place] for place in rng.permutation(len(pool))[:number]]
+        rest = [name for name in others if name not in drawn]
+        drawn += [rest[place] for place in rng.permutation(len(rest))[: len(chosen) - len(drawn)]]
+        found.append(drawn)
+    return found
+
+
+def joint_cell(heads: Sequence[HeadName], positions: Sequence[int]) -> Cell:
+    """Return the cell that patches several heads at once."""
+    by_layer: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for kind, layer, head in heads:
+        by_layer[kind, layer].append(head)
+    own = tuple(positions)
+    return Cell(
+        tuple(Patch(kind, layer, own, tuple(sorted(found))) for (kind, layer), found in sorted(by_layer.items()))
+    )

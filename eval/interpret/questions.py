@@ -1,0 +1,82 @@
+"""Questions of others as prompts: which characters are the options, and which words stand where they stood.
+
+Words are found whole, never inside others ("a" is not in "man"), and the options where the question lists them, "a or
+b", before anywhere else.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spatial.templates import Prompt
+
+Span = tuple[int, int]
+ARTICLE = r"(?:(?:the|an?)\s+)?"
+
+
+@dataclass(frozen=True)
+class Words:
+    """A prompt, and its text cut at spaces: the span of every word, less the marks around it."""
+
+    prompt: Prompt
+
+    @property
+    def spans(self) -> list[Span]:
+        """Where each word is."""
+        return [match.span() for match in re.finditer(r"[\w'-]+", self.prompt.text)]
+
+
+def question(text: str, answers: tuple[str, str], right: str, words: Mapping[str, str]) -> Words:
+    """Return a question as a prompt, with the spans of what is known of it.
+
+    Roles are those of ``words``, and where the text lists the answers "options" ("a or b"), "correct" and "incorrect".
+
+    Args:
+        text: of the user.
+        answers: those of the clean side.
+        right: the right one.
+        words: by role; what the text does not hold gets no span.
+    """
+    spans = _options(text, answers)
+    for role, word in words.items():
+        place = _place(text, word)
+        if place:
+            spans[role] = place
+    listed = "options" in spans
+    order = (spans["correct"] < spans["incorrect"]) if listed else (answers[0] < answers[1])
+    return Words(_prompt(text, answers if order else answers[::-1], right, spans))
+
+
+def replaced(clean: Words, text: str, right: str) -> Prompt:
+    """Return the corrupt question, whose words stand for those in the same place of the clean one.
+
+    Where it has another number of words, only roles whose words it still holds get a span.
+    """
+    words = [match.span() for match in re.finditer(r"[\w'-]+", text)]
+    spans: dict[str, Span] = {}
+    for role, (start, end) in clean.prompt.spans.items():
+        held = [place for place, (left, last) in enumerate(clean.spans) if left < end and last > start]
+        if len(words) == len(clean.spans) and held:
+            spans[role] = (words[held[0]][0], words[held[-1]][1])
+        elif place := _place(text, clean.prompt.text[start:end]):
+            spans[role] = place
+    return _prompt(text, clean.prompt.options, right, spans)
+
+
+def _prompt(text: str, options: tuple[str, ...], right: str, spans: dict[str, Span]) -> Prompt:
+    content = [{"type": "image"}, {"type": "text", "text": text}]
+    return Prompt([{"role": "user", "content": content}], options, right, spans)
+
+
+def _options(text: str, answers: tuple[str, str]) -> dict[str, Span]:
+    for roles, (one, other) in ((("correct", "incorrect"), answers), (("incorrect", "correct"), answers[::-1])):
+        listed = rf"(?<!\w)({re.escape(one)})\s+or\s+{ARTICLE}({re.escape(other)})(?!\w)"
+        match = re.search(listed, text, re.IGNORECASE)
+        if match:
+            return {"options": match.span(), roles[0]: match.span(1), roles[1]: match.span(2)}
+    return {}
+
+
+def _place(text: str, word: str) -> Span | None:
+    match = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)
+    return match.span() if match else None

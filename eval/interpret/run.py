@@ -1,0 +1,261 @@
+"""``vsre interpret``: patch the sites of a model on minimal pairs, and say which of them carry the answer.
+
+The output folder gets ``effects.parquet`` (a row per pair, direction and site), ``looks.parquet`` (where heads look),
+``knockouts.parquet``, ``results.json`` (means with intervals, selected heads, their functions and what exchanging them
+does on other pairs) and pictures. A killed run goes on with the next pair.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from encoders.device import usable_device
+from encoders.source_files import checkpoint_folder
+from eval.benchmarks import read_benchmark
+from eval.config import InterpretConfig
+from eval.families.opening import check_canvas
+from eval.interpret.compare import differences
+from eval.interpret.controls import controls_of
+from eval.interpret.cuts import cut
+from eval.interpret.effects import DIRECTIONS, Effect, Runs, Site, measure, run_both, sites_of
+from eval.interpret.encoders import EncodedImages, measure_encoders
+from eval.interpret.findings import choose_heads, findings
+from eval.interpret.from_csv import read_pairs
+from eval.interpret.from_records import pairs_of_records
+from eval.interpret.functions import Look, Seen, look
+from eval.interpret.knockout import Knockout, knock_out
+from eval.interpret.opened import Opened, open_for
+from eval.interpret.pairs import MODES, Pair, PairSet
+from eval.interpret.prepare import Prepared, Unfit
+from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
+from eval.interpret.show import draw, print_findings
+from eval.interpret.sites import HEADED, KINDS
+from eval.interpret.table import Parts, read_rows, write_rows
+from spatial.errors import ConfigError, RecordError, nearest
+from spatial.files import write_json
+from spatial.records import Record
+
+ROLES = (*WORDS, "image", *IMAGE_PARTS, *BY_OBJECT)
+"""Roles whose tokens can be patched together."""
+
+CONTROL_SHARE = 4
+"""Of so many pairs one has controls."""
+
+
+def interpret(config: InterpretConfig) -> Path:
+    """Patch a model on minimal pairs, and return the output folder.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        RecordError: the records cannot be read, or no pair can be run.
+        CheckpointError: the model cannot be used, or cannot be taken apart.
+    """
+    check(config)
+    if config.against:
+        earlier(config.against)  # what is missing is said before anything runs
+    folder = checkpoint_folder(config.model)
+    device = usable_device(config.device)
+    pairs, records = find_pairs(config)
+    opened = open_for(folder, config.canvas, device, pairs, records)
+    sites = _sites(config, opened)
+    settings = _settings(config, opened, sites)
+    out = Path(config.out)
+    effects, looks = Parts(out, Effect, settings), Parts(out, Look, settings)
+    dropped = Counter(row.reason for row in pairs.failed)
+    done = _measure_all(config, opened, pairs.pairs, sites, effects, looks, dropped)
+    if not done:
+        most = dropped.most_common(1)
+        raise RecordError(f"none of {len(pairs.pairs)} pairs can be run; most often: {most[0][0] if most else 'none'}")
+    rows, seen = effects.read(pair.pair_id for pair in done), looks.read(pair.pair_id for pair in done)
+    knocked = _knock_out_all(config, opened, done, rows, settings, out)
+    write_rows(out / "effects.parquet", Effect, rows)
+    write_rows(out / "looks.parquet", Look, seen)
+    write_rows(out / "knockouts.parquet", Knockout, knocked)
+    found = findings(config, rows, seen, knocked)
+    if config.against:
+        found["against"] = {"folder": config.against} | differences(
+            rows, earlier(config.against), config.tier, config.bootstrap, config.seed
+        )
+    facts = {"model_hash": opened.name, "model_type": opened.kind, "canvas": opened.canvas, "config": asdict(config)}
+    write_json(out / "results.json", known(facts | {"dropped": dict(dropped.most_common())} | found))
+    draw(out, found)
+    print_findings(found)
+    return out
+
+
+def earlier(folder: str) -> list[Effect]:
+    """Return the effects of an earlier run.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    path = Path(folder) / "effects.parquet"
+    if not path.is_file():
+        raise ConfigError(f"against: {path} is missing; name the folder of a finished 'vsre interpret'")
+    return read_rows(path, Effect)
+
+
+def find_pairs(config: InterpretConfig) -> tuple[PairSet, list[Record]]:
+    """Return the pairs of a run, controls among them, by group; and the records that they come from.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        RecordError: the data cannot be read, or has no pair.
+    """
+    if config.csv.path:
+        return read_pairs(config.csv), []
+    records = read_benchmark(config.data)
+    found = pairs_of_records(records, config.templates, config.modes, config.pairs, config.seed)
+    if not found.pairs:
+        reasons = Counter(row.reason for row in found.failed).most_common(1)
+        why = f"; most often: {reasons[0][0]}" if reasons else "; groups need two pictures and statements about them"
+        raise RecordError(f"the data has no minimal pair{why}")
+    pairs, images, failed = list(found.pairs), found.images, list(found.failed)
+    if config.controls:
+        own = controls_of(pairs[::CONTROL_SHARE], records, config.templates, config.seed)
+        pairs, images = pairs + own.pairs, own.images
+        failed += own.failed
+    pairs.sort(key=lambda pair: (pair.group_id, pair.clean.image_id, pair.mode, pair.pair_id))
+    return PairSet(pairs, images, failed), records.records
+
+
+def _measure_all(
+    config: InterpretConfig,
+    opened: Opened,
+    pairs: Sequence[Pair],
+    sites: Sequence[Site],
+    effects: Parts[Effect],
+    looks: Parts[Look],
+    dropped: Counter[str],
+) -> list[Pair]:
+    """Measure the pairs that are not done, and return all that can be run."""
+    done = []
+    for pair in tqdm(pairs, unit="pair", desc="interpret"):
+        if not effects.has(pair.pair_id):
+            try:
+                prepared, seen = opened.prepare(pair)
+            except Unfit as error:
+                dropped[str(error)] += 1
+                continue
+            rows, found = _measured(config, opened, prepared, seen, sites)
+            looks.add(pair.pair_id, found)
+            effects.add(pair.pair_id, rows)  # the last: a pair is done if its effects are there
+        done.append(pair)
+    return done
+
+
+def _measured(
+    config: InterpretConfig, opened: Opened, prepared: Prepared, seen: Seen | None, sites: Sequence[Site]
+) -> tuple[list[Effect], list[Look]]:
+    """Return all that is measured on one pair; on a control, what tells whether it behaves."""
+    stack, runs = opened.stack, run_both(opened.stack, prepared)
+    if prepared.pair.control:
+        own = [site for site in sites if site.kind == "resid"]
+        return measure(stack, prepared, runs, own, config.directions, config.window, config.rows), []
+    rows = measure(stack, prepared, runs, sites, config.directions, config.window, config.rows, config.screen)
+    rows += _encoders(config, opened, prepared, runs)
+    rows += cut(stack, prepared, runs, config.window, config.rows) if config.cuts else []
+    return rows, look(stack, prepared, runs, seen) if seen and prepared.pair.mode == "image" else []
+
+
+def _encoders(config: InterpretConfig, opened: Opened, prepared: Prepared, runs: Runs) -> list[Effect]:
+    """Return what exchanging each encoder's features does, where there are several and the pictures differ."""
+    pair, seen = prepared.pair, opened.features
+    if pair.mode != "image" or not isinstance(seen, EncodedImages) or not config.encoders:
+        return []
+    clean, corrupt = seen.of(pair.clean.image_id), seen.of(pair.corrupt.image_id)
+    if len(clean) < 2:
+        return []
+    return measure_encoders(opened.stack, opened.model, prepared, runs, clean, corrupt, config.directions)
+
+
+def _knock_out_all(
+    config: InterpretConfig,
+    opened: Opened,
+    pairs: Sequence[Pair],
+    effects: Sequence[Effect],
+    settings: dict[str, Any],
+    out: Path,
+) -> list[Knockout]:
+    """Exchange the heads that half of the pairs selected on the other half."""
+    rows: list[Knockout] = []
+    for mode in config.modes if config.knockouts else []:
+        choice = choose_heads(config, [row for row in effects if row.mode == mode])
+        if choice is None:
+            continue
+        parts = Parts(out, Knockout, settings | {"mode": mode, "heads": choice.chosen, "others": choice.others})
+        held_out = [pair for pair in pairs if pair.pair_id in choice.held_out]
+        for pair in tqdm(held_out, unit="pair", desc=f"exchange heads, {mode}"):
+            if not parts.has(pair.pair_id):
+                prepared, _ = opened.prepare(pair)
+                runs = run_both(opened.stack, prepared)
+                parts.add(
+                    pair.pair_id,
+                    knock_out(opened.stack, prepared, runs, config.head_roles[0], choice.chosen, choice.others),
+                )
+        rows += parts.read(pair.pair_id for pair in held_out)
+    return rows
+
+
+def _sites(config: InterpretConfig, opened: Opened) -> list[Site]:
+    roles = config.roles or list(ROLES)
+    return sites_of(opened.stack, [*config.kinds, *config.headed], roles, config.head_roles)
+
+
+def _settings(config: InterpretConfig, opened: Opened, sites: Sequence[Site]) -> dict[str, Any]:
+    """Return all that decides the numbers of a pair beside the pair itself."""
+    return {
+        "model": opened.name,
+        "canvas": opened.canvas,
+        "window": config.window,
+        "directions": config.directions,
+        "screen": config.screen,
+        "encoders": config.encoders,
+        "cuts": config.cuts,
+        "sites": [asdict(site) for site in sites],
+    }
+
+
+def known(value: Any) -> Any:
+    """Return what JSON can hold: what is not known, null."""
+    if isinstance(value, dict):
+        return {key: known(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def check(config: InterpretConfig) -> None:
+    """Check what can be checked without model and data.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+    """
+    check_canvas(config.canvas)
+    for name, given, known in (
+        ("modes", config.modes, MODES),
+        ("directions", config.directions, DIRECTIONS),
+        ("kinds", config.kinds, tuple(kind for kind in KINDS if kind not in HEADED)),
+        ("headed", config.headed, HEADED),
+        ("roles", config.roles, ROLES),
+        ("head_roles", config.head_roles, WORDS),
+    ):
+        for value in given:
+            if value not in known:
+                raise ConfigError(f"{name} has {value!r}; known: {', '.join(known)}{nearest(value, known)}")
+    if not (config.modes and config.directions and (config.kinds or config.headed)):
+        raise ConfigError("modes, directions, and one of kinds and headed must not be empty")
+    if config.headed and not config.head_roles:
+        raise ConfigError("head_roles must not be empty where single heads are patched; use [last]")
+    for name, least in (("pairs", 0), ("knockouts", 0), ("rows", 1), ("bootstrap", 1)):
+        if getattr(config, name) < least:
+            raise ConfigError(f"{name} is {getattr(config, name)}; use {least} or more")
+    if config.window < 1 or config.window % 2 == 0:
+        raise ConfigError(f"window is {config.window}; use an odd number")
+    if not 0 <= config.tier <= 3:
+        raise ConfigError(f"tier is {config.tier}; use 0, 1, 2 or 3")

@@ -1,0 +1,219 @@
+"""A model as a stack of layers that can be run one at a time, on any rows of states.
+
+This is what mediation needs to know of a kind of model; one class per kind. A layer is the model's own module: nothing
+is computed anew that it computes, but what its tokens attend to is the caller's to say (``Attend``), and what passes
+its sites can be looked at and exchanged (``Tap``).
+
+Shapes: R rows, S tokens of each, T tokens of a whole prompt, H heads, G key-value heads, K keys, d width of a head,
+D width of the model, V vocabulary.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from eval.interpret.sites import ATTENDED
+
+
+class Tap(Protocol):
+    """Sees every site that a layer passes, and says what goes on from there."""
+
+    def __call__(self, kind: str, values: Tensor) -> Tensor:
+        """Return what goes on in place of ``values``: (R, S, H, d) of headed kinds, (R, S, D) of others."""
+
+
+class Attend(Protocol):
+    """Decides what self-attention gathers."""
+
+    def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
+        """Return what the heads gather, (R, S, H, d)."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A picture and words, ready for the first layer.
+
+    Attributes:
+        states_TD: embedded tokens.
+        memory: what layers need beside the states, such as positions, or the picture that they look at.
+    """
+
+    states_TD: Tensor
+    memory: Any
+
+
+class Stack(ABC):
+    """A model as its layers.
+
+    Attributes:
+        layers: how many.
+        heads: of self-attention, in each.
+        shared_heads: of keys and values; fewer than heads where several share them.
+        kinds: kinds of sites that its layers have, a part of ``eval.interpret.sites.KINDS``.
+        causal: whether tokens see earlier ones only.
+    """
+
+    layers: int
+    heads: int
+    shared_heads: int
+    kinds: tuple[str, ...]
+    causal: bool
+
+    def session(self) -> AbstractContextManager[None]:
+        """Return the context in which layers are run; the model is as it was afterwards."""
+        return nullcontext()
+
+    @abstractmethod
+    def layer(self, index: int, states_RSD: Tensor, start: int, memory: Any, attend: Attend, tap: Tap) -> Tensor:
+        """Run one layer.
+
+        Args:
+            index: of the layer.
+            states_RSD: its inputs; the tokens of a prompt from ``start`` on.
+            start: position of the first of them.
+            memory: of the prompt.
+            attend: what self-attention gathers.
+            tap: sees the sites.
+
+        Returns:
+            Its output (R, S, D), as the tap let it pass.
+        """
+
+    @abstractmethod
+    def logits(self, states_RSD: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Return the logits (R, K) of K tokens as the beginning of the answer, in float32; none given: of all.
+
+        Args:
+            states_RSD: outputs of the last layer; the last of S is the last token of the prompt. Where every token
+                of the question is read by an answering part, all tokens have to be there.
+            tokens: which.
+        """
+
+    @abstractmethod
+    def looks(self, run: Any, layer: int, position: int) -> Tensor:
+        """Return how the heads of a layer look from one token, (H, K) float32, summing to one.
+
+        K are all tokens of the prompt, or of the picture where that is seen by cross-attention.
+
+        Args:
+            run: an ``eval.interpret.capture.Captured``.
+            layer: of the stack.
+            position: of the token.
+        """
+
+    @abstractmethod
+    def module(self, kind: str, layer: int) -> tuple[nn.Module, bool]:
+        """Return the module of the model at a site, and whether the site is its input instead of its output."""
+
+    @abstractmethod
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the weights that a run may use."""
+
+    @abstractmethod
+    def forward(self, prompt: Prompt) -> Tensor:
+        """Return the logits (V,) of the first token of the answer by a plain forward pass of the model itself."""
+
+
+def untouched(kind: str, values: Tensor) -> Tensor:
+    """Let everything pass: the tap that does nothing."""
+    return values
+
+
+class Whole:
+    """Attention among all tokens of each row.
+
+    Args:
+        causal: whether a token sees earlier ones only.
+    """
+
+    def __init__(self, causal: bool) -> None:
+        self.causal = causal
+
+    def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
+        """Return what the heads gather, (R, S, H, d)."""
+        return nn.functional.scaled_dot_product_attention(
+            query_RHSd,
+            repeated(key_RGSd, query_RHSd),
+            repeated(value_RGSd, query_RHSd),
+            is_causal=self.causal,
+            scale=scaling,
+        ).transpose(1, 2)
+
+
+class Suffix:
+    """Attention of rows that differ from one run from some position on, to that run's earlier tokens and to their own.
+
+    Args:
+        key_GPd: keys of the P tokens before the rows begin, which all rows share.
+        value_GPd: their values.
+        causal: whether a token sees earlier ones only; if not, no token may be before the rows.
+        hidden_RHSK: tokens (last, of the whole prompt) that the tokens of a row may not see with a head, beside later
+            ones; ``None``: there are none. H may be 1, for all heads.
+    """
+
+    def __init__(self, key_GPd: Tensor, value_GPd: Tensor, causal: bool, hidden_RHSK: Tensor | None = None) -> None:
+        self.key_GPd, self.value_GPd, self.causal, self.hidden_RHSK = key_GPd, value_GPd, causal, hidden_RHSK
+
+    def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
+        """Return what the heads gather, (R, S, H, d)."""
+        rows, heads, length, width = query_RHSd.shape
+        groups = key_RGSd.shape[1]
+        # Keys that all rows share meet all their queries in one product, and are not copied for each row.
+        query_GQd = query_RHSd.unflatten(1, (groups, heads // groups)).permute(1, 0, 2, 3, 4).reshape(groups, -1, width)
+        earlier = (query_GQd @ self.key_GPd.mT).unflatten(1, (rows, heads // groups, length))
+        earlier_RHSP = earlier.permute(1, 0, 2, 3, 4).flatten(1, 2)
+        own_RHSS = query_RHSd @ repeated(key_RGSd, query_RHSd).mT
+        if self.causal:
+            later = torch.ones(length, length, dtype=torch.bool, device=own_RHSS.device).triu(1)
+            own_RHSS = own_RHSS.masked_fill(later, -torch.inf)
+        logits_RHSK = torch.cat([earlier_RHSP, own_RHSS], dim=-1) * scaling
+        if self.hidden_RHSK is not None:
+            logits_RHSK = logits_RHSK.masked_fill(self.hidden_RHSK, -torch.inf)
+        weights_RHSK = logits_RHSK.softmax(-1, dtype=torch.float32).to(query_RHSd.dtype)
+        before = self.key_GPd.shape[1]
+        own = weights_RHSK[..., before:] @ repeated(value_RGSd, query_RHSd)
+        if before:
+            shared = weights_RHSK[..., :before].unflatten(1, (groups, heads // groups)).permute(1, 0, 2, 3, 4)
+            shared = (shared.reshape(groups, -1, before) @ self.value_GPd).unflatten(1, (rows, heads // groups, length))
+            own = own + shared.permute(1, 0, 2, 3, 4).flatten(1, 2)
+        return own.transpose(1, 2)
+
+
+class Given:
+    """Attention that gathers what was gathered elsewhere: rows are single tokens whose attention is known.
+
+    Args:
+        z_RSHd: what the heads gather.
+    """
+
+    def __init__(self, z_RSHd: Tensor) -> None:
+        self.z_RSHd = z_RSHd
+
+    def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
+        """Return what was given."""
+        return self.z_RSHd
+
+
+def gather(attend: Attend, tap: Tap, projected: tuple[Tensor, Tensor, Tensor], scaling: float) -> Tensor:
+    """Return what the heads gather, (R, S, H, d), with the sites on the way: queries, keys, values, and z.
+
+    Args:
+        attend: decides.
+        tap: sees the sites.
+        projected: queries (R, H, S, d), keys and values (R, G, S, d).
+        scaling: of the products of queries and keys.
+    """
+    query, key, value = (
+        tap(kind, part.transpose(1, 2)).transpose(1, 2) for kind, part in zip(ATTENDED, projected, strict=True)
+    )
+    return tap("z", attend(query, key, value, scaling))
+
+
+def repeated(grouped_RGSd: Tensor, query_RHSd: Tensor) -> Tensor:
+    """Return keys or values once for each head that shares them."""
+    return grouped_RGSd.repeat_interleave(query_RHSd.shape[1] // grouped_RGSd.shape[1], dim=1)

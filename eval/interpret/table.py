@@ -1,0 +1,76 @@
+"""Rows on disk: one small Parquet file per pair while a run goes on, one table in the end.
+
+A pair is done if its file is there, and files appear whole (``spatial.files``), so a killed run goes on with the next
+pair and computes none twice. Files lie in a folder that is named by a hash of all that decides them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from spatial.files import atomic, write_json
+from spatial.scene import digest
+
+Row = TypeVar("Row")
+
+_TYPES = {int: "int32", float: "float64", bool: "bool", str: "string"}
+
+
+class Parts(Generic[Row]):
+    """The pairs of one run that are done, with rows of one kind.
+
+    Args:
+        folder: of the run.
+        kind: dataclass of the rows; its fields are numbers and strings.
+        settings: all that decides the numbers: model, pairs' wording, sites.
+    """
+
+    def __init__(self, folder: Path, kind: type[Row], settings: Mapping[str, Any]) -> None:
+        name = digest(json.dumps(settings, sort_keys=True))[:16]
+        self.kind, self.folder = kind, folder / "parts" / f"{kind.__name__.lower()}-{name}"
+        if not (self.folder / "settings.json").exists():
+            write_json(self.folder / "settings.json", dict(settings))
+
+    def has(self, pair_id: str) -> bool:
+        """Tell whether a pair is done."""
+        return self._path(pair_id).exists()
+
+    def add(self, pair_id: str, rows: Sequence[Row]) -> None:
+        """Keep the rows of a pair; there may be none."""
+        write_rows(self._path(pair_id), self.kind, rows)
+
+    def read(self, pair_ids: Iterable[str]) -> list[Row]:
+        """Return the rows of pairs that are done, in their order."""
+        return [row for pair_id in pair_ids for row in read_rows(self._path(pair_id), self.kind)]
+
+    def _path(self, pair_id: str) -> Path:
+        return self.folder / f"{pair_id}.parquet"
+
+
+def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
+    """Write a table, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    described: Any = kind
+    schema = pa.schema([(item.name, pa.type_for_alias(_TYPES[item.type])) for item in fields(described)])
+    found: Sequence[Any] = rows
+    with atomic(path) as temporary:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in found], schema=schema), temporary)
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read a table.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    return [kind(**row) for row in pq.read_table(path).to_pylist()]

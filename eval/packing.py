@@ -1,0 +1,67 @@
+"""Which questions share a forward pass: as many as fit, and those about one picture together.
+
+A batch is bounded by questions (``batch_size``), and what one forward pass holds of it also by tokens (``max_tokens``).
+Tokens are counted as they lie in memory: padded, with every image kind beside the picture itself, and with all that
+grows from a question, so that long texts, many options and many decoders count, too.
+
+A picture whose questions do not fit in one go is shown again with the next ones; any other is shown once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from eval.decoders import Reading
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a question takes in a forward pass, in tokens.
+
+    Attributes:
+        row: names what the question shares its trunk with; a batch has one row for each.
+        trunk: tokens that stand in the row once.
+        own: tokens of the question alone.
+        grown: tokens after it, of readings and answers.
+    """
+
+    row: Hashable
+    trunk: int
+    own: int
+    grown: int
+
+
+def padded_tokens(extents: Sequence[Extent]) -> int:
+    """Return how many tokens rows of equal length have that hold these questions, equally many in each."""
+    rows = Counter(extent.row for extent in extents)
+    trunk, own, grown = (max(getattr(e, name) for e in extents) for name in ("trunk", "own", "grown"))
+    return len(rows) * (trunk + max(rows.values()) * (own + grown))
+
+
+def packed(units: Iterable[Sequence[T]], fits: Callable[[Sequence[T]], bool]) -> Iterator[list[T]]:
+    """Yield batches that fit, in order; a unit stays whole if it can, and what fits nowhere is a batch alone."""
+    batch: list[T] = []
+    for unit in units:
+        if batch and not fits([*batch, *unit]):
+            yield batch
+            batch = []
+        for member in unit:
+            if batch and not fits([*batch, member]):
+                yield batch
+                batch = []
+            batch.append(member)
+    if batch:
+        yield batch
+
+
+def image_kinds(readings: Iterable[Reading]) -> list[str]:
+    """Return what is shown for these readings: the picture, and what answers are contrasted with."""
+    return list(dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)]))
+
+
+def read_at_once(readings: Iterable[Reading]) -> int:
+    """Return how often the last token of a prompt stands in one forward pass, once for each strength of a rule."""
+    return max(Counter(reading.rule for reading in readings if reading.rule).values(), default=1)

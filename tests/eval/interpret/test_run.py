@@ -1,0 +1,157 @@
+"""``vsre interpret``: what it writes, that a killed run goes on, and what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import eval.interpret.run as run_module
+from eval.config import CsvConfig, DataConfig, InterpretConfig
+from eval.interpret.effects import Effect
+from eval.interpret.functions import Look
+from eval.interpret.run import find_pairs, interpret
+from eval.interpret.table import read_rows
+from eval.interpret.table import write_rows as write
+from spatial.errors import ConfigError, RecordError
+from vsre.cli import main
+
+
+@pytest.fixture
+def config(checkpoint: Path, dataset: Path, tmp_path: Path) -> InterpretConfig:
+    """Random weights, so all pairs count."""
+    return InterpretConfig(
+        model=str(checkpoint),
+        data=DataConfig(path=str(dataset)),
+        out=str(tmp_path / "run"),
+        pairs=6,
+        tier=0,
+        knockouts=2,
+        bootstrap=20,
+    )
+
+
+def test_a_run_writes_tables_results_and_pictures(config: InterpretConfig) -> None:
+    out = interpret(config)
+    rows = read_rows(out / "effects.parquet", Effect)
+    found = json.loads((out / "results.json").read_text())
+    assert {row.mode for row in rows} == {"image", "text"}
+    assert {row.direction for row in rows} == {"denoise", "noise"}
+    assert {"resid", "attn", "mlp", "z"} <= {row.kind for row in rows}
+    assert found["controls"]["identity"]["largest_effect"] == 0.0
+    assert found["controls"]["identity"]["all_equal"]
+    assert found["modes"]["image"]["tiers"]["T0"] == 6
+    assert -1 <= found["modes"]["image"]["screen"]["denoise"]["all"]["spearman"] <= 1
+    assert found["modes"]["image"]["exchanged"]["noise"]["pairs"] >= 1
+    for name in ("effects-image-denoise", "effects-text-noise", "heads-image", "exchanged-image"):
+        assert (out / f"{name}.png").stat().st_size > 5000
+    assert {row.pair_id for row in rows if not row.control} == {
+        pair.pair_id for pair in find_pairs(config)[0].pairs if not pair.control
+    }
+
+
+def test_the_last_token_of_the_top_layer_is_the_whole_answer(config: InterpretConfig) -> None:
+    """All that the last token of the top layer holds is the answer of the other run."""
+    config = replace(config, modes=["image"], controls=False, kinds=["resid"], headed=[], roles=["image", "last"])
+    rows = read_rows(interpret(config) / "effects.parquet", Effect)
+    top = max(row.layer for row in rows)
+    for row in rows:
+        if row.kind == "resid" and row.role == "last" and row.layer == top:
+            other = row.ld_clean if row.direction == "denoise" else row.ld_corrupt
+            assert row.ld_patched == pytest.approx(other, abs=1e-4)
+
+
+def test_a_killed_run_goes_on_and_computes_no_pair_twice(
+    config: InterpretConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = interpret(replace(config, out=str(tmp_path / "whole")))
+    original = run_module.run_both
+    calls: list[str] = []
+
+    def counted(stack: Any, prepared: Any) -> Any:
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        calls.append(prepared.pair.pair_id)
+        return original(stack, prepared)
+
+    monkeypatch.setattr(run_module, "run_both", counted)
+    monkeypatch.setattr(run_module, "_knock_out_all", lambda *_: [])
+    with pytest.raises(KeyboardInterrupt):
+        interpret(config)
+    monkeypatch.setattr(
+        run_module,
+        "run_both",
+        lambda stack, prepared: (calls.append(prepared.pair.pair_id), original(stack, prepared))[1],
+    )
+    out = interpret(config)
+    assert len(calls) == len(set(calls))
+    assert read_rows(out / "effects.parquet", Effect) == read_rows(whole / "effects.parquet", Effect)
+    before = len(calls)
+    interpret(config)
+    assert len(calls) == before
+
+
+def test_other_settings_are_another_job(config: InterpretConfig) -> None:
+    first = read_rows(interpret(replace(config, modes=["image"])) / "effects.parquet", Effect)
+    second = read_rows(interpret(replace(config, modes=["image"], window=3)) / "effects.parquet", Effect)
+    assert len(first) == len(second)
+    assert [row.ld_patched for row in first] != [row.ld_patched for row in second]
+
+
+def test_each_picture_is_encoded_once(config: InterpretConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from encoders.tower import FusedVisionModel
+
+    forward, seen = FusedVisionModel.forward, []
+
+    def counted(self: Any, pixel_values: Any, *arguments: Any, **named: Any) -> Any:
+        seen.append(len(pixel_values))
+        return forward(self, pixel_values, *arguments, **named)
+
+    monkeypatch.setattr(FusedVisionModel, "forward", counted)
+    config = replace(config, controls=False, knockouts=0)
+    interpret(config)
+    pairs = find_pairs(config)[0].pairs
+    assert sum(seen) == len({side.image_id for pair in pairs for side in (pair.clean, pair.corrupt)})
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    row = Look("p", "g", "f", 1, 2, 0.1, float("nan"), 1.0, 0.0, 0.1, 0.2, 0.3, 0.4)
+    write(tmp_path / "looks.parquet", Look, [row])
+    assert str(read_rows(tmp_path / "looks.parquet", Look)[0]) == str(row)
+    write(tmp_path / "none.parquet", Look, [])
+    assert read_rows(tmp_path / "none.parquet", Look) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("modes", ["pictures"], "modes has 'pictures'"),
+        ("kinds", ["residual"], "did you mean 'resid'"),
+        ("kinds", ["z"], "kinds has 'z'"),
+        ("head_roles", ["subjects"], "did you mean 'subject'"),
+        ("window", 2, "use an odd number"),
+        ("tier", 7, "use 0, 1, 2 or 3"),
+        ("rows", 0, "rows is 0"),
+        ("directions", [], "must not be empty"),
+        ("head_roles", [], "head_roles must not be empty"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_line(
+    config: InterpretConfig, setting: str, value: Any, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        interpret(replace(config, **{setting: value}))
+
+
+def test_data_without_pairs_are_refused(config: InterpretConfig) -> None:
+    with pytest.raises(RecordError, match="widen that filter"):
+        interpret(replace(config, data=DataConfig(path=config.data.path, topics=["count"], tasks=["statement"])))
+
+
+def test_a_mistake_on_the_command_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["interpret", "--data.path", "nowhere"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert main(["interpret", "--windows", "3"]) == 2
+    assert "window" in capsys.readouterr().err
+    assert CsvConfig().path == ""
