@@ -1,8 +1,8 @@
-"""What AdaptVis, sweeps of its strengths and sweeps of templates cost beside greedy decoding and beside plain generation.
+"""What AdaptVis, and sweeps of strengths and of templates, cost beside greedy decoding and beside plain generation.
 
     python benchmarks/decoding.py [--quick] [--out FILE]
 
-A slice of LLaVA-1.5-7B (its widths, two of its 32 layers, random weights, float32 on a CPU) is asked one question of 614
+A slice of LLaVA-1.5-7B (its widths, two of its 32 layers, random weights, float32 on a CPU) is asked a question of 614
 tokens, 576 of them the picture. "greedy" and "adaptvis" are ``eval.scoring.Scorer``, the latter with both strengths, of
 which AdaptVis takes one. "two generates" is the procedure of arXiv 2503.01773: a plain ``generate``, which gives the
 confidence, and one with scaled attention, each over the whole prompt; their code also pads to 652 tokens ("padded").

@@ -56,11 +56,7 @@ def capture(stack: Stack, prompt: Prompt) -> Captured:
     states_1TD = prompt.states_TD[None]
     with stack.session():
         for layer in range(stack.layers):
-
-            def record(kind: str, passed: Tensor, layer: int = layer) -> Tensor:
-                sites[kind, layer] = passed[0]
-                return passed
-
+            record = _Record(sites, layer)
             states_1TD = stack.layer(layer, states_1TD, 0, prompt.memory, Whole(stack.causal), record)
     return Captured(prompt, sites)
 
@@ -84,15 +80,25 @@ def capture_after(stack: Stack, prompt: Prompt, earlier: Captured) -> Captured:
     states_1SD = prompt.states_TD[None, start:]
     with stack.session():
         for layer in range(stack.layers):
-
-            def record(kind: str, passed: Tensor, layer: int = layer) -> Tensor:
-                sites[kind, layer] = torch.cat([earlier.at(kind, layer)[:start], passed[0]])
-                return passed
-
+            record = _Record(sites, layer, earlier, start)
             key_GPd, value_GPd = (earlier.at(kind, layer)[:start].transpose(0, 1) for kind in ("k", "v"))
             attend = Suffix(key_GPd, value_GPd, causal=True)
             states_1SD = stack.layer(layer, states_1SD, start, prompt.memory, attend, record)
     return Captured(prompt, sites)
+
+
+class _Record:
+    """A tap that writes down what passes in a layer, behind what an earlier run had at its first tokens."""
+
+    def __init__(
+        self, sites: dict[tuple[str, int], Tensor], layer: int, earlier: Captured | None = None, start: int = 0
+    ) -> None:
+        self.sites, self.layer, self.earlier, self.start = sites, layer, earlier, start
+
+    def __call__(self, kind: str, values: Tensor) -> Tensor:
+        before = [self.earlier.at(kind, self.layer)[: self.start]] if self.earlier else []
+        self.sites[kind, self.layer] = torch.cat([*before, values[0]]) if before else values[0]
+        return values
 
 
 def blank(run: Captured, kinds: Iterable[str] = HEADED) -> Captured:

@@ -144,9 +144,10 @@ class DecoderStack(Stack):
         if kind == "resid":
             return self.decoder.layers[layer], False
         if kind == "z":
-            return self.parts[layer]["attn"].o_proj, True
+            projection: nn.Module = self.parts[layer]["attn"].get_submodule("o_proj")
+            return projection, True
         if kind in ATTENDED:
-            return getattr(self.parts[layer]["attn"], f"{kind}_proj"), False
+            return self.parts[layer]["attn"].get_submodule(f"{kind}_proj"), False
         return self.parts[layer][kind], False
 
     def parameters(self) -> Iterator[nn.Parameter]:

@@ -164,7 +164,15 @@ def measure(
         base, source = (runs.corrupt, runs.clean) if direction == "denoise" else (runs.clean, runs.corrupt)
         result = sweep(stack, base, source, cells, prepared.tokens, rows, prepared.text_start)
         guesses = _guesses(stack, base, source, cells, prepared.tokens) if screen else [math.nan] * len(cells)
-        outcomes = list(zip(gaps(result.logits_RK), result.same, guesses, strict=True))
+        plain = runs.ld_corrupt if direction == "denoise" else runs.ld_clean
+        outcomes = [
+            (
+                plain if same else answer,
+                same,
+                guess,
+            )  # the same values, the same answer, whatever was rounded on the way
+            for answer, same, guess in zip(gaps(result.logits_RK), result.same, guesses, strict=True)
+        ]
         found += list(effects_of(prepared, runs, direction, present, outcomes))
     return found
 

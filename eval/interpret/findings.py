@@ -150,8 +150,8 @@ def _screen(effects: Sequence[Effect], direction: str) -> dict[str, Any] | None:
     for kind in ("all", *dict.fromkeys(site[0] for site in exact)):
         sites = [site for site in exact if kind in ("all", site[0])]
         if len(sites) > 1:
-            both = (torch.tensor([float(np.mean(side[site])) for site in sites]) for side in (guess, exact))
-            found[kind] = asdict(agreement(*both))
+            guesses, values = (torch.tensor([float(np.mean(side[site])) for site in sites]) for side in (guess, exact))
+            found[kind] = asdict(agreement(guesses, values))
     return found
 
 

@@ -9,7 +9,7 @@ What was selected on some pairs is then switched on others, all heads at once, b
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +100,7 @@ def _p_values(effects: Sequence[Effect]) -> NDArray[np.float64]:
     return np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
 
 
-def universal(by_condition: dict[str, Sequence[Head]]) -> list[HeadName]:
+def universal(by_condition: Mapping[str, Sequence[Head]]) -> list[HeadName]:
     """Return the heads that are selected under every condition, such as each family of relations in each mode."""
     chosen = [{head.name for head in heads if head.selected} for heads in by_condition.values()]
     return sorted(set.intersection(*chosen)) if chosen else []

@@ -1,5 +1,6 @@
 """A model and its pictures, opened so that pairs can be run one after the other."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ class Opened:
         sight: where image tokens look; ``None`` where that is not known.
         images: by identifier.
         records: by identifier; where pairs come from.
+        shown_with: pictures of each group, which are encoded together and once.
         name: hash of the model.
         kind: its type.
         canvas: how pictures become square.
@@ -48,6 +50,7 @@ class Opened:
     sight: Sight | None
     images: Mapping[str, ImageRow]
     records: Mapping[str, Record]
+    shown_with: Mapping[str, Sequence[str]]
     name: str
     kind: str
     canvas: str
@@ -58,10 +61,10 @@ class Opened:
         Raises:
             Unfit: it cannot be run, and why.
         """
-        names = list(dict.fromkeys([pair.clean.image_id, pair.corrupt.image_id]))
-        found = self.features.get(names)
+        names = dict.fromkeys([pair.clean.image_id, pair.corrupt.image_id])
+        found = self.features.get(list(names | dict.fromkeys(self.shown_with.get(pair.group_id, ()))))
         pictures: dict[str, Picture] = {}
-        for name, picture in found.items():
+        for name, picture in ((name, found[name]) for name in names):
             if isinstance(picture, Exception):
                 raise Unfit(f"a picture cannot be shown: {picture}")
             pictures[name] = picture
@@ -126,4 +129,8 @@ def open_for(folder: Path, canvas: str, device: torch.device, pairs: PairSet, re
         features = ImageFeatures(model, processor, pairs.images, see)
     by_id = {record.record_id: record for record in records}
     preparer = Preparer(stack, model, processor)
-    return Opened(stack, preparer, model, features, sight, pairs.images, by_id, model_hash(folder), kind, canvas)
+    shown_with: dict[str, list[str]] = defaultdict(list)
+    for pair in pairs.pairs:
+        shown_with[pair.group_id] += [pair.clean.image_id, pair.corrupt.image_id]
+    name = model_hash(folder)
+    return Opened(stack, preparer, model, features, sight, pairs.images, by_id, shown_with, name, kind, canvas)

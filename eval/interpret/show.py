@@ -90,7 +90,7 @@ def draw_effects(rows: Sequence[Row], mode: str, direction: str, path: Path) -> 
     panels = picture.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     maps = {kind: _grid(whole, kind, roles, layers) for kind in kinds}
     limit = _limit(list(maps.values()))
-    drawn = None
+    drawn: Any = None
     for axes, kind in zip(panels, kinds, strict=True):
         drawn = axes.imshow(maps[kind], cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
         sure = {(row["role"], row["layer"]) for row in whole if row["kind"] == kind and _is_sure(row)}
@@ -135,7 +135,7 @@ def draw_cuts(rows: Sequence[Row], mode: str, path: Path) -> Path:
     picture = Figure(figsize=size, layout="constrained")
     panels = picture.subplots(1, len(lookers), squeeze=False)[0]
     limit = max(abs(row["share"]) for row in rows if np.isfinite(row["share"]))
-    drawn = None
+    drawn: Any = None
     for axes, who in zip(panels, lookers, strict=True):
         values = np.full((len(seen[who]), layers), np.nan)
         own = [row for row in rows if _who(row) == who]
@@ -169,7 +169,7 @@ def draw_heads(heads: Mapping[str, Any], mode: str, path: Path) -> Path:
     panels = picture.subplots(1, len(kinds) + 1, squeeze=False, width_ratios=[*[0.42 * count + 1] * len(kinds), 4.2])[0]
     maps = [_head_grid(rows, kind, layers, count) for kind in kinds]
     limit = _limit(maps)
-    drawn = None
+    drawn: Any = None
     for axes, kind, values in zip(panels, kinds, maps, strict=False):
         drawn = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", origin="lower")
         _dots(axes, [(head, layer) for found, layer, head in chosen if found == kind])
@@ -367,7 +367,8 @@ def _limit(maps: Sequence[NDArray[np.float64]]) -> float:
 
 def _dots(axes: Axes, places: Sequence[tuple[int, int]]) -> None:
     if places:
-        axes.scatter(*zip(*places, strict=True), s=9, color="black", linewidths=0)
+        across, down = zip(*places, strict=True)
+        axes.scatter(across, down, s=9, color="black", linewidths=0)
 
 
 def _bars(axes: Axes, heads: Sequence[Row]) -> None:

@@ -102,14 +102,19 @@ class Cell:
             raise ValueError("a cell without patch or block changes nothing; leave it out")
 
     @property
+    def parts(self) -> tuple[Patch | Block, ...]:
+        """Patches and blocks."""
+        return (*self.patches, *self.blocks)
+
+    @property
     def first_layer(self) -> int:
         """The lowest layer that it changes."""
-        return min(part.layer for part in (*self.patches, *self.blocks))
+        return min(part.layer for part in self.parts)
 
     @property
     def first_position(self) -> int:
         """The first token that it changes."""
-        return min(position for part in (*self.patches, *self.blocks) for position in part.positions)
+        return min(position for part in self.parts for position in part.positions)
 
     @property
     def attends_anew(self) -> bool:

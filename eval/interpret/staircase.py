@@ -131,7 +131,7 @@ def sweep(
     """
     if base.length != source.length:
         raise ValueError(f"runs of {base.length} and {source.length} tokens cannot be patched into each other")
-    for part in chain.from_iterable((*cell.patches, *cell.blocks) for cell in cells):
+    for part in chain.from_iterable(cell.parts for cell in cells):
         if not 0 <= part.layer < stack.layers or not all(0 <= place < base.length for place in part.positions):
             raise ValueError(f"{part} is beyond {stack.layers} layers and {base.length} tokens")
     plain_K = stack.logits(base.entering(stack.layers)[None], tokens)[0]

@@ -15,7 +15,7 @@ from spatial.scene import digest
 
 Row = TypeVar("Row")
 
-_TYPES = {int: "int32", float: "float64", bool: "bool", str: "string"}
+_TYPES = {str(kind): name for kind, name in ((int, "int32"), (float, "float64"), (bool, "bool"), (str, "string"))}
 
 
 class Parts(Generic[Row]):
@@ -59,7 +59,7 @@ def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
     import pyarrow.parquet as pq
 
     described: Any = kind
-    schema = pa.schema([(item.name, pa.type_for_alias(_TYPES[item.type])) for item in fields(described)])
+    schema = pa.schema([(item.name, pa.type_for_alias(_TYPES[str(item.type)])) for item in fields(described)])
     found: Sequence[Any] = rows
     with atomic(path) as temporary:
         pq.write_table(pa.Table.from_pylist([asdict(row) for row in found], schema=schema), temporary)
