@@ -24,7 +24,7 @@ Rows = Sequence[Prediction]
 Metric = Callable[[Rows], float | None]
 
 NEAR_TIE = 1e-4
-"""Nats between log-probabilities; batches of other sizes move them by about a hundredth of it in float32."""
+"""Nats between log-probabilities; other batches move them by less than a third of it in float32 (``tiny-base``)."""
 
 
 def scored(rows: Rows) -> list[Prediction]:
