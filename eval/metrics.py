@@ -7,6 +7,9 @@ A *pair* is one caption on two images of a group, true of one and false of the o
 the image gets at most one of the two. Pairs are disjoint, each row is in one at most. A *set* is all statements of a
 group; it is complete when every caption is true as often as false and no row failed.
 
+MME asks two questions about a picture, one to be answered with yes: its "accuracy+" is ``accuracy_plus``, and its score
+the sum of both accuracies, in percent.
+
 Of choices between relations, as in What'sUp, a pair is two images of a group with the same two objects in opposite
 relations, and a set is a group with an image for each of its options. The code released with AdaptVis divides the
 pairs and sets that are right by a half and a quarter of the rows, whether or not these are complete; those values are
@@ -93,6 +96,15 @@ def set_accuracy(rows: Rows) -> float | None:
     return _mean([all(row.correct for row in members) for members in sets(rows)])
 
 
+def accuracy_plus(rows: Rows) -> float | None:
+    """Share of pictures with all of their questions right, among those that are asked several and failed none."""
+    pictures: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    for row in rows:
+        pictures[row.template, row.image_id].append(row)
+    whole = [asked for asked in pictures.values() if len(asked) > 1 and not any(row.failed for row in asked)]
+    return _mean([all(row.correct for row in asked) for asked in whole])
+
+
 def released_pair_accuracy(rows: Rows) -> float | None:
     """Pairs of choices that are right, over half of the rows."""
     return _over(sum(a.correct and b.correct for a, b in _choice_pairs(rows)), _choices(rows), 2)
@@ -115,6 +127,7 @@ METRICS: dict[str, Metric] = {
     "worst_category": worst_category,
     "pair_accuracy": pair_accuracy,
     "set_accuracy": set_accuracy,
+    "accuracy_plus": accuracy_plus,
     "released_pair_accuracy": released_pair_accuracy,
     "released_set_accuracy": released_set_accuracy,
 }
@@ -202,10 +215,10 @@ def _captions(rows: Rows) -> dict[tuple[str, str, str], list[Prediction]]:
 
 
 def _choices(rows: Rows) -> dict[tuple[str, str], list[Prediction]]:
-    """Return the choices between relations that did not fail, by template and group."""
+    """Return the choices between relations that did not fail, by template and group; no questions in other words."""
     groups: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
     for row in scored(rows):
-        if row.task == "choice" and row.relation and row.relation in row.options:
+        if row.task == "choice" and row.topic != "question" and row.relation and row.relation in row.options:
             groups[row.template, row.group_id].append(row)
     return groups
 

@@ -1,7 +1,8 @@
 """EmbSpatial-Bench (arXiv 2406.05756): a JSON list of questions about rendered and scanned rooms, pictures as base64.
 
-Six relations as the camera sees them: above, under, left, right, and which of four objects is closest or farthest. All
-questions about a scene are one group, so a split cannot show a model one view of a room and test it on another.
+Six relations as the camera sees them: above, under, left, right, and which of four objects is closest or farthest.
+Scores are told by relation, under the names that the project has for them. All questions about a scene are one group,
+so a split cannot show a model one view of a room and test it on another.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,16 @@ from spatial.errors import RecordError
 from spatial.json_files import read_items
 
 KIND = "embspatial"
+
+RELATIONS = {
+    "above": "above",
+    "under": "under",
+    "left": "left of",
+    "right": "right of",
+    "close": "close to",
+    "far": "far from",
+}
+"""Our name for each of its relations; one by another name would be asked about, and not told apart."""
 
 
 def read_embspatial(data: DataConfig) -> RecordSet:
@@ -56,5 +67,6 @@ def _row(item: Any, name: str) -> Row:
         options=choices,
         answer=choices[place],
         role=str(item["relation"]),
+        relation=RELATIONS.get(str(item["relation"]), ""),
         group=f"{item['data_source']}/{item['scene_id']}",
     )
