@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from encoders.canvas import square
-from spatial.errors import ConfigError, RecordError
+from spatial.errors import ConfigError, RecordError, UserError, first_line
 from spatial.records import ImageRow, Record, decode_image
 from spatial.scene import digest
 
@@ -63,8 +63,20 @@ def image_tokens(model: Any, image_processor: Any, pictures: Sequence[Image.Imag
 
 
 def processed(model: Any, image_processor: Any, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
-    """Return all that the image processor makes of pictures, where the model is and in its number format."""
-    made = image_processor(images=list(pictures), return_tensors="pt")
+    """Return all that the image processor makes of pictures, where the model is and in its number format.
+
+    Raises:
+        RecordError: it refuses one of them, as some do with pictures of a few pixels or much longer than wide.
+    """
+    try:
+        made = image_processor(images=list(pictures), return_tensors="pt")
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # processors of other families say in many ways that a picture is none for them
+        reason = first_line(error)
+        raise RecordError(
+            f"the image processor refuses it ({reason}); leave it out, or ask with canvas 'pad'"
+        ) from error
     of_floats = {"device": model.device, "dtype": model.dtype}
     return {name: x.to(**of_floats) if x.is_floating_point() else x.to(model.device) for name, x in made.items()}
 
@@ -158,10 +170,19 @@ class ImageFeatures:
                 except RecordError as error:
                     kept[key] = error
         if pixels:
-            seen = self.see(self.model, self.image_processor, list(pixels.values()))
-            kept |= dict(zip(pixels, seen, strict=True))
+            kept |= self._seen(pixels)
         self._kept = kept
         return kept
+
+    def _seen(self, pixels: Mapping[str, Image.Image]) -> dict[str, Picture | RecordError]:
+        """Return what is seen of pictures; one that cannot be seen does not take the others with it."""
+        try:
+            return dict(zip(pixels, self.see(self.model, self.image_processor, list(pixels.values())), strict=True))
+        except RecordError as error:
+            if len(pixels) == 1:
+                return dict.fromkeys(pixels, error)
+        alone = [self._seen({key: picture}) for key, picture in pixels.items()]
+        return {key: seen for found in alone for key, seen in found.items()}
 
     def _decode(self, key: str) -> Image.Image:
         if key == BLIND:

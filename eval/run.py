@@ -192,9 +192,12 @@ class Run:
         return (self.name, item.record.record_id, item.template, name, item.image_mode, self.canvas)
 
     def _question(self, item: Item) -> str:
-        """Return the hash of what is asked; a stored answer without the words that are wanted now does not count."""
+        """Return the hash of what is asked; a stored answer without the words that are wanted now does not count.
+
+        What ends them is no part of the model's hash, as it changes words alone.
+        """
         words = self.config.max_new_tokens
-        return digest(f"{item.question_hash}\n{words}") if words else item.question_hash
+        return digest(f"{item.question_hash}\n{words}\n{sorted(self.scorer.ends())}") if words else item.question_hash
 
     def _said(self, item: Item, text: str) -> dict[str, Any]:
         """Return what a written answer says, read in both ways."""

@@ -57,6 +57,9 @@ class AnyScorer(Protocol):
     ) -> dict[Reading, list[Scores]]:
         """Return, for each reading, the scores of every question."""
 
+    def ends(self) -> set[int]:
+        """Return the tokens that end an answer in words."""
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -152,7 +155,7 @@ class Scorer:
 
     def _write(self, leaf: Leaf) -> list[list[str]]:
         """Return the likeliest answer in words, token by token, up to the end-of-text token."""
-        ends = torch.tensor(sorted(self._ends()), device=leaf.first_BMV.device)
+        ends = torch.tensor(sorted(self.ends()), device=leaf.first_BMV.device)
         token_BM = leaf.first_BMV.argmax(-1)
         written, ended = [token_BM], torch.isin(token_BM, ends)
         while len(written) < self.max_new_tokens and not ended.all():
@@ -167,7 +170,8 @@ class Scorer:
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return text.strip()
 
-    def _ends(self) -> set[int]:
+    def ends(self) -> set[int]:
+        """Return the tokens that end an answer in words: of the generation settings, and the tokenizer's own."""
         config = getattr(self.model, "generation_config", None)
         named = getattr(config, "eos_token_id", None)
         ends = named if isinstance(named, list) else [named]

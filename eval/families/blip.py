@@ -78,6 +78,10 @@ class BlipScorer:
                 found[reading] |= dict(zip(places, self._scores(asked, read, reading), strict=True))
         return {reading: [scores[place] for place in range(len(questions))] for reading, scores in found.items()}
 
+    def ends(self) -> set[int]:
+        """Return the token that ends an answer in words."""
+        return {self.end}
+
     def _read(self, ids_BQ: Tensor, pictures: Sequence[Pictures], readings: Sequence[Reading]) -> dict[str, Tensor]:
         """Return the questions (B, Q, D) as the encoder reads them before each kind of picture."""
         kinds = dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)])
