@@ -133,9 +133,8 @@ def stays_inside(row: ImageRow, dx: int, dy: int) -> bool:
 def _edited(row: ImageRow, pixels: NDArray[np.uint8], objects: Sequence[ImageObject], edit: str) -> ImageRow:
     """Return a row of its own: no scene describes it any more, and no verdict was passed on it."""
     told = json.dumps({"edit": edit, "of": row.image_id})
-    name, data = image_id_of(pixels), encode_png(pixels)
-    unsaid = {"scene_id": "", "scene": "", "verdicts": "{}", "provenance": told}
-    return replace(row, image_id=name, image=data, objects=tuple(objects), **unsaid)
+    row = replace(row, image_id=image_id_of(pixels), image=encode_png(pixels), objects=tuple(objects))
+    return replace(row, scene_id="", scene="", verdicts="{}", provenance=told)
 
 
 def _pixels(row: ImageRow) -> NDArray[np.uint8]:

@@ -84,10 +84,10 @@ def pairs_of_records(
     for mode in modes:
         if mode not in MODES:
             raise ConfigError(f"unknown mode {mode!r}; known: {', '.join(MODES)}{nearest(mode, MODES)}")
-    failed = list(records.failed)
+    names, failed = choose_templates(list(templates)), list(records.failed)
     found: dict[str, list[Candidate]] = {mode: [] for mode in modes}
     for group in by_group(records.records):
-        asked: list[Asked] = _split(ask(group, records.images, choose_templates(list(templates)), seed), failed)
+        asked: list[Asked] = _split(ask(group, records.images, names, seed), failed)
         for mode in modes:
             made = image_pairs(asked) if mode == "image" else text_pairs(asked, records.images, seed)
             found[mode] += [Candidate(mode, *both) for both in _split(made, failed)]

@@ -50,7 +50,8 @@ def question(text: str, answers: tuple[str, str], right: str, words: Mapping[str
 def replaced(clean: Words, text: str, right: str) -> Prompt:
     """Return the corrupt question, whose words stand for those in the same place of the clean one.
 
-    Where it has another number of words, only roles whose words it still holds get a span.
+    Its options are the words that it lists, of which the right answer of its side need not be one. Where it has another
+    number of words, only roles whose words it still holds get a span.
     """
     words = [match.span() for match in re.finditer(r"[\w'-]+", text)]
     spans: dict[str, Span] = {}
@@ -60,7 +61,9 @@ def replaced(clean: Words, text: str, right: str) -> Prompt:
             spans[role] = (words[held[0]][0], words[held[-1]][1])
         elif place := _place(text, clean.prompt.text[start:end]):
             spans[role] = place
-    return _prompt(text, clean.prompt.options, right, spans)
+    listed = sorted(spans[role] for role in ("correct", "incorrect") if role in spans)
+    options = tuple(text[start:end] for start, end in listed) if len(listed) == 2 else clean.prompt.options
+    return _prompt(text, options, right, spans)
 
 
 def _prompt(text: str, options: tuple[str, ...], right: str, spans: dict[str, Span]) -> Prompt:

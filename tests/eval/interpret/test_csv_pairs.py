@@ -21,6 +21,7 @@ from eval.interpret.from_csv import COLUMNS, read_pairs
 from eval.interpret.pairs import Pair, Side
 from eval.interpret.questions import question, replaced
 from spatial.errors import ConfigError, RecordError
+from spatial.scene import digest
 from tests.eval.released_files import picture
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "interpret"
@@ -42,7 +43,7 @@ def store(folder: Path, *names: str) -> None:
     """Write a picture of its own under each name."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(picture(sum(map(ord, name))))
+        (folder / name).write_bytes(picture(int(digest(name)[:8], 16)))
 
 
 def table(path: Path, rows: list[dict[str, Any]], header: list[str] | None = None) -> Path:
@@ -86,6 +87,7 @@ def test_a_row_gives_an_image_pair_and_a_text_pair(folder: Path) -> None:
     assert image.corrupt.prompt.text == image.clean.prompt.text and image.corrupt.prompt.answer == "dry"
     assert text.corrupt.image_id == text.clean.image_id
     assert spoken(text.corrupt) == {"options": "old or new", "correct": "old", "incorrect": "new"}
+    assert text.corrupt.prompt.options == ("old", "new") and text.corrupt.prompt.answer == "dry"
 
 
 def test_columns_may_have_other_names_and_modes_may_be_left_out(folder: Path) -> None:
@@ -295,8 +297,8 @@ def test_svo_rows_that_are_no_pairs_are_left_out(tmp_path: Path, caplog: pytest.
         ("girl,sit,grass", "girl,jump,grass", 9, 901),
     ]
     assert len(rows_of(svo(tmp_path, [good, *bad]))) == 1
-    for reason in ("again", "slot that is marked", "'person'", "not two triplets", "picture is missing"):
-        assert reason in caplog.text or reason == "slot that is marked"
+    for reason in ("again", "'person'", "not two triplets", "picture is missing"):
+        assert reason in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -366,7 +368,7 @@ def test_faces_become_pairs_of_two_emotions(tmp_path: Path) -> None:
         count=4,
     )
     built = rows_of(config)
-    assert set(Counter(row["correct"] for row in built).values()) <= {2, 3, 4}
+    assert len(built) >= 20 and max(Counter(row["correct"] for row in built).values()) <= 4
     assert {"disgusted", "fearful", "surprised"} <= {row["correct"] for row in built}
     sentiment = {word: name for name, words in SENTIMENTS.items() for word in words}
     for row in built:
