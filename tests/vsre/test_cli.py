@@ -26,6 +26,7 @@ COMMAND_OF_FOLDER = {
     "eval": "eval",
     "configs": "run",
     "recipes": "run",
+    "interpret": "interpret",
     "matrix": "matrix",
     "ablations": "matrix",
     "vsre": "train",
