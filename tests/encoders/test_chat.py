@@ -127,10 +127,11 @@ class _Prompt:
 
 def test_evaluation_asks_with_the_tokens_of_training(family: tuple[Any, str, str]) -> None:
     from eval.scoring import Question, Scorer
+    from eval.words import Words
 
     processor, prompt, _ = family
     scorer = Scorer.__new__(Scorer)
-    scorer.tokenizer, scorer.image_token, scorer._tokens = processor.tokenizer, processor.image_token_id, {}
+    scorer.words, scorer.image_token = Words(processor.tokenizer), processor.image_token_id
     asked = scorer._in_tokens(0, Question("", prompt, ("Yes", "No")), processor.num_image_tokens)
     sample = _Prompt([_question()], "", "Yes")
     batch = PrefixCollator(processor)([Example(Image.new("RGB", (8, 8)), (sample,))])  # type: ignore[arg-type]
@@ -162,6 +163,7 @@ def test_a_template_that_contradicts_itself_gives_way_to_vicunas_and_that_is_sai
 
 def test_a_prompt_that_runs_into_its_answer_is_refused_by_training_and_evaluation() -> None:
     from eval.scoring import Question, Scorer
+    from eval.words import Words
 
     tokenizer = llama_tokenizer()
     tokenizer.add_tokens(["<image>"], special_tokens=True)
@@ -176,7 +178,7 @@ def test_a_prompt_that_runs_into_its_answer_is_refused_by_training_and_evaluatio
     with pytest.raises(CheckpointError, match="merges the end of the prompt with the answer 'true'") as trained:
         tokenise(told(prompt), [Dialogue("", (("", "true"),))])
     scorer = Scorer.__new__(Scorer)
-    scorer.tokenizer, scorer._tokens = tokenizer, {}
+    scorer.tokenizer, scorer.words = tokenizer, Words(tokenizer)
     with pytest.raises(CheckpointError) as asked:
         scorer._option_tokens(Question("", prompt, ("true", "false")))
     assert str(trained.value) == str(asked.value)

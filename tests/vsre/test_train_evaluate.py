@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from encoders.load import load_model
+from eval.metrics import METRICS
 from eval.run import evaluate
 from spatial.dataset import write_shard
 from spatial.errors import ConfigError, UserError
@@ -329,7 +330,8 @@ def test_each_category_has_an_accuracy_of_its_own(scored: TrainConfig) -> None:
     evaluation = make_evaluator(scored)
     answers = evaluation.answers(*load_model(scored.model))
     scores = evaluation.scores(answers)
-    found = {name.removeprefix("accuracy_"): score for name, score in scores.items() if name.startswith("accuracy_")}
+    named = {name: score for name, score in scores.items() if name.startswith("accuracy_") and name not in METRICS}
+    found = {name.removeprefix("accuracy_"): score for name, score in named.items()}
     right = defaultdict(list)
     for answer in answers:
         right[answer.category].append(answer.correct)
