@@ -131,7 +131,8 @@ def test_evaluation_asks_with_the_tokens_of_training(family: tuple[Any, str, str
 
     processor, prompt, _ = family
     scorer = Scorer.__new__(Scorer)
-    scorer.words, scorer.image_token = Words(processor.tokenizer), processor.image_token_id
+    scorer.tokenizer, scorer.image_token = processor.tokenizer, processor.image_token_id
+    scorer.words = Words(processor.tokenizer)
     asked = scorer._in_tokens(0, Question("", prompt, ("Yes", "No")), processor.num_image_tokens)
     sample = _Prompt([_question()], "", "Yes")
     batch = PrefixCollator(processor)([Example(Image.new("RGB", (8, 8)), (sample,))])  # type: ignore[arg-type]
