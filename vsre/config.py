@@ -78,7 +78,8 @@ class MatrixConfig:
         out: run directory. A step's output is its sub-folder named after the step and the labels that it depends on, so
             that what several combinations need alike is made once.
         steps: of the pipeline, as for 'vsre run'.
-        axes: what varies: the first along the plot, the second from line to line; over all others (seeds) is averaged.
+        axes: what varies: the first along the plot, the second from line to line; over all others the mean is taken.
+        average: axes to take the mean over in any case, such as seeds; first and second are counted without them.
         score: name of the step of command "eval" that scores a combination.
         metric: score to plot: "accuracy", "macro_accuracy", "pair_accuracy", ...
         submit: command that hands a job to a scheduler, with {command} where what it shall run belongs, such as
@@ -90,6 +91,7 @@ class MatrixConfig:
     out: str = "runs/matrix"
     steps: list[StepConfig] = field(default_factory=list)
     axes: list[AxisConfig] = field(default_factory=list)
+    average: list[str] = field(default_factory=list)
     score: str = "eval"
     metric: str = "accuracy"
     submit: str = ""

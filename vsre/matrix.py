@@ -131,6 +131,10 @@ def _check(config: MatrixConfig) -> None:
     axes = [axis.name for axis in config.axes]
     if not axes or len(set(axes)) != len(axes):
         raise ConfigError(f"a matrix needs axes with different names, not {axes}")
+    if unknown := [name for name in config.average if name not in axes]:
+        raise ConfigError(f"average names no axis: {unknown[0]!r}{nearest(unknown[0], axes)}")
+    if set(config.average) == set(axes):
+        raise ConfigError("average names every axis; leave out the one that shall go along the plot")
     for axis in config.axes:
         _check_axis(axis, names)
     combined = ["-".join(labels) for labels in product(*(axis.values for axis in config.axes))]

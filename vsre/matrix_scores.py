@@ -1,7 +1,7 @@
 """Table and curves of a matrix: one score along the first axis, a line for each value of the second.
 
-Over all further axes, such as seeds, the mean is taken and the range shown; where a point is a single combination its
-95 % interval is, if the score has one.
+Over all further axes, and those that the configuration says (seeds), the mean is taken and the range shown; where a
+point is a single combination its 95 % interval is, if the score has one. A single line is a table of two columns.
 """
 
 import json
@@ -16,7 +16,7 @@ from rich.table import Table
 from spatial.errors import ConfigError, nearest
 from spatial.files import write_json
 from vsre.charts import Point, curve_chart
-from vsre.config import MatrixConfig
+from vsre.config import AxisConfig, MatrixConfig
 
 PICTURE, TABLE, SCORES = "matrix.png", "matrix.md", "matrix.json"
 
@@ -54,13 +54,14 @@ def write_scores(config: MatrixConfig, cells: Mapping[str, Mapping[str, str]], f
     out.mkdir(parents=True, exist_ok=True)
     content = {"metric": config.metric, "combinations": len(cells), "scores": [asdict(score) for score in scores]}
     write_json(out / SCORES, content)
-    columns = list(config.axes[0].values)
-    lines = list(config.axes[1].values) if len(config.axes) > 1 else [""]
+    across, down, _ = split_axes(config)
+    columns = list(across.values)
+    lines = list(down.values) if down else [""]
     points = {line: _line(config, line, columns, scores) for line in lines}
-    (out / TABLE).write_text(_markdown(config, columns, points), encoding="utf-8")
-    _print(config, columns, points)
+    (out / TABLE).write_text(_markdown(config, points), encoding="utf-8")
+    _print(config, points)
     chance = 0.5 if config.metric in ("accuracy", "macro_accuracy", "balanced_accuracy") else None
-    labels = (config.axes[0].name, f"{config.metric.replace('_', ' ')} in %")
+    labels = (across.name, f"{config.metric.replace('_', ' ')} in %")
     curves = {line: list(found.values()) for line, found in points.items() if found}
     curve_chart(curves, labels, to_scale(columns), chance).savefig(out / PICTURE, dpi=150)
     return out / PICTURE
@@ -81,6 +82,12 @@ def read_score(labels: dict[str, str], folder: Path, metric: str) -> Score:
     return Score(labels, float(run[metric]), interval, int(run["n"]))
 
 
+def split_axes(config: MatrixConfig) -> tuple[AxisConfig, AxisConfig | None, list[AxisConfig]]:
+    """Return the axis along the plot, that from line to line, and those that the mean is taken over."""
+    shown = [axis for axis in config.axes if axis.name not in config.average]
+    return shown[0], (shown[1] if len(shown) > 1 else None), [axis for axis in config.axes if axis not in shown[:2]]
+
+
 def position(label: str) -> float | None:
     """Return the number that a label means ("500", "1.5k", "2m"), if it is one."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", label.lower())
@@ -94,10 +101,10 @@ def to_scale(labels: Sequence[str]) -> bool:
 
 def _line(config: MatrixConfig, line: str, columns: Sequence[str], scores: Sequence[Score]) -> dict[str, Point]:
     """Return the points of a line by label of the first axis."""
-    x, others = config.axes[0].name, [axis.name for axis in config.axes[1:2]]
+    across, down, _ = split_axes(config)
     found = {}
     for place, label in enumerate(columns):
-        values = [s for s in scores if s.labels[x] == label and all(s.labels[name] == line for name in others)]
+        values = [s for s in scores if s.labels[across.name] == label and (not down or s.labels[down.name] == line)]
         if not values:
             continue
         mean = sum(score.value for score in values) / len(values)
@@ -109,8 +116,17 @@ def _line(config: MatrixConfig, line: str, columns: Sequence[str], scores: Seque
     return found
 
 
-def _rows(columns: Sequence[str], points: Mapping[str, Mapping[str, Point]]) -> list[list[str]]:
-    return [[line, *(_cell(found.get(label)) for label in columns)] for line, found in points.items()]
+def _rows(config: MatrixConfig, points: Mapping[str, Mapping[str, Point]]) -> list[list[str]]:
+    """Return the table, its heading first: a row per line, or a row per point where there is a single line."""
+    across, down, _ = split_axes(config)
+    if not down:
+        return [[across.name, _title(config)], *([name, _cell(points[""].get(name))] for name in across.values)]
+    heading = [f"{down.name} \\ {across.name}", *across.values]
+    return [heading, *([line, *(_cell(found.get(name)) for name in across.values)] for line, found in points.items())]
+
+
+def _title(config: MatrixConfig) -> str:
+    return f"{config.metric.replace('_', ' ')}, %"
 
 
 def _cell(point: Point | None) -> str:
@@ -120,20 +136,17 @@ def _cell(point: Point | None) -> str:
     return f"{100 * point.value:.1f}{spread}"
 
 
-def _heading(config: MatrixConfig, columns: Sequence[str]) -> list[str]:
-    line = config.axes[1].name if len(config.axes) > 1 else ""
-    return [f"{line} \\ {config.axes[0].name}", *columns]
-
-
-def _markdown(config: MatrixConfig, columns: Sequence[str], points: Mapping[str, Mapping[str, Point]]) -> str:
-    rows = [_heading(config, columns), ["---"] * (len(columns) + 1), *_rows(columns, points)]
-    over = "range over " + ", ".join(axis.name for axis in config.axes[2:]) if config.axes[2:] else "95 % interval"
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def _markdown(config: MatrixConfig, points: Mapping[str, Mapping[str, Point]]) -> str:
+    heading, *rows = _rows(config, points)
+    mean = split_axes(config)[2]
+    over = "range over " + ", ".join(axis.name for axis in mean) if mean else "95 % interval"
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [heading, ["---"] * len(heading), *rows])
     return f"{config.metric.replace('_', ' ')} in %, with {over}:\n\n{table}\n"
 
 
-def _print(config: MatrixConfig, columns: Sequence[str], points: Mapping[str, Mapping[str, Point]]) -> None:
-    table = Table(*_heading(config, columns), title=f"{config.metric.replace('_', ' ')}, %", title_justify="left")
-    for row in _rows(columns, points):
+def _print(config: MatrixConfig, points: Mapping[str, Mapping[str, Point]]) -> None:
+    heading, *rows = _rows(config, points)
+    table = Table(*heading, title=_title(config), title_justify="left")
+    for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -129,6 +129,24 @@ def test_the_table_averages_over_further_axes(matrix: MatrixConfig, done: list[s
     assert rows == ["| sam | 50.0 (45.0 to 55.0) | 60.0 (55.0 to 65.0) |"]
 
 
+@pytest.mark.usefixtures("sketched", "done")
+def test_the_mean_is_taken_over_a_second_axis_that_is_named_so(matrix: MatrixConfig) -> None:
+    seeds = replace(matrix, axes=[matrix.axes[0], SEEDS, matrix.axes[1]])
+    named = replace(seeds, average=["seed"])
+    run_matrix(named)
+    rows = [line for line in (Path(named.out) / "matrix.md").read_text().splitlines() if line.startswith("| sam")]
+    assert rows == ["| sam | 51.0 (50.0 to 52.0) | 61.0 (60.0 to 62.0) |"]
+    run_matrix(replace(named, average=["seed", "encoders"]))
+    assert (Path(named.out) / "matrix.md").read_text().splitlines() == [
+        "accuracy in %, with range over seed, encoders:",
+        "",
+        "| groups | accuracy, % |",
+        "| --- | --- |",
+        "| 10 | 51.0 (50.0 to 52.0) |",
+        "| 1k | 61.0 (60.0 to 62.0) |",
+    ]
+
+
 @pytest.mark.usefixtures("sketched")
 def test_jobs_are_submitted_once_and_what_is_shared_comes_first(
     matrix: MatrixConfig, done: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -183,6 +201,8 @@ def test_a_scheduler_that_refuses_is_quoted(matrix: MatrixConfig, done: list[str
         ({"axes": [AxisConfig("a", {"x": {}}), AxisConfig("a", {"y": {}})]}, "different names"),
         ({"axes": [AxisConfig("a", {"1": {}, "1-1": {}}), AxisConfig("b", {"1-1": {}, "1": {}})]}, "same name"),
         ({"axes": [AxisConfig("a", {"x": {"expert": {"sed": 1}}})]}, "step 'expert-x'.*'sed'.*seed"),
+        ({"average": ["encoder"]}, "average names no axis: 'encoder'.*encoders"),
+        ({"average": ["encoders", "groups"]}, "names every axis"),
         ({"metric": "accurcy"}, "no score 'accurcy'.*accuracy"),
     ],
 )
