@@ -1,7 +1,11 @@
 """Copy a trained checkpoint into ``vsre/assets``, in half precision, with its card and checksums.
 
+An adapter stays one, in the precision that it was tuned in; its base must be a shipped model.
+
     .venv/bin/python scripts/ship_model.py checkpoints/tiny-base tiny-base \\
         --config configs/train/tiny-base.yaml --evaluation runs/tiny-base-eval --words runs/tiny-base-words.json
+    .venv/bin/python scripts/ship_model.py checkpoints/tiny-expert tiny-expert \\
+        --config configs/train/tiny-expert.yaml --evaluation runs/tiny-expert-eval
     .venv/bin/python scripts/ship_model.py checkpoints/tiny-verifier tiny-verifier \\
         --config configs/train/tiny-verifier.yaml --evaluation runs/tiny-verifier.json
     .venv/bin/python scripts/ship_model.py checkpoints/tiny-depth tiny-depth \\
@@ -17,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from scipy.stats import binomtest
 
 from datagen.nouns import noun_sets
 from encoders.detector import DetectorConfig
 from encoders.detector_load import load_detector_weights
-from encoders.load import load_model
+from encoders.load import base_of, load_model
 from spatial.files import write_json
 from spatial.shipped import ASSETS, CHECKSUMS
 from spatial.vocabulary import COLOURS
@@ -53,6 +58,26 @@ What it says when it is asked in words, and answers greedily (`scripts/measure_b
 | --- | --- | --- | --- |
 {rows}
 """
+
+ADAPTER_CARD = """# {name}
+
+An adapter of `{base}`: LoRA on the language model, and the projector, {parameters:,} parameters in float32. The name
+loads both. It judges statements about spatial relations in plain rendered scenes, and knows nothing of photos.
+
+- Made by: `vsre train {config}` (the file names the commands before it), seed {seed}, {steps} steps in {seconds:.0f} s
+  on {processes} process(es), two CPU cores, no GPU.
+- Data: renders of this project, content hash {data}. No photo, no third-party data.
+- Versions: {versions}.
+- Licence: Apache-2.0.
+
+Scores on scenes whose two named nouns are never subject and object of one statement in training, asked in a wording
+that it was not tuned in (template {evaluation}; intervals clustered by image). Of {pairs} pairs of pictures with one
+statement, both answers are right in {pair_accuracy:.1f} % ({pair_low:.1f}-{pair_high:.1f}).
+
+| about | n | accuracy, % |
+| --- | --- | --- |
+{scores}
+{note}"""
 
 DETECTOR_CARD = """# {name}
 
@@ -103,6 +128,14 @@ Wilson intervals, 95 %.
 
 {painting_seconds:.2f} s a picture with control, on {cores}.
 {note}"""
+
+ADAPTER_FILES = (
+    "adapter_model.safetensors",
+    "chat_template.jinja",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 PICTURES = {"renders": "the renders", "painted": "painted with control", "uncontrolled": "painted without control"}
 
@@ -202,9 +235,14 @@ def facts(made: dict[str, Any], note: str) -> dict[str, Any]:
 
 
 def write_sums(out: Path) -> None:
-    """Write the checksums of a folder's files, as ``vsre doctor`` reads them."""
-    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != CHECKSUMS)
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(out).as_posix()}" for path in files]
+    """Write the checksums of a folder's files, and of the base of an adapter, as ``vsre doctor`` reads them."""
+    files = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
+    files.pop(CHECKSUMS, None)
+    if (out / "adapter_config.json").is_file():
+        base = base_of(out)
+        told = ("README.md", CHECKSUMS)  # neither changes what the adapter does
+        files |= {f"../{base.name}/{path.name}": path for path in sorted(base.iterdir()) if path.name not in told}
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}" for name, path in files.items()]
     (out / CHECKSUMS).write_text("\n".join(sums) + "\n")
 
 
@@ -227,18 +265,60 @@ def ship(checkpoint: Path, name: str, config: str, evaluation: Path, note: str, 
     return out
 
 
+def ship_adapter(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) -> Path:
+    """Write ``vsre/assets/<name>`` of an adapter of a shipped model and return it."""
+    base = base_of(checkpoint).resolve()
+    if base.parent != ASSETS.resolve():
+        raise SystemExit(f"{checkpoint} is an adapter of {base}, which is not shipped; merge it with 'vsre merge'")
+    out = ASSETS / name
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    for kept in ADAPTER_FILES:
+        shutil.copyfile(checkpoint / kept, out / kept)
+    settings = json.loads((checkpoint / "adapter_config.json").read_text())
+    write_json(out / "adapter_config.json", settings | {"base_model_name_or_path": f"../{base.name}"})
+    made = json.loads((checkpoint / "training.json").read_text())
+    if "exposure" in made:
+        write_json(out / "training.json", {"exposure": made["exposure"]})
+    results, plain = _greedy(evaluation)
+    low, high = plain["pair_ci95"]
+    text = ADAPTER_CARD.format(
+        name=name,
+        base=base.name,
+        config=config,
+        parameters=sum(weight.numel() for weight in load_file(out / "adapter_model.safetensors").values()),
+        evaluation=", ".join(results["config"]["templates"]),
+        pairs=plain["pairs"],
+        pair_accuracy=100 * plain["pair_accuracy"],
+        pair_low=100 * low,
+        pair_high=100 * high,
+        scores="\n".join(_score_rows(plain["per_topic"] | plain["per_relation"])),
+        **facts(made, note),
+    )
+    (out / "README.md").write_text(text)
+    write_sums(out)
+    return out
+
+
+def _greedy(evaluation: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the results of an evaluation, and those of plain answers about the pictures."""
+    results = json.loads((evaluation / "results.json").read_text())
+    return results, next(s for s in results["scores"] if s["decoder"] == "greedy" and s["image_mode"] == "image")
+
+
+def _score_rows(scores: dict[str, Any]) -> Iterator[str]:
+    for about, score in sorted(scores.items()):
+        accuracy, low, high = (100 * value for value in (score["accuracy"], *score["ci95"]))
+        yield f"| {about} | {score['n']} | {accuracy:.1f} ({low:.1f}-{high:.1f}) |"
+
+
 def card(
     name: str, config: str, evaluation: Path, note: str, made: dict[str, Any], parameters: int, words: Path | None
 ) -> str:
     """Return the model card: how it was made, from what, and how well it does."""
     sets = [json.loads((Path(folder) / "dataset.json").read_text())["nouns"] for folder in made["data"]]
     nouns = sorted({noun for named in sets for item in named for noun in noun_sets().get(item, (item,))})
-    results = json.loads((evaluation / "results.json").read_text())
-    plain = next(s for s in results["scores"] if s["decoder"] == "greedy" and s["image_mode"] == "image")
-    rows = []
-    for topic, score in sorted(plain["per_topic"].items()):
-        accuracy, low, high = (100 * value for value in (score["accuracy"], *score["ci95"]))
-        rows.append(f"| {topic} | {score['n']} | {accuracy:.1f} ({low:.1f}-{high:.1f}) |")
+    results, plain = _greedy(evaluation)
     return CARD.format(
         name=name,
         config=config,
@@ -248,7 +328,7 @@ def card(
         nouns=len(nouns),
         listed=", ".join(nouns),
         words=WORDS.format(rows="\n".join(_said(json.loads(words.read_text())["scores"]))) if words else "",
-        scores="\n".join(rows),
+        scores="\n".join(_score_rows(plain["per_topic"])),
         **facts(made, note),
     )
 
@@ -284,6 +364,8 @@ def _writer(checkpoint: Path) -> Callable[..., Path]:
     """Return what ships this kind of checkpoint."""
     if (checkpoint / "model_index.json").is_file():
         return ship_painter
+    if (checkpoint / "adapter_config.json").is_file():
+        return ship_adapter
     detector = DetectorConfig.model_type in (checkpoint / "config.json").read_text()
     return ship_detector if detector else ship
 

@@ -107,3 +107,12 @@ def test_a_flipped_byte_of_a_verifier_or_painter_is_told_where_it_is_loaded(ship
         (shipped / name / weights).write_bytes(b"x" + (shipped / name / weights).read_bytes()[1:])
         with pytest.raises(CheckpointError, match="differs from its checksum"):
             shipped_folder(name)
+
+
+def test_a_damaged_base_is_told_where_its_shipped_adapter_is_asked_for(shipped: Path) -> None:
+    assert resolve_model("tiny-expert") == str(shipped / "tiny-expert")
+    check_intact.cache_clear()
+    weights = shipped / "tiny-base" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckpointError, match=r"tiny-base/model\.safetensors differs from its checksum"):
+        resolve_model("tiny-expert")
