@@ -31,9 +31,10 @@ from eval.interpret.functions import Look, Seen, look
 from eval.interpret.knockout import Knockout, knock_out
 from eval.interpret.opened import Opened, open_for
 from eval.interpret.pairs import MODES, Pair, PairSet
+from eval.interpret.plots import draw
 from eval.interpret.prepare import Prepared, Unfit
 from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
-from eval.interpret.show import draw, print_findings
+from eval.interpret.show import print_findings
 from eval.interpret.sites import HEADED, KINDS
 from eval.interpret.table import Parts, read_rows, write_rows
 from spatial.errors import ConfigError, RecordError, nearest
