@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from eval.interpret.effects import ALL_HEADS
-from eval.interpret.naming import SHOWN, TITLES, Row, head_name
+from eval.interpret.naming import DIRECTION, SHOWN, TITLES, Row, head_name, heads_in_words, is_confirmed
 from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
 from eval.interpret.sites import HEADED, KINDS
 from spatial.files import atomic
@@ -29,8 +29,6 @@ CUTS = "cut"
 """Kind of the rows about attention that is cut off (``eval.interpret.cuts.KIND``)."""
 
 BARS = ("#0072B2", "#E69F00")
-
-DIRECTION = {"denoise": "restored", "noise": "broken"}
 
 
 def draw(out: Path, found: Mapping[str, Any]) -> list[Path]:
@@ -77,6 +75,7 @@ def draw_effects(rows: Sequence[Row], mode: str, direction: str, path: Path) -> 
         _dots(axes, [(layer, roles.index(role)) for role, layer in sure])
         axes.set(title=TITLES[kind], xlabel="layer", xticks=range(layers))
         axes.set_yticks(range(len(roles)), [_role(role, whole) for role in roles])
+    panels[0].set_ylabel("tokens (pairs, where fewer)")
     picture.colorbar(drawn, ax=list(panels), label=f"share of the answer {DIRECTION[direction]}", shrink=0.9)
     pairs = max(row["pairs"] for row in whole)
     what = "two pictures, the same words" if mode == "image" else "two wordings, the same picture"
@@ -101,7 +100,7 @@ def draw_encoders(directions: Mapping[str, Sequence[Row]], path: Path) -> Path:
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("share of the answer")
-    axes.legend(fontsize=9)
+    picture.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     picture.suptitle("One encoder sees the other picture (95 % interval)", fontsize=11)
     return _save(picture, path)
 
@@ -175,37 +174,41 @@ def draw_exchanged(found: Mapping[str, Any], mode: str, path: Path) -> Path:
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(place, [f"{name}: {DIRECTION[name]}\n{row['pairs']} pairs" for name, row in rows])
     axes.set_ylabel("share of the answer")
-    axes.legend(fontsize=9)
+    picture.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     how = "selected by rule" if found["selected_by_rule"] else "largest; the rule selected none"
-    picture.suptitle(
-        f"{mode} pairs that did not choose: {len(found['heads'])} heads ({how})\nline: 95 % interval of the difference",
-        fontsize=10,
-    )
+    title = f"{mode} pairs that did not choose: {heads_in_words(found['heads'])} ({how})"
+    picture.suptitle(f"{title}\nline: 95 % interval of the difference", fontsize=10)
     return _save(picture, path)
 
 
 def draw_functions(rows: Sequence[Row], path: Path) -> Path:
-    """Draw the functions of heads: layers up, heads across, one map each; dots are labels."""
+    """Draw the functions of heads: layers up, heads across, one map each; dots are labels, rings confirmed ones."""
     shown = {
-        "detection": ("looks at the subject (AUROC)", 0.0, 1.0, "RdBu_r"),
-        "spatial read-out": ("turns with the picture (share of pairs)", 0.0, 1.0, "RdBu_r"),
-        "outlier suppression": ("at outlier tokens (s.d. of the layer's heads)", -3.0, 3.0, "RdBu_r"),
+        "detection": ("looks at the subject (AUROC)", 0.0, 1.0),
+        "spatial read-out": ("turns with the picture (share of pairs)", 0.0, 1.0),
+        "outlier suppression": ("at outlier tokens (s.d. of the layer's heads)", -3.0, 3.0),
     }
+    known = {row["function"] for row in rows if np.isfinite(row["value"])}
+    shown = {name: about for name, about in shown.items() if name in known}
     layers, count = 1 + max(row["layer"] for row in rows), 1 + max(row["head"] for row in rows)
-    picture = Figure(figsize=(3 * (1.7 + 0.42 * count), max(3.0, 1.7 + 0.42 * layers)), layout="constrained")
-    panels = picture.subplots(1, 3, squeeze=False)[0]
-    for axes, (name, (title, low, high, colours)) in zip(panels, shown.items(), strict=True):
+    size = (max(7.0, len(shown) * (2.1 + 0.42 * count)), max(3.2, 1.9 + 0.42 * layers))
+    picture = Figure(figsize=size, layout="constrained")
+    panels = picture.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (name, (title, low, high)) in zip(panels, shown.items(), strict=True):
         values = np.full((layers, count), np.nan)
         for row in rows:
             if row["function"] == name:
                 values[row["layer"], row["head"]] = row["value"]
-        drawn = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto", origin="lower")
+        drawn = axes.imshow(values, cmap="RdBu_r", vmin=low, vmax=high, aspect="auto", origin="lower")
         labels = (name, "suppression") if name == "detection" else (name,)
-        _dots(axes, [(row["head"], row["layer"]) for row in rows if row["function"] in labels and row["labelled"]])
+        own = [row for row in rows if row["function"] in labels and row["labelled"]]
+        _dots(axes, [(row["head"], row["layer"]) for row in own])
+        _rings(axes, [(row["head"], row["layer"]) for row in own if is_confirmed(row)])
         axes.set_title(title, fontsize=9)
         axes.set(xlabel="head", ylabel="layer", xticks=range(count), yticks=range(layers))
         picture.colorbar(drawn, ax=axes, shrink=0.9)
-    picture.suptitle("What heads do from the word of the subject (dots: size and test agree)", fontsize=11)
+    title = "What heads do with the picture, from the word for the subject\ndots: size and test agree"
+    picture.suptitle(f"{title}; rings: cutting the head off from there costs the answer, on other pairs", fontsize=10)
     return _save(picture, path)
 
 
@@ -274,7 +277,14 @@ def _limit(maps: Sequence[NDArray[np.float64]]) -> float:
 def _dots(axes: Axes, places: Sequence[tuple[int, int]]) -> None:
     if places:
         across, down = zip(*places, strict=True)
-        axes.scatter(across, down, s=9, color="black", linewidths=0)
+        axes.scatter(across, down, s=18, color="black", edgecolors="white", linewidths=0.6)
+
+
+def _rings(axes: Axes, places: Sequence[tuple[int, int]]) -> None:
+    if places:
+        across, down = zip(*places, strict=True)
+        for colour, width in (("white", 3.0), ("black", 1.5)):
+            axes.scatter(across, down, s=110, facecolors="none", edgecolors=colour, linewidths=width)
 
 
 def _bars(axes: Axes, heads: Sequence[Row]) -> None:

@@ -1,19 +1,19 @@
 """Findings on the terminal: tables of effects, of heads and of what they do, and lines for all else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from eval.audit.show import wide_console
 from eval.interpret.effects import ALL_HEADS
-from eval.interpret.naming import SHOWN, TITLES, Row, head_name
+from eval.interpret.naming import SHOWN, TITLES, Row, head_name, heads_in_words, is_confirmed
 from eval.interpret.sites import KINDS
 from spatial.proportion import percent
 
 
 def print_findings(found: Mapping[str, Any]) -> None:
-    """Print tiers, the strongest sites, selected heads, agreement and controls."""
+    """Print tiers, the strongest sites, selected heads, agreement, functions and controls."""
     console = wide_console()
     for mode, own in found["modes"].items():
         console.print(f"{mode} pairs: " + ", ".join(f"{name} {count}" for name, count in own["tiers"].items()))
@@ -32,10 +32,12 @@ def print_findings(found: Mapping[str, Any]) -> None:
                 if one := own["exchanged"][name]:
                     low, high = one["ci95"]
                     console.print(
-                        f"{len(own['exchanged']['heads'])} heads exchanged on {one['pairs']} other pairs, {name}: "
+                        f"{heads_in_words(own['exchanged']['heads'])} exchanged on {one['pairs']} other pairs, {name}: "
                         f"{percent(one['selected'])} % against {percent(one['random'])} of random ones "
                         f"(difference {percent(low)} to {percent(high)})"
                     )
+    if found["functions"]:
+        console.print(functions_table(found["functions"]))
     for kind, one in found["controls"].items():
         console.print(f"control {kind}, {one['pairs']} pairs: {_kept(kind, one)}")
 
@@ -74,6 +76,37 @@ def heads_table(heads: Mapping[str, Any], mode: str) -> Table:
             "yes" * one["selected"],
         )
     return table
+
+
+def functions_table(rows: Sequence[Row]) -> Table:
+    """Return the table of labelled heads, and of what the answer loses without what they look at."""
+    labelled = sorted((row for row in rows if row["labelled"]), key=lambda row: row["p_value"])
+    table = Table(title=f"{len(labelled)} labels of heads, and what cutting them off costs", title_justify="left")
+    for head in ("head", "function", "value", "p", "pairs", "lost", "95 %", "random heads", "confirmed"):
+        table.add_column(head, justify="left" if head == "function" else "right")
+    for row in labelled[:SHOWN]:
+        table.add_row(
+            f"{row['layer']}.{row['head']}",
+            row["function"],
+            f"{row['value']:.2f}",
+            f"{row['p_value']:.1e}",
+            str(row["pairs"]),
+            *_tried(row),
+        )
+    return table
+
+
+def _tried(row: Row) -> tuple[str, str, str, str]:
+    one = row["confirmation"]
+    if one is None:
+        return "-", "-", "-", "not tried"
+    low, high = one["ci95"]
+    return (
+        percent(one["lost"]),
+        f"{percent(low)} to {percent(high)}",
+        percent(one["random"]),
+        "yes" if is_confirmed(row) else "no",
+    )
 
 
 def _figures(row: Row) -> tuple[str, str, str, str]:
