@@ -21,6 +21,7 @@ from encoders.source_files import checkpoint_folder
 from eval.benchmarks import read_benchmark
 from eval.config import InterpretConfig
 from eval.families.opening import check_canvas
+from eval.interpret.cards import draw_cards
 from eval.interpret.compare import differences
 from eval.interpret.confirm import Loss, choose_trials, confirm
 from eval.interpret.controls import controls_of
@@ -91,6 +92,7 @@ def interpret(config: InterpretConfig) -> Path:
     facts = {"model_hash": opened.name, "model_type": opened.kind, "canvas": opened.canvas, "config": asdict(config)}
     write_json(out / "results.json", known(facts | {"dropped": dict(dropped.most_common())} | found))
     draw(out, found)
+    draw_cards(config, opened, done, rows, found, out)
     print_findings(found)
     return out
 
