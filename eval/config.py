@@ -174,7 +174,8 @@ class InterpretConfig:
         encoders: whether to exchange the features of each vision encoder, of our models that have several.
         cuts: whether to cut attention between roles.
         against: folder of an earlier run, of another model on the same pairs; what differs is shown ("").
-        knockouts: sets of random heads that selected ones are compared with; 0 leaves the comparison out.
+        knockouts: sets of random heads that selected ones are compared with, and random heads that each labelled one
+            is; 0 leaves both comparisons out.
         canvas: how pictures become square, as for ``vsre eval``; "" as the checkpoint has it.
         rows: cells computed at once; it changes memory and speed, not the effects.
         seed: chooses pairs, wordings and halves, and draws the bootstrap.

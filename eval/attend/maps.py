@@ -3,11 +3,12 @@
 Shapes: C = G * G cells of a map, row by row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,10 +21,12 @@ from eval.attend.overlap import Sight
 from eval.attend.table import Name
 from eval.plan import Item
 from eval.study.pooling import canvas_box
-from eval.study.samples import pair_boxes
+from eval.study.samples import Box, pair_boxes
 from spatial.files import atomic
 from spatial.records import ImageRow, decode_image
 from spatial.scene import digest
+
+Thing = TypeVar("Thing")
 
 BOX_COLOURS = {"subject": "#56B4E9", "object": "#E69F00"}
 SHOWN = 256
@@ -43,18 +46,26 @@ def choose_examples(items: Sequence[Item], images: Mapping[str, ImageRow], count
     """Choose questions to draw: with both boxes, one per image, of as many relations as there are."""
     order = sorted(items, key=lambda item: digest(f"{seed}/{item.record.record_id}"))
     seen: set[str] = set()
-    turns: dict[str, int] = {}
-    ranked = []
+    usable = []
     for item in order:
         record = item.record
         image = images.get(record.image_id)
         if item.failed or image is None or record.image_id in seen or not pair_boxes(record, image):
             continue
         seen.add(record.image_id)
-        turns[record.relation] = turns.get(record.relation, 0) + 1
-        ranked.append((turns[record.relation], item))
-    chosen = [item for _, item in sorted(ranked, key=lambda pair: pair[0])[:count]]
+        usable.append(item)
+    chosen = in_turn(usable, lambda item: item.record.relation)[:count]
     return {(item.record.record_id, item.template): item for item in chosen}
+
+
+def in_turn(items: Sequence[Thing], kind: Callable[[Thing], str]) -> list[Thing]:
+    """Return items with the first of every kind before the second of any; else in their order."""
+    turns: Counter[str] = Counter()
+    ranked = []
+    for item in items:
+        turns[kind(item)] += 1
+        ranked.append((turns[kind(item)], item))
+    return [item for _, item in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def draw_maps(
@@ -86,21 +97,26 @@ def draw_maps(
         bar.ax.tick_params(labelsize=7)
         for axes in row:
             _boxes(axes, item, image, sight)
-    _key(grid[0, 0])
+    draw_key(grid[0, 0])
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
 
 
 def _boxes(axes: Axes, item: Item, image: ImageRow, sight: Sight) -> None:
-    places: dict[str, int] = {"subject": item.record.subject, "object": item.record.object}
-    for role, place in places.items():
-        x0, y0, x1, y1 = canvas_box(image.objects[place].box_xyxy, image.width, image.height, sight.side, sight.mode)
+    boxes = zip(BOX_COLOURS, pair_boxes(item.record, image) or (), strict=False)
+    draw_boxes(axes, {role: canvas_box(box, image.width, image.height, sight.side, sight.mode) for role, box in boxes})
+
+
+def draw_boxes(axes: Axes, boxes: Mapping[str, Box]) -> None:
+    """Mark subject and object on a picture that is drawn from (0, 0) to (1, 1); boxes are in these units."""
+    for role, (x0, y0, x1, y1) in boxes.items():
         for colour, width in (("black", 3.4), (BOX_COLOURS[role], 1.8)):
             corners: dict[str, Any] = {"xy": (x0, y0), "width": x1 - x0, "height": y1 - y0}
             axes.add_patch(Rectangle(**corners, fill=False, edgecolor=colour, linewidth=width))
     axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(1, 0))
 
 
-def _key(axes: Axes) -> None:
+def draw_key(axes: Axes) -> None:
+    """Say which colour marks what."""
     handles = [Rectangle((0, 0), 1, 1, fill=False, edgecolor=colour, linewidth=2) for colour in BOX_COLOURS.values()]
     axes.legend(handles, list(BOX_COLOURS), loc="upper left", fontsize=8, framealpha=0.8)

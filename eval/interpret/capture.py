@@ -3,13 +3,11 @@
 Shapes as in ``eval.interpret.stack``.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from eval.interpret.sites import HEADED
 from eval.interpret.stack import Prompt, Stack, Suffix, Whole
 
 
@@ -37,11 +35,6 @@ class Captured:
     def entering(self, layer: int) -> Tensor:
         """Return the states (T, D) that enter a layer."""
         return self.sites["resid", layer - 1] if layer else self.prompt.states_TD
-
-    def keep(self, kinds: Iterable[str]) -> "Captured":
-        """Return the run with these kinds of sites and what a sweep needs, to save memory."""
-        kept = {"k", "v", "z", "resid", *kinds}
-        return replace(self, sites={key: value for key, value in self.sites.items() if key[0] in kept})
 
 
 @torch.no_grad()
@@ -99,10 +92,3 @@ class _Record:
         before = [self.earlier.at(kind, self.layer)[: self.start]] if self.earlier else []
         self.sites[kind, self.layer] = torch.cat([*before, values[0]]) if before else values[0]
         return values
-
-
-def blank(run: Captured, kinds: Iterable[str] = HEADED) -> Captured:
-    """Return a run whose sites of these kinds are all zero: what is patched from it is switched off."""
-    wanted = set(kinds)
-    zero = {key: torch.zeros_like(value) if key[0] in wanted else value for key, value in run.sites.items()}
-    return replace(run, sites=zero)

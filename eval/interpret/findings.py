@@ -10,6 +10,7 @@ import torch
 
 from eval.config import InterpretConfig
 from eval.interpret.attribution import agreement
+from eval.interpret.confirm import Loss, confirmations
 from eval.interpret.effects import ALL_HEADS, Effect
 from eval.interpret.functions import Look, functions
 from eval.interpret.heads import (
@@ -66,8 +67,18 @@ def choose_heads(config: InterpretConfig, effects: Sequence[Effect]) -> Choice |
     return Choice(names, bool(chosen), others, second)
 
 
+def strong_looks(config: InterpretConfig, effects: Sequence[Effect], looks: Sequence[Look]) -> list[Look]:
+    """Return the looks at pairs that count."""
+    strong = {row.pair_id for row in of_tier(effects, config.tier)}
+    return [row for row in looks if row.pair_id in strong]
+
+
 def findings(
-    config: InterpretConfig, effects: Sequence[Effect], looks: Sequence[Look], knocked: Sequence[Knockout]
+    config: InterpretConfig,
+    effects: Sequence[Effect],
+    looks: Sequence[Look],
+    knocked: Sequence[Knockout],
+    losses: Sequence[Loss],
 ) -> dict[str, Any]:
     """Return all findings of a run."""
     found: dict[str, Any] = {"gap": GAP, "tier": config.tier, "modes": {}, "controls": _controls(effects)}
@@ -92,9 +103,18 @@ def findings(
         for place, one in enumerate(selected)
         for two in list(selected)[place + 1 :]
     }
-    strong = {row.pair_id for row in of_tier(effects, config.tier)}
-    found["functions"] = [asdict(one) for one in functions([row for row in looks if row.pair_id in strong])]
+    found["functions"] = _functions(config, strong_looks(config, effects, looks), losses)
     return found
+
+
+def _functions(config: InterpretConfig, looks: Sequence[Look], losses: Sequence[Loss]) -> list[dict[str, Any]]:
+    """Return what every head does, and of the labels that were tried whether they are confirmed."""
+    tried = confirmations(losses, config.bootstrap, config.seed)
+    rows = []
+    for one in functions(looks):
+        found = tried.get((one.function, one.layer, one.head))
+        rows.append(asdict(one) | {"confirmation": asdict(found) if found else None})
+    return rows
 
 
 def _means(config: InterpretConfig, effects: Sequence[Effect], direction: str) -> list[Mean]:

@@ -9,8 +9,7 @@ NOTICE (arXiv 2406.16320, section 5) names three functions by looking at maps. H
   middles of the two maps lie apart tells left from right and above from below. It tracks the relation if it turns
   around with the picture.
 
-A map says where a head looks, not that it matters: ``confirm`` cuts the head off from the part of the picture that its
-function is about, and measures the answer.
+A map says where a head looks, not that it matters: ``eval.interpret.confirm`` cuts it off from there.
 
 Shapes: H heads, N image tokens, C cells of the map.
 """
@@ -26,12 +25,10 @@ from scipy.stats import binomtest, ttest_1samp
 
 from eval.attend.overlap import Cells, Sight, auroc
 from eval.interpret.capture import Captured
-from eval.interpret.effects import Runs, gaps
+from eval.interpret.effects import Runs
 from eval.interpret.prepare import Prepared
 from eval.interpret.roles import long_tokens
-from eval.interpret.sites import Block, Cell, around
 from eval.interpret.stack import Stack
-from eval.interpret.staircase import sweep
 
 MARGIN = 0.05
 """How far from 0.5 the area under the curve has to be to speak of detection or suppression."""
@@ -101,7 +98,7 @@ def look(stack: Stack, prepared: Prepared, runs: Runs, picture: Seen) -> list[Lo
     pair, found = prepared.pair, []
     for layer in range(stack.layers):
         clean, other = (
-            [_on_image(stack, run, layer, roles[role][-1], prepared) for role in ("subject", "object")]
+            [on_image(stack, run, layer, roles[role][-1], prepared) for role in ("subject", "object")]
             for run in (runs.clean, runs.corrupt)
         )
         subject_HN = clean[0]
@@ -131,7 +128,7 @@ def look(stack: Stack, prepared: Prepared, runs: Runs, picture: Seen) -> list[Lo
     return found
 
 
-def _on_image(stack: Stack, run: Captured, layer: int, position: int, prepared: Prepared) -> Floats:
+def on_image(stack: Stack, run: Captured, layer: int, position: int, prepared: Prepared) -> Floats:
     """Return the attention (H, N) of a token to the picture."""
     seen_HK = stack.looks(run, layer, position).cpu().double().numpy()
     image = prepared.roles.get("image")
@@ -232,29 +229,3 @@ def _p_value(values: Floats, expected: float) -> float:
     if len(values) < 2 or np.ptp(values) == 0:
         return 1.0
     return float(ttest_1samp(values, expected).pvalue)
-
-
-@torch.no_grad()
-def confirm(
-    stack: Stack, prepared: Prepared, runs: Runs, heads: Sequence[tuple[int, int]], part: str, width: int = 1
-) -> list[float]:
-    """Return what the answer of the clean run loses when each head no longer sees a part of the picture from the words.
-
-    Args:
-        stack: a causal model, whose picture is among its tokens.
-        prepared: the pair.
-        runs: its plain runs.
-        heads: layer and number.
-        part: a role of image tokens.
-        width: of the window of layers in which it is cut off.
-    """
-    hidden = prepared.clean_roles.get(part, ())
-    words = tuple(range(prepared.text_start, runs.clean.length))
-    if not hidden:
-        return [float("nan")] * len(heads)
-    cells = []
-    for layer, head in heads:
-        reach = around(layer, width, stack.layers)
-        cells.append(Cell(blocks=tuple(Block(at, words, hidden, (head,)) for at in reach)))
-    answers = gaps(sweep(stack, runs.clean, runs.clean, cells, prepared.tokens).logits_RK)
-    return [runs.ld_clean - answer for answer in answers]

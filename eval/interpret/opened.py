@@ -18,6 +18,7 @@ from eval.interpret.functions import Seen
 from eval.interpret.pairs import Pair, PairSet
 from eval.interpret.prepare import Prepared, Preparer, Unfit, stack_of
 from eval.interpret.stack import Stack
+from eval.study.samples import Box
 from spatial.errors import CheckpointError
 from spatial.records import ImageRow, Record
 
@@ -79,16 +80,19 @@ class Opened:
 
     def _cells(self, pair: Pair, image_id: str) -> dict[str, Cells]:
         """Return which cells of the map the boxes of subject and object cover, as far as they are known."""
+        if self.sight is None:
+            return {}
+        row, boxes = self.images.get(image_id), self.boxes(pair, image_id)
+        return {role: self.sight.covered(box, row.width, row.height) for role, box in boxes.items() if row}
+
+    def boxes(self, pair: Pair, image_id: str) -> dict[str, Box]:
+        """Return the boxes of subject and object in a picture of a pair, as far as they are known."""
         record = self.records.get(pair.clean.record_id)
         row = self.images.get(image_id)
-        if self.sight is None or record is None or row is None:
+        if record is None or row is None:
             return {}
         places = {"subject": record.subject, "object": record.object}
-        return {
-            role: self.sight.covered(row.objects[place].box_xyxy, row.width, row.height)
-            for role, place in places.items()
-            if 0 <= place < len(row.objects)
-        }
+        return {role: row.objects[place].box_xyxy for role, place in places.items() if 0 <= place < len(row.objects)}
 
     def _tokens(self, pair: Pair, image_id: str) -> dict[str, Sequence[int]]:
         """Return the image tokens that look at subject and object: at least half of what they see is covered."""

@@ -1,14 +1,16 @@
 """``vsre interpret``: patch the sites of a model on minimal pairs, and say which of them carry the answer.
 
 The output folder gets ``effects.parquet`` (a row per pair, direction and site), ``looks.parquet`` (where heads look),
-``knockouts.parquet``, ``results.json`` (means with intervals, selected heads, their functions and what exchanging them
-does on other pairs) and pictures. A killed run goes on with the next pair.
+``knockouts.parquet`` and ``confirmations.parquet`` (what exchanging heads, or cutting them off, does on other pairs),
+``results.json`` (means with intervals, selected heads, functions) and pictures. A killed run goes on with the next
+pair.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +21,27 @@ from encoders.source_files import checkpoint_folder
 from eval.benchmarks import read_benchmark
 from eval.config import InterpretConfig
 from eval.families.opening import check_canvas
+from eval.interpret.cards import draw_cards
 from eval.interpret.compare import differences
+from eval.interpret.confirm import Loss, choose_trials, confirm
 from eval.interpret.controls import controls_of
 from eval.interpret.cuts import cut
 from eval.interpret.effects import DIRECTIONS, Effect, Runs, Site, measure, run_both, sites_of
 from eval.interpret.encoders import EncodedImages, measure_encoders
-from eval.interpret.findings import choose_heads, findings
+from eval.interpret.findings import choose_heads, findings, strong_looks
 from eval.interpret.from_csv import read_pairs
 from eval.interpret.from_records import pairs_of_records
 from eval.interpret.functions import Look, Seen, look
 from eval.interpret.knockout import Knockout, knock_out
 from eval.interpret.opened import Opened, open_for
 from eval.interpret.pairs import MODES, Pair, PairSet
+from eval.interpret.plots import draw
 from eval.interpret.prepare import Prepared, Unfit
 from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
-from eval.interpret.show import draw, print_findings
+from eval.interpret.show import print_findings
 from eval.interpret.sites import HEADED, KINDS
-from eval.interpret.table import Parts, read_rows, write_rows
+from eval.interpret.stack import Stack
+from eval.interpret.table import Parts, Row, read_rows, write_rows
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.files import write_json
 from spatial.records import Record
@@ -72,11 +78,13 @@ def interpret(config: InterpretConfig) -> Path:
         most = dropped.most_common(1)
         raise RecordError(f"none of {len(pairs.pairs)} pairs can be run; most often: {most[0][0] if most else 'none'}")
     rows, seen = effects.read(pair.pair_id for pair in done), looks.read(pair.pair_id for pair in done)
-    knocked = _knock_out_all(config, opened, done, rows, settings, out)
     write_rows(out / "effects.parquet", Effect, rows)
     write_rows(out / "looks.parquet", Look, seen)
+    knocked = _knock_out_all(config, opened, done, rows, settings, out)
+    losses = _confirm_all(config, opened, done, strong_looks(config, rows, seen), settings, out)
     write_rows(out / "knockouts.parquet", Knockout, knocked)
-    found = findings(config, rows, seen, knocked)
+    write_rows(out / "confirmations.parquet", Loss, losses)
+    found = findings(config, rows, seen, knocked, losses)
     if config.against:
         found["against"] = {"folder": config.against} | differences(
             rows, earlier(config.against), config.tier, config.bootstrap, config.seed
@@ -84,6 +92,7 @@ def interpret(config: InterpretConfig) -> Path:
     facts = {"model_hash": opened.name, "model_type": opened.kind, "canvas": opened.canvas, "config": asdict(config)}
     write_json(out / "results.json", known(facts | {"dropped": dict(dropped.most_common())} | found))
     draw(out, found)
+    draw_cards(config, opened, done, rows, found, out)
     print_findings(found)
     return out
 
@@ -189,17 +198,43 @@ def _knock_out_all(
         if choice is None:
             continue
         parts = Parts(out, Knockout, settings | {"mode": mode, "heads": choice.chosen, "others": choice.others})
+        exchange = partial(knock_out, role=config.head_roles[0], chosen=choice.chosen, others=choice.others)
         held_out = [pair for pair in pairs if pair.pair_id in choice.held_out]
-        for pair in tqdm(held_out, unit="pair", desc=f"exchange heads, {mode}"):
-            if not parts.has(pair.pair_id):
-                prepared, _ = opened.prepare(pair)
-                runs = run_both(opened.stack, prepared)
-                parts.add(
-                    pair.pair_id,
-                    knock_out(opened.stack, prepared, runs, config.head_roles[0], choice.chosen, choice.others),
-                )
-        rows += parts.read(pair.pair_id for pair in held_out)
+        rows += _each(opened, held_out, parts, exchange, f"exchange heads, {mode}")
     return rows
+
+
+def _confirm_all(
+    config: InterpretConfig,
+    opened: Opened,
+    pairs: Sequence[Pair],
+    looks: Sequence[Look],
+    settings: dict[str, Any],
+    out: Path,
+) -> list[Loss]:
+    """Cut off the heads that half of the pairs label, and random ones, on the other half."""
+    trials, others = choose_trials(looks, config.knockouts, config.seed)
+    if not trials:
+        return []
+    parts = Parts(out, Loss, settings | {"trials": [asdict(trial) for trial in trials]})
+    held_out = [pair for pair in pairs if pair.pair_id in others]
+    ask = partial(confirm, trials=trials, width=config.window, rows=config.rows)
+    return _each(opened, held_out, parts, ask, "cut off labelled heads")
+
+
+def _each(
+    opened: Opened,
+    pairs: Sequence[Pair],
+    parts: Parts[Row],
+    measured: Callable[[Stack, Prepared, Runs], list[Row]],
+    doing: str,
+) -> list[Row]:
+    """Measure the pairs that are not done once more, and return the rows of all."""
+    for pair in tqdm(pairs, unit="pair", desc=doing):
+        if not parts.has(pair.pair_id):
+            prepared, _ = opened.prepare(pair)
+            parts.add(pair.pair_id, measured(opened.stack, prepared, run_both(opened.stack, prepared)))
+    return parts.read(pair.pair_id for pair in pairs)
 
 
 def _sites(config: InterpretConfig, opened: Opened) -> list[Site]:

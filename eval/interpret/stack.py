@@ -119,11 +119,6 @@ class Stack(ABC):
         """Return the logits (V,) of the first token of the answer by a plain forward pass of the model itself."""
 
 
-def untouched(kind: str, values: Tensor) -> Tensor:
-    """Let everything pass: the tap that does nothing."""
-    return values
-
-
 class Whole:
     """Attention among all tokens of each row.
 

@@ -25,7 +25,11 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLForConditional
 from eval.interpret.capture import Captured, capture
 from eval.interpret.cross import CrossStack
 from eval.interpret.decoders import DecoderStack
+from eval.interpret.pairs import Pair as MinimalPair
+from eval.interpret.pairs import Side
+from eval.interpret.prepare import Prepared
 from eval.interpret.stack import Prompt, Stack
+from spatial.templates import Prompt as Asked
 
 SIZES = {
     "vocab_size": 40,
@@ -115,6 +119,14 @@ def cross_pair() -> Pair:
     prompts = [stack.begin(ids, torch.randn(17, 32, generator=generator)) for _ in range(2)]
     with torch.no_grad():
         return Pair(stack, *prompts, (capture(stack, prompts[0]), capture(stack, prompts[1])))
+
+
+def prepared_of(causal: Pair) -> Prepared:
+    """Return a pair of a decoder as one that asks about two things, whose boxes are not known."""
+    side = Side("a", Asked([{"content": [{}, {"text": "words"}]}], (), "", {}))
+    about = MinimalPair("image", side, side, ("yes", "no"), "left of", "Projective", "g")
+    roles = {"image": tuple(range(1, 1 + IMAGE)), "subject": (8, 9), "object": (11,), "last": (13,)}
+    return Prepared(about, causal.clean, causal.corrupt, (5, 9), roles, roles, 1, 1 + IMAGE)
 
 
 PAIRS: dict[str, Callable[[], Pair]] = {

@@ -1,23 +1,14 @@
 """Where heads look is what the model attends to, and functions are found where they were put."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from eval.attend.overlap import Sight
 from eval.interpret.effects import Runs
-from eval.interpret.functions import Look, Seen, confirm, functions, look
-from eval.interpret.oracle import observe, patched
-from eval.interpret.pairs import Pair as MinimalPair
-from eval.interpret.pairs import Side
-from eval.interpret.prepare import Prepared
-from eval.interpret.sites import Block, Cell
-from spatial.templates import Prompt
-from tests.eval.interpret.conftest import IMAGE, Pair
-
-ROW = Look("p", "g", "f", 0, 0, 0.5, 0.5, 1.0, 0.0, 0.1, 0.0, -0.1, 0.0)
+from eval.interpret.functions import Seen, functions, look
+from tests.eval.interpret.conftest import IMAGE, Pair, prepared_of
+from tests.eval.interpret.worlds import labelled_looks
 
 
 def test_attention_is_what_gathers_the_values(pair: Pair) -> None:
@@ -34,13 +25,6 @@ def test_attention_is_what_gathers_the_values(pair: Pair) -> None:
             _, value_HNd = run.prompt.memory.of(layer, stack.encoder.encoder.layer[layer].crossattention.self)
             gathered = torch.einsum("hn,hnd->hd", seen_HK, value_HNd)
             torch.testing.assert_close(gathered, run.at("cross_z", layer)[8], atol=2e-5, rtol=1e-5)
-
-
-def prepared_of(causal: Pair) -> Prepared:
-    side = Side("a", Prompt([{"content": [{}, {"text": "words"}]}], (), "", {}))
-    about = MinimalPair("image", side, side, ("yes", "no"), "left of", "Projective", "g")
-    roles = {"image": tuple(range(1, 1 + IMAGE)), "subject": (8, 9), "object": (11,), "last": (13,)}
-    return Prepared(about, causal.clean, causal.corrupt, (5, 9), roles, roles, 1, 1 + IMAGE)
 
 
 def test_a_head_is_looked_at_from_the_last_word_of_the_subject(causal: Pair) -> None:
@@ -65,37 +49,6 @@ def test_a_head_is_looked_at_from_the_last_word_of_the_subject(causal: Pair) -> 
 
 
 def test_functions_are_found_where_they_were_put() -> None:
-    rng = np.random.default_rng(0)
-    rows = []
-    for pair in range(60):
-        for head in range(4):
-            own = replace(ROW, pair_id=f"p{pair}", head=head, auroc=0.5 + 0.05 * rng.standard_normal())
-            sign = rng.choice([-1.0, 1.0])
-            own = replace(own, across=0.1 * sign, across_corrupt=0.1 * rng.choice([-1.0, 1.0]), outliers=0.01)
-            own = replace(
-                own, outliers=0.01 * rng.standard_normal(), down_corrupt=0.1 * rng.choice([-1.0, 1.0]), down=0.1
-            )
-            if head == 0:
-                own = replace(own, auroc=0.8 + 0.05 * rng.standard_normal())
-            if head == 1:
-                own = replace(own, auroc=0.2 + 0.05 * rng.standard_normal())
-            if head == 2:
-                own = replace(own, across_corrupt=-own.across)
-            if head == 3:
-                own = replace(own, outliers=-1.0 + 0.01 * rng.standard_normal())
-            rows.append(own)
-    labelled = {(row.head, row.function) for row in functions(rows) if row.labelled}
+    labelled = {(row.head, row.function) for row in functions(labelled_looks()) if row.labelled}
     assert {(0, "detection"), (1, "suppression"), (2, "spatial read-out")} <= labelled
     assert labelled - {(3, "outlier suppression")} == {(0, "detection"), (1, "suppression"), (2, "spatial read-out")}
-
-
-def test_a_head_that_is_cut_off_from_the_picture_is_one_forward_pass(causal: Pair) -> None:
-    prepared, runs = prepared_of(causal), Runs(*causal.runs, 0.0, 0.0)
-    lost = confirm(causal.stack, prepared, runs, [(1, 2), (3, 0)], "image")
-    values = observe(causal.stack, causal.corrupt, ["z"])
-    words = tuple(range(1 + IMAGE, causal.runs[0].length))
-    for (layer, head), loss in zip([(1, 2), (3, 0)], lost, strict=True):
-        cell = Cell(blocks=(Block(layer, words, prepared.roles["image"], (head,)),))
-        logits = patched(causal.stack, causal.clean, values, cell)
-        assert loss == pytest.approx(-float(logits[5] - logits[9]), abs=1e-4)
-    assert np.isnan(confirm(causal.stack, prepared, runs, [(1, 2)], "image: subject")).all()

@@ -32,6 +32,13 @@ def config(checkpoint: Path, dataset: Path, tmp_path: Path) -> InterpretConfig:
     )
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of the time of a short run."""
+    for name in ("draw", "draw_cards"):
+        monkeypatch.setattr(run_module, name, lambda *_: [])
+
+
 def test_a_run_writes_tables_results_and_pictures(config: InterpretConfig) -> None:
     out = interpret(config)
     rows = read_rows(out / "effects.parquet", Effect)
@@ -51,7 +58,7 @@ def test_a_run_writes_tables_results_and_pictures(config: InterpretConfig) -> No
     }
 
 
-def test_the_last_token_of_the_top_layer_is_the_whole_answer(config: InterpretConfig) -> None:
+def test_the_last_token_of_the_top_layer_is_the_whole_answer(config: InterpretConfig, undrawn: None) -> None:
     """All that the last token of the top layer holds is the answer of the other run."""
     config = replace(config, modes=["image"], controls=False, kinds=["resid"], headed=[], roles=["image", "last"])
     rows = read_rows(interpret(config) / "effects.parquet", Effect)
@@ -63,7 +70,7 @@ def test_the_last_token_of_the_top_layer_is_the_whole_answer(config: InterpretCo
 
 
 def test_a_killed_run_goes_on_and_computes_no_pair_twice(
-    config: InterpretConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    config: InterpretConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undrawn: None
 ) -> None:
     whole = interpret(replace(config, out=str(tmp_path / "whole")))
     original = run_module.run_both
@@ -93,14 +100,14 @@ def test_a_killed_run_goes_on_and_computes_no_pair_twice(
     assert len(calls) == before
 
 
-def test_other_settings_are_another_job(config: InterpretConfig) -> None:
+def test_other_settings_are_another_job(config: InterpretConfig, undrawn: None) -> None:
     first = read_rows(interpret(replace(config, modes=["image"])) / "effects.parquet", Effect)
     second = read_rows(interpret(replace(config, modes=["image"], window=3)) / "effects.parquet", Effect)
     assert len(first) == len(second)
     assert [row.ld_patched for row in first] != [row.ld_patched for row in second]
 
 
-def test_each_picture_is_encoded_once(config: InterpretConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_picture_is_encoded_once(config: InterpretConfig, monkeypatch: pytest.MonkeyPatch, undrawn: None) -> None:
     from encoders.tower import FusedVisionModel
 
     forward, seen = FusedVisionModel.forward, []

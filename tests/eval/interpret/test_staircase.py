@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from eval.interpret.capture import blank, capture, capture_after
+from eval.interpret.capture import capture, capture_after
 from eval.interpret.oracle import observe, patched
 from eval.interpret.sites import HEADED, Block, Cell, Patch, window
 from eval.interpret.staircase import plan, planned_work, sweep
@@ -175,7 +175,8 @@ def test_a_run_that_begins_as_another_need_not_be_made_anew(causal: Pair) -> Non
 def test_a_head_that_is_switched_off_adds_nothing(pair: Pair) -> None:
     """Values of zero for all heads are those of attention that adds its bias alone."""
     clean = pair.runs[0]
-    off = blank(clean)
+    none = {site: torch.zeros_like(values) for site, values in clean.sites.items() if site[0] in HEADED}
+    off = replace(clean, sites=clean.sites | none)
     everywhere = tuple(range(clean.length))
     cell = Cell((Patch("z", 1, everywhere),))
     mine = sweep(pair.stack, clean, off, [cell], TOKENS).logits_RK[0]

@@ -1,7 +1,10 @@
-"""Groups of records about two coloured squares, as our datasets have them, and pictures of such squares."""
+"""Groups of records about two coloured squares, pictures of such squares, and looks of heads with known functions."""
+
+from dataclasses import replace
 
 import numpy as np
 
+from eval.interpret.functions import Look
 from spatial.dataset import RecordSet
 from spatial.records import ImageObject, ImageRow, Record, encode_mask, encode_png, image_id_of
 from spatial.scene import digest
@@ -90,3 +93,21 @@ def world(groups: int = 4, contrasts: tuple[tuple[str, str], ...] = (SIDES, HEIG
             images |= {row.image_id: row for row in rows}
             records += some
     return RecordSet(records, images)
+
+
+LOOK = Look("p", "g", "f", 0, 0, 0.5, 0.5, 1.0, 0.0, 0.1, 0.0, -0.1, 0.0)
+
+
+def labelled_looks(pairs: int = 60) -> list[Look]:
+    """Return the looks of four heads of a layer, which detect, suppress, read out, and suppress outliers."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for pair in range(pairs):
+        for head in range(4):
+            sign, other, down = rng.choice([-1.0, 1.0], 3)
+            own = replace(LOOK, pair_id=f"p{pair}", group_id=f"g{pair}", head=head)
+            own = replace(own, auroc=(0.8, 0.2, 0.5, 0.5)[head] + 0.05 * rng.standard_normal())
+            own = replace(own, across=0.1 * sign, across_corrupt=-0.1 * sign if head == 2 else 0.1 * other)
+            own = replace(own, down=0.1, down_corrupt=0.1 * down)
+            rows.append(replace(own, outliers=(-1.0 if head == 3 else 0.0) + 0.01 * rng.standard_normal()))
+    return rows
