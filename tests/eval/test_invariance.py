@@ -16,7 +16,7 @@ import torch
 from datagen.config import DatagenConfig
 from datagen.run import generate
 from encoders.load import load_model
-from eval import run
+from eval import answering
 from eval.benchmarks import BENCHMARKS
 from eval.config import DataConfig, EvalConfig
 from eval.metrics import near_ties
@@ -131,7 +131,7 @@ def test_a_run_that_is_killed_while_it_stores_goes_on_to_the_same(
         append(self, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "FLUSH_SECONDS", 0.0)
+        patched.setattr(answering, "FLUSH_SECONDS", 0.0)
         patched.setattr(PartFiles, "append", full)
         with pytest.raises(OSError, match="no space"):
             evaluate(config)
