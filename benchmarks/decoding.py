@@ -17,14 +17,9 @@ timed and scaled to all.
 Rounds alternate between the sides; ratios are of medians. Before anything is timed, the sides' answers are compared.
 """
 
-import argparse
-import json
-import os
-import platform
 import random
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -32,6 +27,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from _clock import DEVICE, timed, torch_machine
+from _report import finish, options
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -54,7 +51,7 @@ WORDS = [f"word{index}" for index in range(64)]
 Job = Callable[[], Any]
 
 
-def make_model(hidden: int, layers: int, heads: int, intermediate: int, device: str) -> Any:
+def make_model(hidden: int, layers: int, heads: int, intermediate: int) -> Any:
     """Return a language model with random weights that knows the placeholder of an image."""
     config = LlamaConfig(
         vocab_size=32064,
@@ -69,9 +66,9 @@ def make_model(hidden: int, layers: int, heads: int, intermediate: int, device: 
     )
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
-    model = model.to_empty(device=device).eval()  # careful initialisation takes minutes
-    model.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)
-    generator = torch.Generator(device).manual_seed(0)
+    model = model.to_empty(device=DEVICE).eval()  # careful initialisation takes minutes
+    model.model.rotary_emb = LlamaRotaryEmbedding(config).to(DEVICE)
+    generator = torch.Generator(DEVICE).manual_seed(0)
     for weight in model.parameters():
         nn.init.normal_(weight.data, std=0.02, generator=generator)
     model.config.image_token_id = 2
@@ -163,7 +160,7 @@ def alternate(jobs: dict[str, Job], rounds: int) -> dict[str, float]:
     timings: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in tqdm(range(rounds + 1), unit="round"):
         for name, job in jobs.items():
-            seconds = _seconds(job)
+            seconds, _ = timed(job)
             if round_:  # the first one warms up
                 timings[name].append(seconds)
     return {name: statistics.median(figures) for name, figures in timings.items()}
@@ -222,23 +219,19 @@ def sweep(model: Any, questions: int, strengths: Sequence[float], rounds: int) -
     parts = [chosen[start::rounds] for start in range(rounds)]
     ours, theirs = [], []
     for part in tqdm(parts, unit="round"):
-        ours.append(_seconds(lambda: sides.ours(readings)))
-        theirs += [_seconds(lambda cell=cell: sides.generate(*cell)) for cell in part]
+        ours.append(timed(lambda: sides.ours(readings))[0])
+        theirs += [timed(lambda cell=cell: sides.generate(*cell))[0] for cell in part]
     return statistics.median(ours), statistics.median(theirs) * len(cells), f"{len(chosen)}/{len(cells)}"
 
 
 def main() -> None:
     """Measure, print a table, and end with one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rounds, load = 5 if arguments.quick else 9, os.getloadavg()[0]
+    arguments, before = options(__doc__, "fewer rounds"), torch_machine()
+    rounds = 5 if arguments.quick else 9
     with torch.no_grad():
-        of_one, gap = one_question(make_model(4096, 2, 32, 11008, device), rounds)
+        of_one, gap = one_question(make_model(4096, 2, 32, 11008), rounds)
         of_tiny = tiny(2 * rounds)
-        narrow = make_model(1024, 4, 16, 2816, device)
+        narrow = make_model(1024, 4, 16, 2816)
         alphas = sweep(narrow, 4, STRENGTHS, rounds)
         templates = sweep(narrow, TEMPLATE_QUESTIONS, (), rounds)
     result = {
@@ -252,10 +245,7 @@ def main() -> None:
         "sampled": {"alpha_sweep_ratio": alphas[2], "template_sweep_ratio": templates[2]},
         "max_abs_diff": gap,
         "rounds": rounds,
-        "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "load": round(load, 1),
+        **before,
     }
     for name, seconds in of_one.items():
         print(f"{name:<28}{seconds:>9.3f} s   one question, width 4096, two layers")
@@ -270,21 +260,7 @@ def main() -> None:
         ("template_sweep_ratio", ">= 10"),
     ):
         print(f"{key:<28}{result[key]:>9}     (target {target})")
-    line = json.dumps(result)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(line + "\n")
-    print(line)
-
-
-def _seconds(job: Job) -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    job()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    finish(result, arguments.out)
 
 
 if __name__ == "__main__":
