@@ -8,14 +8,11 @@ one of ``datagen.groups.REASONS``. Times are CPU seconds of one process, rejecte
 meshes are built before. The target is that no contrast accepts less than a fifth of its draws in either split.
 """
 
-import argparse
-import json
-import os
-import platform
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+
+from _report import finish, machine, options
 
 from datagen.assets import ASSETS, unit_mesh
 from datagen.config import DatagenConfig
@@ -68,10 +65,7 @@ def measure(recipe: Recipe, split: str, groups: int) -> Draws:
 
 def main() -> None:
     """Measure, print a table, and end with one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="10 groups of each contrast and split instead of 100")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
+    arguments, before = options(__doc__, "10 groups of each contrast and split instead of 100"), machine()
     groups = 10 if arguments.quick else 100
     for noun in ASSETS:
         unit_mesh(noun)
@@ -93,15 +87,9 @@ def main() -> None:
         "recipes": [_numbers(draws) for draws in found],
         "nouns": len(ASSETS),
         "resolution": DatagenConfig().image_size,
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
+        **before,
     }
-    line = json.dumps(result)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(line + "\n")
-    print(line)
+    finish(result, arguments.out)
 
 
 def settings(split: str) -> DatagenConfig:

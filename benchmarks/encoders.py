@@ -13,10 +13,6 @@ bfloat16 and batches, else in float32 and one by one. Every one runs once unmeas
 the median counts. Achieved TFLOP/s stands beside it. Nothing else should run: "load" is what the machine did before.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -26,6 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from _clock import DEVICE, timed, torch_machine
+from _report import finish, options
 from PIL import Image
 from torch import nn
 from transformers import BitImageProcessorPil, CLIPImageProcessorPil, SamImageProcessorPil, SiglipImageProcessorPil
@@ -87,7 +85,7 @@ def preprocessing(images: list[Image.Image], rounds: int) -> tuple[list[float], 
     return timings[canvas], timings[separately]
 
 
-def throughput(rounds: int, batch: int, device: str) -> dict[str, tuple[float, float]]:
+def throughput(rounds: int, batch: int) -> dict[str, tuple[float, float]]:
     """Return (pictures per second, TFLOP/s) of each encoder and of all of them fused, medians over the rounds."""
     published = dict(published_entry(hub_id) for hub_id in VSRE_TOWERS)
     published["clip"]["feature_layer"] = -2
@@ -97,10 +95,10 @@ def throughput(rounds: int, batch: int, device: str) -> dict[str, tuple[float, f
         aligner="mlp3x_gelu",
         layer_norm=False,
     )
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    towers = _random(FusedVisionModel, config.vision, device, dtype)
-    projector = _random(FUSIONS[config.fusion], config, device, dtype)
-    canvas = torch.randint(0, 256, (batch, 3, 1024, 1024), dtype=torch.uint8, device=device)
+    dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
+    towers = _random(FusedVisionModel, config.vision, dtype)
+    projector = _random(FUSIONS[config.fusion], config, dtype)
+    canvas = torch.randint(0, 256, (batch, 3, 1024, 1024), dtype=torch.uint8, device=DEVICE)
     flops = tower_flops(config.vision)
     jobs: dict[str, tuple[Callable[[], Any], int]] = {
         name: (lambda name=name: towers(canvas, encoders=[name]), flops[name]) for name in flops
@@ -110,22 +108,17 @@ def throughput(rounds: int, batch: int, device: str) -> dict[str, tuple[float, f
     with torch.no_grad():
         for name, (job, cost) in jobs.items():
             job()  # warms up
-            seconds = statistics.median(_seconds(job, device) for _ in range(rounds))
+            seconds = statistics.median(timed(job)[0] for _ in range(rounds))
             rates[name] = (batch / seconds, batch * cost / seconds / 1e12)
     return rates
 
 
 def main() -> None:
     """Measure, print a table, and end with one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer pictures and rounds")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    arguments, before = options(__doc__, "fewer pictures and rounds"), torch_machine()
     ours, theirs = preprocessing(pictures(4 if arguments.quick else 16), 5 if arguments.quick else 9)
-    batch = 16 if device == "cuda" else 1
-    load, rounds = os.getloadavg()[0], 2 if arguments.quick and device == "cpu" else 5
-    rates = throughput(rounds, batch, device)
+    batch, rounds = 16 if DEVICE == "cuda" else 1, 2 if arguments.quick and DEVICE == "cpu" else 5
+    rates = throughput(rounds, batch)
     ratio = statistics.median(theirs) / statistics.median(ours)
     result = {
         "benchmark": "encoders",
@@ -136,10 +129,7 @@ def main() -> None:
         "tflops_per_second": {name: round(speed, 3) for name, (_, speed) in rates.items()},
         "rounds": rounds,
         "batch": batch,
-        "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "load": round(load, 1),
+        **before,
     }
     print(f"{'host, ms per picture':<24}{'median':>10}{'lowest':>10}{'highest':>10}")
     print(f"{'one canvas of 1024':<24}{_row(ours)}")
@@ -148,19 +138,15 @@ def main() -> None:
     print(f"{'device':<24}{'pictures/s':>12}{'TFLOP/s':>10}")
     for name, (rate, speed) in rates.items():
         print(f"{name:<24}{rate:>12.3f}{speed:>10.3f}")
-    line = json.dumps(result)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(line + "\n")
-    print(line)
+    finish(result, arguments.out)
 
 
-def _random(module_class: Callable[[Any], nn.Module], config: Any, device: str, dtype: torch.dtype) -> nn.Module:
+def _random(module_class: Callable[[Any], nn.Module], config: Any, dtype: torch.dtype) -> nn.Module:
     """Build a module with small random weights without the minutes that careful initialisation takes."""
     with torch.device("meta"):
         module = module_class(config)
-    module = module.to_empty(device=device).to(dtype).eval()
-    generator = torch.Generator(device).manual_seed(0)
+    module = module.to_empty(device=DEVICE).to(dtype).eval()
+    generator = torch.Generator(DEVICE).manual_seed(0)
     for tensor in [*module.parameters(), *module.buffers()]:
         if tensor.is_floating_point():
             nn.init.normal_(tensor.data, std=0.02, generator=generator)
@@ -168,16 +154,6 @@ def _random(module_class: Callable[[Any], nn.Module], config: Any, device: str, 
         if name.endswith("position_ids"):
             positions.copy_(torch.arange(positions.shape[-1]))
     return module
-
-
-def _seconds(job: Callable[[], Any], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    job()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def _row(figures: list[float]) -> str:

@@ -17,21 +17,17 @@ of the difference of two answers' logits, divided by what separates the two plai
 18 of them patched; three forward passes per cell) over those of the staircase with its two plain runs.
 """
 
-import argparse
-import json
-import os
-import platform
 import random
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from _clock import DEVICE, timed, torch_machine
+from _report import finish, options
 from tqdm import tqdm
 from transformers import (
     BlipConfig,
@@ -57,18 +53,18 @@ SAMPLED = 40
 Setting = tuple[Stack, Prompt, Prompt, list[Cell]]
 
 
-def llava(device: str) -> Setting:
+def llava() -> Setting:
     """Return a LLaVA-like language model, two prompts with different pictures, and the cells."""
     sizes = {"hidden_size": 256, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 688}
     config = LlamaConfig(**sizes, vocab_size=2000, attn_implementation="sdpa")
-    stack = DecoderStack(_random(LlamaForCausalLM(config), device))
+    stack = DecoderStack(_random(LlamaForCausalLM(config)))
     generator = torch.Generator().manual_seed(1)
     words = torch.randn(602, 256, generator=generator)
     prompts = []
     for _ in range(2):
         states = words.clone()
         states[4:580] = torch.randn(576, 256, generator=generator)
-        prompts.append(stack.begin(states.to(device)))
+        prompts.append(stack.begin(states.to(DEVICE)))
     cells = [
         Cell((Patch(kind, layer, (place,)),))
         for kind, layer, place in product(("mlp", "attn"), range(8), range(580, 602))
@@ -76,16 +72,16 @@ def llava(device: str) -> Setting:
     return stack, *prompts, cells
 
 
-def blip(device: str) -> Setting:
+def blip() -> Setting:
     """Return a BLIP for questions, two prompts with different pictures, and the cells."""
     sizes = {"hidden_size": 384, "num_hidden_layers": 4, "num_attention_heads": 6, "intermediate_size": 1536}
     text = BlipTextConfig(**sizes, encoder_hidden_size=384, vocab_size=2000, bos_token_id=1, sep_token_id=2)
     vision = BlipVisionConfig(**sizes, image_size=192, patch_size=16)
     config = BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), image_text_hidden_size=64)
-    stack = CrossStack(_random(BlipForQuestionAnswering(config), device))
+    stack = CrossStack(_random(BlipForQuestionAnswering(config)))
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(3, 2000, (9,), generator=generator).to(device)
-    prompts = [stack.begin(ids, torch.randn(145, 384, generator=generator).to(device)) for _ in range(2)]
+    ids = torch.randint(3, 2000, (9,), generator=generator).to(DEVICE)
+    prompts = [stack.begin(ids, torch.randn(145, 384, generator=generator).to(DEVICE)) for _ in range(2)]
     cells = [
         Cell((Patch(kind, layer, (place,)),))
         for kind, layer, place in product(("mlp", "attn", "cross"), range(4), range(9))
@@ -106,10 +102,10 @@ def measure(setting: Setting, rounds: int) -> dict[str, Any]:
 
     climb(), patched(stack, corrupt, values, cells[0])  # both sides have run once before they are timed
     for part in tqdm([chosen[start::rounds] for start in range(rounds)], unit="round"):
-        seconds, found = _timed(climb)
+        seconds, found = timed(climb)
         ours.append(seconds)
         for number in part:
-            seconds, expected[number] = _timed(lambda number=number: patched(stack, corrupt, values, cells[number]))
+            seconds, expected[number] = timed(lambda number=number: patched(stack, corrupt, values, cells[number]))
             theirs.append(seconds)
     gap = _gap(stack.forward(clean)) - _gap(stack.forward(corrupt))
     apart = max(abs(_gap(logits) - float(found[n][0] - found[n][1])) for n, logits in expected.items())
@@ -134,14 +130,10 @@ def work_ratio_7b() -> float:
 
 def main() -> None:
     """Measure, print a table, and end with one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rounds, load = 5 if arguments.quick else 15, os.getloadavg()[0]
+    arguments, before = options(__doc__, "fewer rounds"), torch_machine()
+    rounds = 5 if arguments.quick else 15
     with torch.no_grad():
-        found = {name: measure(make(device), rounds) for name, make in (("llava", llava), ("blip", blip))}
+        found = {name: measure(make(), rounds) for name, make in (("llava", llava), ("blip", blip))}
     result = {
         "benchmark": "mediation",
         "llava_ratio": round(found["llava"]["ratio"], 1),
@@ -150,10 +142,7 @@ def main() -> None:
         "work_ratio_7b": round(work_ratio_7b(), 1),
         "sampled": {name: side["sampled"] for name, side in found.items()},
         "rounds": rounds,
-        "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "load": round(load, 1),
+        **before,
     }
     print(f"{'':<8}{'staircase, s':>14}{'oracle, s':>12}{'ratio':>8}{'apart':>10}  calls timed")
     for name, side in found.items():
@@ -162,34 +151,20 @@ def main() -> None:
     print(
         f"targets: llava >= 20, blip >= 10, apart <= 1e-5; work at 7B shape {result['work_ratio_7b']} (target >= 150)"
     )
-    line = json.dumps(result)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(line + "\n")
-    print(line)
+    finish(result, arguments.out)
 
 
-def _random(model: Any, device: str, seed: int = 0) -> Any:
+def _random(model: Any, seed: int = 0) -> Any:
     """Return the model with weights large enough that what is patched matters."""
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
         if weight.ndim > 1:
             torch.nn.init.normal_(weight.data, std=weight.shape[-1] ** -0.5, generator=generator)
-    return model.to(device).eval()
+    return model.to(DEVICE).eval()
 
 
 def _gap(logits: torch.Tensor) -> float:
     return float(logits[TOKENS[0]] - logits[TOKENS[1]])
-
-
-def _timed(job: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    found = job()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, found
 
 
 if __name__ == "__main__":

@@ -11,19 +11,15 @@ that needs wall time, and so two free cores. Beside it stands the same ratio in 
 machine whether the two processes get in each other's way.
 """
 
-import argparse
-import json
 import multiprocessing
-import os
-import platform
 import random
 import statistics
 import time
 from dataclasses import replace
 from multiprocessing.pool import Pool
-from pathlib import Path
 
 import numpy as np
+from _report import finish, machine, options
 
 from datagen.assets import ASSETS, COLOURS, toy_size, unit_mesh
 from datagen.config import DatagenConfig
@@ -70,10 +66,7 @@ def two_process_speedups(batch: list[Scene], rounds: int) -> tuple[list[float], 
 
 def main() -> None:
     """Measure, print a table, and end with one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer images, the same number of rounds")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
+    arguments, before = options(__doc__, "fewer images, the same number of rounds"), machine()
     plain = scenes(40 if arguments.quick else 200)
     batch = varied(plain)
     _draw([*batch, *plain[:10]])  # builds meshes and materials
@@ -90,9 +83,7 @@ def main() -> None:
         "resolution": SIDE,
         "supersample": 2,
         "triangles_median": statistics.median(triangles),
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
+        **before,
     }
     print(f"{'quantity':<28}{'median':>10}{'lowest':>10}{'highest':>10}{'target':>10}")
     print(f"{'images per CPU-second':<28}{_row(rates)}{'>= 20':>10}")
@@ -100,11 +91,7 @@ def main() -> None:
     print(f"{'two processes, wall':<28}{_row(speedups)}{'>= 1.7':>10}")
     print(f"{'two processes, CPU':<28}{_row(cpu_speedups)}")
     print(f"{'triangles per object':<28}{_row(triangles)}{'>= 300':>10}")
-    line = json.dumps(result)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(line + "\n")
-    print(line)
+    finish(result, arguments.out)
 
 
 def _scene(rng: random.Random, seed: int) -> Scene:

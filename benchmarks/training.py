@@ -18,10 +18,6 @@ Contestants take turns step by step in one process; a step's time ends when the 
 are not counted. A ratio is the median over rounds of one step of either. "load" is what the machine did before.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -32,12 +28,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from squares import write_data
+from _clock import DEVICE, torch_machine
+from _report import finish, options
+from _squares import write_data
+from _turns import WARM_UP, Step, Turns, quiet, take_turns
 from torch import nn
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
-from turns import WARM_UP, Step, Turns, quiet, take_turns
 
 sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).parent.resolve()]
 # This file has the name of the package that it measures, and its folder comes first on the path.
@@ -78,8 +76,8 @@ def settings(out: Path, batch: int, steps: int) -> dict[str, Any]:
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "train_sampling_strategy": "sequential",
-        "dataloader_pin_memory": torch.cuda.is_available(),
-        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": DEVICE == "cuda",
+        "use_cpu": DEVICE == "cpu",
         "activation_checkpointing": False,
         "seed": 0,
     }
@@ -107,13 +105,12 @@ def bare(
     losses: list[float] = []
 
     def loop(step_ended: Step) -> None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model.train().to(device)
+        model.train().to(DEVICE)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = AdamW(trained, lr=RATE, weight_decay=0.0, fused=True)
         head = model.get_output_embeddings()  # type: ignore[operator]
         for inputs in _batches(dataset, processor, batch, steps):
-            inputs = {name: value.to(device) for name, value in inputs.items()}
+            inputs = {name: value.to(DEVICE) for name, value in inputs.items()}
             labels = inputs.pop("labels")
             with only_rows(head, shifted(labels) != -100):
                 loss = answer_loss(model(**inputs), labels)
@@ -200,11 +197,8 @@ def token_layers(data: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Measure, print a table, and end with one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer steps")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
-    load, steps = os.getloadavg()[0], WARM_UP + (15 if arguments.quick else 41)
+    arguments, before = options(__doc__, "fewer steps"), torch_machine()
+    steps = WARM_UP + (15 if arguments.quick else 41)
     with tempfile.TemporaryDirectory() as folder, quiet():
         data = Path(folder) / "data"
         write_data(data, steps * IMAGES)
@@ -213,7 +207,6 @@ def main() -> None:
         measured, text = token_layers(data)
     medians = {name: statistics.median(values) for name, values in (trained | shared).items()}
     row = PAPER_IMAGE_TOKENS + PAPER_TEXT_TOKENS
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     result = {
         "benchmark": "training",
         "overhead_ratio": round(_ratio(trained["ours"], trained["bare"]), 3),
@@ -226,19 +219,12 @@ def main() -> None:
         "rows_per_second": {name: round(STATEMENTS * IMAGES / medians[name], 1) for name in shared},
         "seconds_per_step": {name: round(medians[name], 3) for name in trained},
         "n": steps - WARM_UP,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "load": round(load, 1),
+        **before,
     }
     if "stock" in shared:
         result["stock_rows_ratio"] = round(_ratio(shared["stock"], shared["packed"]), 2)
     _print(result, trained | shared)
-    line = json.dumps(result)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(line + "\n")
-    print(line)
+    finish(result, arguments.out)
 
 
 def _ratio(slow: list[float], fast: list[float]) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from eval.answering import Run
 from eval.benchmarks import read_benchmark
 from eval.config import EvalConfig
 from eval.decoders import decode, readings_of
@@ -16,7 +17,7 @@ from eval.metrics import METRICS, accuracy, by_category
 from eval.plan import Item, plan_batches, plan_items
 from eval.predictions import Prediction
 from eval.results import summarise
-from eval.run import Run, check_settings
+from eval.run import check_settings
 from eval.scoring import Scorer
 from spatial.errors import ConfigError
 from spatial.scene import digest

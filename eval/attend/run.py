@@ -16,6 +16,7 @@ from tqdm import tqdm
 from encoders.device import usable_device
 from encoders.model_hash import model_hash
 from encoders.source_files import checkpoint_folder
+from eval.answering import Run
 from eval.attend import show
 from eval.attend.figures import best_layer, confidence_figures, layer_figures
 from eval.attend.maps import Panel, choose_examples, draw_maps
@@ -30,7 +31,7 @@ from eval.families.opening import check_asked, kind_of, open_model
 from eval.images import ImageFeatures
 from eval.plan import Item, plan_batches, plan_items
 from eval.results import INTERVAL
-from eval.run import Run, check_settings
+from eval.run import check_settings
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError
 from spatial.files import atomic, write_json

@@ -27,6 +27,10 @@ class Seen:
         self.image_ND = image_ND
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
+    def at(self, places_N: Tensor) -> "Seen":
+        """Return the memory of some tokens of the prompt, which is that of all."""
+        return self
+
     def of(self, index: int, attention: Any) -> tuple[Tensor, Tensor]:
         """Return keys and values (H, N, d) of the picture for a layer's cross-attention."""
         if index not in self._kept:
@@ -82,7 +86,8 @@ class CrossStack(Stack):
         """Return logits of the first token of the answer, see ``Stack.logits``."""
         start = torch.full((len(states_RSD), 1), int(self.model.decoder_start_token_id), device=states_RSD.device)
         output = self.model.text_decoder(start, encoder_hidden_states=states_RSD, use_cache=False)
-        logits_RV: Tensor = output.logits[:, -1].float()
+        logits_RV: Tensor = output.logits[:, -1]
+        logits_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32))
         return logits_RV[:, list(tokens)] if tokens else logits_RV
 
     def looks(self, run: Any, layer: int, position: int) -> Tensor:

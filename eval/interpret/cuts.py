@@ -43,6 +43,6 @@ def cut(stack: Stack, prepared: Prepared, runs: Runs, width: int = 1, rows: int 
                 cells.append(Cell(blocks=tuple(Block(at, places, hidden) for at in reach)))
     if not cells:
         return []
-    result = sweep(stack, runs.clean, runs.clean, cells, prepared.tokens, rows, prepared.text_start)
+    result = sweep(stack, runs.clean, runs.clean, cells, prepared.tokens, rows)
     outcomes = [(answer, False, math.nan) for answer in gaps(result.logits_RK)]
     return list(effects_of(prepared, runs, "noise", sites, outcomes))

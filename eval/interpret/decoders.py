@@ -53,6 +53,10 @@ class Placed:
         """Return those of a range of tokens."""
         return self.cos[..., start : start + length, :], self.sin[..., start : start + length, :]
 
+    def at(self, places_N: Tensor) -> "Placed":
+        """Return the memory of some tokens of the prompt, in any order."""
+        return Placed(self.positions[..., places_N], self.cos[..., places_N, :], self.sin[..., places_N, :])
+
 
 class DecoderStack(Stack):
     """The language model of a LLaVA-like model.
@@ -123,12 +127,12 @@ class DecoderStack(Stack):
         """Return logits of the next token after the last, see ``Stack.logits``."""
         last_RD = self.decoder.norm(states_RSD[:, -1])
         if not tokens:
-            logits: Tensor = self.head(last_RD).float()
-            return logits
+            return _float32_at_least(self.head(last_RD))
         rows = torch.tensor(tokens, device=last_RD.device)
         bias = getattr(self.head, "bias", None)
+        weight_KD = _float32_at_least(self.head.weight[rows])
         return nn.functional.linear(
-            last_RD.float(), self.head.weight[rows].float(), None if bias is None else bias[rows]
+            _float32_at_least(last_RD), weight_KD, None if bias is None else _float32_at_least(bias[rows])
         )
 
     def looks(self, run: Any, layer: int, position: int) -> Tensor:
@@ -160,8 +164,11 @@ class DecoderStack(Stack):
         output = self.decoder(
             inputs_embeds=prompt.states_TD[None], position_ids=prompt.memory.positions, use_cache=False
         )
-        logits: Tensor = self.head(output.last_hidden_state[0, -1]).float()
-        return logits
+        return _float32_at_least(self.head(output.last_hidden_state[0, -1]))
+
+
+def _float32_at_least(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _parts(layer: nn.Module) -> dict[str, nn.Module]:

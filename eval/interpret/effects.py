@@ -162,7 +162,7 @@ def measure(
         present = [site for site in sites if site.role in roles]
         cells = [_cell(stack, site, prepared, width, direction == "denoise") for site in present]
         base, source = (runs.corrupt, runs.clean) if direction == "denoise" else (runs.clean, runs.corrupt)
-        result = sweep(stack, base, source, cells, prepared.tokens, rows, prepared.text_start)
+        result = sweep(stack, base, source, cells, prepared.tokens, rows)
         guesses = _guesses(stack, base, source, cells, prepared.tokens) if screen else [math.nan] * len(cells)
         plain = runs.ld_corrupt if direction == "denoise" else runs.ld_clean
         outcomes = [

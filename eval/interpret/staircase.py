@@ -3,12 +3,12 @@
 What is patched at a token of a layer changes the output of that layer at this token alone: self-attention mixes tokens
 before the patch, not after. So a cell costs one token of one layer, and from there on whatever the change spreads to.
 Instead of a forward pass for each cell, the layers are climbed once: in each, all rows that began further down advance
-together, and the rows of the cells of this layer join them. In a causal model rows hold only the tokens from the first
-patched one on, and look at the keys and values of the plain run for what precedes.
+together, and the rows of the cells of this layer join them. In a causal model a row holds only the tokens from its
+first patched one on, and looks at the keys and values of the plain run for what precedes (``eval.interpret.packed``).
 
 The result is that of one forward pass per cell (``eval.interpret.oracle``), up to the order of sums.
 
-Shapes as in ``eval.interpret.stack``; R rows, of which each is a cell; K answer tokens.
+Shapes as in ``eval.interpret.stack``; R rows, of which each is a cell; N tokens of all of them; K answer tokens.
 """
 
 from collections import defaultdict
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from eval.interpret.capture import Captured
+from eval.interpret.packed import Packed, Rows
 from eval.interpret.sites import Cell, Patch
-from eval.interpret.stack import Given, Stack, Suffix
+from eval.interpret.stack import Given, Stack
 
 ROWS = 1024
 """Rows that climb together, unless memory asks for fewer; results do not depend on it."""
@@ -41,19 +42,6 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Cells that climb together.
-
-    Attributes:
-        cells: their numbers, in the order of their rows: by first layer, those that attend anew in it first.
-        start: position of the first token of the rows.
-    """
-
-    cells: tuple[int, ...]
-    start: int
-
-
-@dataclass(frozen=True)
 class Sweep:
     """What the answers of all patched runs are.
 
@@ -69,39 +57,31 @@ class Sweep:
     work: Work = field(default_factory=Work)
 
 
-def plan(stack: Stack, cells: Sequence[Cell], length: int, rows: int = ROWS, start: int | None = None) -> list[Chunk]:
-    """Deal cells into chunks: those that start in the same layer stay together, as do those with long rows.
+def plan(cells: Sequence[Cell], rows: int = ROWS) -> list[list[int]]:
+    """Deal the numbers of cells into chunks that climb together, in the order of their rows.
+
+    That is by first layer, so that those that start in the same layer stay together; those that attend anew in it come
+    first.
 
     Args:
-        stack: the model.
         cells: what is patched.
-        length: tokens of the prompt.
         rows: at most so many cells in a chunk.
-        start: position of the first token after the picture, before which rows are long; they go by themselves.
     """
-    long: dict[bool, list[int]] = defaultdict(list)
-    for number, cell in enumerate(cells):
-        long[start is not None and cell.first_position < start].append(number)
-    chunks = []
-    for numbers in long.values():
-        numbers.sort(key=lambda number: (cells[number].first_layer, not cells[number].attends_anew))
-        for begin in range(0, len(numbers), rows):
-            part = tuple(numbers[begin : begin + rows])
-            first = min(cells[number].first_position for number in part) if stack.causal else 0
-            chunks.append(Chunk(part, first))
-    return chunks
+    numbers = sorted(range(len(cells)), key=lambda number: (cells[number].first_layer, not cells[number].attends_anew))
+    return [numbers[begin : begin + rows] for begin in range(0, len(numbers), rows)]
 
 
-def planned_work(stack: Stack, cells: Sequence[Cell], chunks: Sequence[Chunk], length: int) -> Work:
+def planned_work(stack: Stack, cells: Sequence[Cell], chunks: Sequence[Sequence[int]], length: int) -> Work:
     """Return what a sweep will cost, without the plain runs and before anything is found to be equal."""
     work = Work()
     for chunk in chunks:
-        own = [cells[number] for number in chunk.cells]
+        own = [cells[number] for number in chunk]
         for layer in range(own[0].first_layer, stack.layers):
-            advancing = sum(cell.first_layer < layer or _joins_early(cell, layer) for cell in own)
+            advancing = [cell for cell in own if cell.first_layer < layer or _joins_early(cell, layer)]
             joining = [cell for cell in own if cell.first_layer == layer and not cell.attends_anew]
             work.layer_steps += bool(advancing)
-            work.token_layers += advancing * (length - chunk.start) + sum(_touched(cell, layer) for cell in joining)
+            work.token_layers += sum(length - _first(stack, cell) for cell in advancing)
+            work.token_layers += sum(_touched(cell, layer) for cell in joining)
     return work
 
 
@@ -113,7 +93,6 @@ def sweep(
     cells: Sequence[Cell],
     tokens: Sequence[int],
     rows: int = ROWS,
-    start: int | None = None,
 ) -> Sweep:
     """Run ``base`` with the values of ``source`` in the places of every cell, one cell at a time, exactly.
 
@@ -124,7 +103,6 @@ def sweep(
         cells: what is patched.
         tokens: whose logits are wanted, as the beginning of the answer.
         rows: at most so many cells climb together.
-        start: see ``plan``.
 
     Raises:
         ValueError: the runs have different lengths, or a cell is beyond them.
@@ -140,9 +118,9 @@ def sweep(
     living = [number for number, still in enumerate(same) if not still]
     work = Work()
     with stack.session():
-        for chunk in plan(stack, [cells[number] for number in living], base.length, rows, start):
-            numbers = [living[number] for number in chunk.cells]
-            climb = _Climb(stack, base, source, [cells[number] for number in numbers], chunk.start, work)
+        for chunk in plan([cells[number] for number in living], rows):
+            numbers = [living[number] for number in chunk]
+            climb = _Climb(stack, base, source, [cells[number] for number in numbers], work)
             logits_RK[numbers] = climb.top(tokens)
     return Sweep(logits_RK, tuple(same), work)
 
@@ -150,67 +128,62 @@ def sweep(
 class _Climb:
     """Rows of one chunk on their way up."""
 
-    def __init__(
-        self, stack: Stack, base: Captured, source: Captured, cells: Sequence[Cell], start: int, work: Work
-    ) -> None:
-        self.stack, self.base, self.source, self.cells, self.start, self.work = stack, base, source, cells, start, work
-        self.states_RSD = base.prompt.states_TD.new_empty(0, base.length - start, base.prompt.states_TD.shape[-1])
+    def __init__(self, stack: Stack, base: Captured, source: Captured, cells: Sequence[Cell], work: Work) -> None:
+        self.stack, self.base, self.source, self.cells, self.work = stack, base, source, cells, work
+        states_TD = base.prompt.states_TD
+        self.rows = Rows([_first(stack, cell) for cell in cells], base.length, states_TD.device)
+        self.count = 0
+        self.states_ND = states_TD.new_empty(0, states_TD.shape[-1])
 
     def top(self, tokens: Sequence[int]) -> Tensor:
         """Climb, and return the logits (R, K) of the cells in their order."""
         for layer in range(self.cells[0].first_layer, self.stack.layers):
             of_layer = [cell for cell in self.cells if cell.first_layer == layer]
             anew = sum(cell.attends_anew for cell in of_layer)
-            early = self.base.entering(layer)[self.start :].expand(anew, -1, -1)
-            self.states_RSD = torch.cat([self.states_RSD, early])
-            if len(self.states_RSD):
+            self._join(anew, self.base.entering(layer))
+            if self.count:
                 self._advance(layer)
-            patched = [cell for cell in of_layer if not cell.attends_anew]
-            if patched:
-                self.states_RSD = torch.cat([self.states_RSD, self._joining(layer, patched)])
-        return self.stack.logits(self.states_RSD, tokens)
+            if anew < len(of_layer):
+                before = self.count
+                self._join(len(of_layer) - anew, self.base.at("resid", layer))
+                self._touch(layer, range(before, self.count))
+        if self.stack.causal:
+            ends = torch.tensor(self.rows.starts[1:], device=self.states_ND.device) - 1
+            return self.stack.logits(self.states_ND[ends][:, None], tokens)
+        return self.stack.logits(self.states_ND.unflatten(0, (self.count, self.base.length)), tokens)
+
+    def _join(self, count: int, states_TD: Tensor) -> None:
+        """Let the next rows begin with the states of the plain run."""
+        start, end = self.rows.starts[self.count], self.rows.starts[self.count + count]
+        self.states_ND = torch.cat([self.states_ND, states_TD[self.rows.place_N[start:end]]])
+        self.count += count
 
     def _advance(self, layer: int) -> None:
-        cells = self.cells[: len(self.states_RSD)]
-        changes = [(row, patch) for row, cell in enumerate(cells) for patch in cell.patches if patch.layer == layer]
-        width = self.base.length - self.start
-        edits = Edits(self.source, [(row * width + place - self.start, p, n) for row, p, n, place in _single(changes)])
-        key_GPd, value_GPd = (self.base.at(kind, layer)[: self.start].transpose(0, 1) for kind in ("k", "v"))
-        attend = Suffix(key_GPd, value_GPd, self.stack.causal, self._hidden(layer, cells))
+        """Take all rows that have begun through a layer."""
+        changes = self._changes(layer, range(self.count))
+        edits = Edits(self.source, [(self.rows.index(row, place), p, n) for row, p, n, place in _single(changes)])
+        cuts = [(row, cut) for row in range(self.count) for cut in self.cells[row].blocks if cut.layer == layer]
+        key_TGd, value_TGd = (self.base.at(kind, layer) for kind in ("k", "v"))
+        attend = Packed(self.rows, self.count, key_TGd, value_TGd, self.stack.causal, cuts)
         self.work.layer_steps += 1
-        self.work.token_layers += len(cells) * width
-        memory = self.base.prompt.memory
-        self.states_RSD = self.stack.layer(layer, self.states_RSD, self.start, memory, attend, edits)
+        self.work.token_layers += len(self.states_ND)
+        memory = self.base.prompt.memory.at(self.rows.place_N[: len(self.states_ND)])
+        self.states_ND = self.stack.layer(layer, self.states_ND[None], 0, memory, attend, edits)[0]
 
-    def _joining(self, layer: int, cells: Sequence[Cell]) -> Tensor:
-        """Return the output of a layer of the cells that begin in it: only the tokens that they touch are computed."""
-        output_RSD = self.base.at("resid", layer)[self.start :].expand(len(cells), -1, -1).clone()
-        changes = [(row, patch) for row, cell in enumerate(cells) for patch in cell.patches if patch.layer == layer]
+    def _touch(self, layer: int, rows: range) -> None:
+        """Put in what a layer puts out for the cells that begin in it: only tokens that they touch are computed."""
+        changes = self._changes(layer, rows)
         touched = {(row, place): number for number, (row, place) in enumerate(_touched_places(changes))}
         edits = Edits(self.source, [(touched[row, place], p, n) for row, p, n, place in _single(changes)])
-        rows, places = (torch.tensor(column, device=output_RSD.device) for column in zip(*touched, strict=True))
         self.work.token_layers += len(touched)
-        states_N1D = self.base.entering(layer)[places][:, None]
-        z_N1Hd = self.base.at("z", layer)[places][:, None]
-        made = self.stack.layer(layer, states_N1D, 0, self.base.prompt.memory, Given(z_N1Hd), edits)
-        output_RSD[rows, places - self.start] = made[:, 0]
-        return output_RSD
+        places = torch.tensor([place for _, place in touched], device=self.states_ND.device)
+        given = Given(self.base.at("z", layer)[places][None])
+        states_1ND, memory = self.base.entering(layer)[places][None], self.base.prompt.memory.at(places)
+        made_1ND = self.stack.layer(layer, states_1ND, 0, memory, given, edits)
+        self.states_ND[[self.rows.index(row, place) for row, place in touched]] = made_1ND[0]
 
-    def _hidden(self, layer: int, cells: Sequence[Cell]) -> Tensor | None:
-        blocks = [(row, block) for row, cell in enumerate(cells) for block in cell.blocks if block.layer == layer]
-        if not blocks:
-            return None
-        length = self.base.length
-        shape = (len(cells), self.stack.heads, length - self.start, length)
-        hidden_RHSK = torch.zeros(shape, dtype=torch.bool, device=self.states_RSD.device)
-        for row, block in blocks:
-            heads = block.heads or range(self.stack.heads)
-            looking = torch.tensor([place - self.start for place in block.positions])
-            index = torch.tensor(list(heads))[:, None, None], looking[None, :, None], torch.tensor(block.hidden)
-            hidden_RHSK[row][index] = True
-        own = torch.arange(self.start, length, device=hidden_RHSK.device)
-        hidden_RHSK[:, :, own - self.start, own] = False
-        return hidden_RHSK
+    def _changes(self, layer: int, rows: range) -> list[tuple[int, Patch]]:
+        return [(row, patch) for row in rows for patch in self.cells[row].patches if patch.layer == layer]
 
 
 class Edits:
@@ -284,6 +257,11 @@ def _touched_places(changes: Sequence[tuple[int, Patch]]) -> list[tuple[int, int
 
 def _touched(cell: Cell, layer: int) -> int:
     return len({place for patch in cell.patches if patch.layer == layer for place in patch.positions})
+
+
+def _first(stack: Stack, cell: Cell) -> int:
+    """Return the position of the first token of a cell's row."""
+    return cell.first_position if stack.causal else 0
 
 
 def _joins_early(cell: Cell, layer: int) -> bool:

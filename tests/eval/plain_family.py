@@ -19,11 +19,14 @@ from torch import Tensor
 from encoders.chat import answer_gap
 from encoders.family_load import load_family
 from eval.decoders import Dola, Reading, Vcd
-from eval.images import NOISED, noised
+from eval.families import FAMILIES
+from eval.images import NOISED, ImageFeatures, noised
 from eval.scoring import Question
+from spatial.records import ImageRow, encode_png
 from tests.training.tiny_families import write_family
 
 RULES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "": lambda logits, factor: logits,
     "scale": lambda logits, factor: factor * logits,
     "temper": lambda logits, factor: (
         factor * logits + logits.logsumexp(-1, keepdim=True) - (factor * logits).logsumexp(-1, keepdim=True)
@@ -45,6 +48,16 @@ class Plain:
     def __init__(self, model: Any, processor: Any, pictures: dict[str, Image.Image]) -> None:
         self.model, self.processor, self.pictures = model, processor, pictures
         self.image = model.config.image_token_id
+
+    def in_chat(self, text: str) -> str:
+        """Return a question about a picture in the words of the chat template."""
+        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+        return str(self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
+
+    def features(self) -> ImageFeatures:
+        """Return the pictures as the language model sees them, by our way."""
+        rows = {name: ImageRow(name, encode_png(np.asarray(p)), *p.size, "test") for name, p in self.pictures.items()}
+        return ImageFeatures(self.model, self.processor, rows, FAMILIES[self.model.config.model_type].see)
 
     def prompt(self, question: Question, kind: str = "image") -> dict[str, Tensor]:
         """Return what the processor makes of the question and the picture, or of what is contrasted with it."""
@@ -141,6 +154,19 @@ class Plain:
         return torch.where(last >= reading.beta * last.max(), last.log() - base.log(), -math.inf)
 
 
+def coarse_pictures(sizes: dict[str, tuple[int, int]]) -> dict[str, Image.Image]:
+    """Return pictures of coarse noise, so that little of them is lost in small encoders.
+
+    Args:
+        sizes: width and height, by name.
+    """
+    found = {}
+    for seed, (name, size) in enumerate(sizes.items()):
+        coarse = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+        found[name] = Image.fromarray(coarse).resize(size, Image.Resampling.NEAREST)
+    return found
+
+
 def tiny_plain(name: str, folder: Path, pictures: dict[str, Image.Image]) -> Plain:
     """Return a tiny model of a family, written to a folder, in which attention decides."""
     model, processor = load_family(write_family(name, folder), torch.float32)
@@ -162,7 +188,7 @@ def changed_attention(model: Any, reading: Reading, rows: range, image: Tensor) 
     ) -> tuple[Tensor, Tensor]:
         groups = query.shape[1] // key.shape[1]
         logits = query @ key.repeat_interleave(groups, 1).mT * scaling
-        for row in rows if reading.rule else ():
+        for row in rows:
             logits[:, :, row, image] = RULES[reading.rule](logits[:, :, row, image], reading.factor)
         weights = (logits + attention_mask).softmax(-1)
         return (weights @ value.repeat_interleave(groups, 1)).transpose(1, 2).contiguous(), weights

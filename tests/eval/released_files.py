@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from eval.answering import neutral_choice
 from eval.config import DataConfig
-from eval.run import neutral_choice
 from spatial.benchmarks import RELEASED
 from spatial.dataset import RecordSet
 from spatial.records import Record

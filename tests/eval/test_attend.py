@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from encoders.fusion import FUSIONS
@@ -16,12 +15,10 @@ from eval.attend.record import Attention, Recorder
 from eval.attend.table import EVERYWHERE, NO_BOX, NOT_SEEN, TARGETS, Measures, targets_of
 from eval.attention import recorded_attention
 from eval.decoders import Greedy, Pai, Reading, Scale, Temper
-from eval.families import FAMILIES
-from eval.images import ImageFeatures
 from eval.scoring import Pictures, Question, Scorer
 from spatial.errors import CheckpointError
-from spatial.records import ImageObject, ImageRow, Record, encode_png
-from tests.eval.plain_family import Plain, tiny_plain
+from spatial.records import ImageObject, ImageRow, Record
+from tests.eval.plain_family import Plain, coarse_pictures, tiny_plain
 
 FAMILY_NAMES = ("llava", "llava_next", "qwen2_5_vl")
 SIZES = {"wide": (64, 40), "high": (36, 70), "long": (120, 33)}
@@ -34,29 +31,20 @@ Found = dict[tuple[Question, Reading], Attention]
 @pytest.fixture(scope="module", params=FAMILY_NAMES)
 def plain(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Plain:
     """A tiny model with grouped-query attention; but for LLaVA, pictures have unlike numbers of tokens."""
-    pictures = {}
-    for seed, (name, size) in enumerate(SIZES.items()):
-        coarse = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
-        pictures[name] = Image.fromarray(coarse).resize(size, Image.Resampling.NEAREST)
-    return tiny_plain(request.param, tmp_path_factory.mktemp(request.param), pictures)
+    return tiny_plain(request.param, tmp_path_factory.mktemp(request.param), coarse_pictures(SIZES))
 
 
 @pytest.fixture(scope="module")
 def questions(plain: Plain) -> list[Question]:
     """Five questions of unlike lengths about three pictures."""
-    texts = []
-    for text in TEXTS:
-        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
-        texts.append(plain.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
+    texts = [plain.in_chat(text) for text in TEXTS]
     keys = list(SIZES)
     return [Question(keys[i % 3], texts[i % 2], ("yes", "no")) for i in range(5)]
 
 
 @pytest.fixture(scope="module")
 def shown(plain: Plain, questions: list[Question]) -> list[Pictures]:
-    rows = {name: ImageRow(name, encode_png(np.asarray(p)), *p.size, "test") for name, p in plain.pictures.items()}
-    features = ImageFeatures(plain.model, plain.processor, rows, FAMILIES[plain.model.config.model_type].see)
-    seen = features.get([question.image for question in questions])
+    seen = plain.features().get([question.image for question in questions])
     return [{"image": seen[question.image]} for question in questions]  # type: ignore[dict-item]
 
 

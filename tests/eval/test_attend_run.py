@@ -22,7 +22,7 @@ from eval.run import evaluate
 from spatial.dataset import write_shard
 from spatial.errors import CheckpointError, ConfigError, RecordError
 from spatial.vocabulary import words
-from tests.eval.test_study_run import RELATIONS, scene, statement
+from tests.eval.squares import RELATIONS, groups_of_two, scene, statement
 
 ADAPTVIS = "adaptvis(a1=0.5,a2=2,beta=0.2)"
 PICTURES = ["confidence.png", "maps.png", "overlap.png", "share.png"]
@@ -33,14 +33,7 @@ Make = Callable[..., AttendConfig]
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve groups of two images with a true and a false statement each, and a statement about no second object."""
-    images, records = [], []
-    for group in range(12):
-        for twin in range(2):
-            relation = RELATIONS[(group + twin) % 3]
-            image = scene(relation, 2 * group + twin)
-            images.append(image)
-            records.append(statement(image, f"group {group}", relation))
-            records.append(statement(image, f"group {group}", RELATIONS[(group + twin + 1) % 3], answer="false"))
+    images, records = groups_of_two(12)
     lone = {"topic": "presence", "caption": "There is a cup.", "object": -1}
     records.append(statement(images[0], "group 0", "", **lone))
     folder = tmp_path_factory.mktemp("squares")

@@ -3,17 +3,14 @@
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from eval.decoders import Blind, Dola, Greedy, Pai, Reading, Scale, Temper, Vcd
-from eval.families import FAMILIES
-from eval.images import ImageFeatures, Placed, contrast_key
+from eval.images import Placed, contrast_key
 from eval.scoring import Pictures, Question, Scorer, Scores
-from spatial.records import ImageRow, encode_png
-from tests.eval.plain_family import Plain, tiny_plain
+from tests.eval.plain_family import Plain, coarse_pictures, tiny_plain
 from tests.eval.test_scoring import all_scores
 
 NAMES = ("llava", "llava_next", "qwen2_vl", "qwen2_5_vl")
@@ -38,12 +35,7 @@ READINGS: tuple[Reading, ...] = (
 
 @pytest.fixture(scope="module")
 def pictures() -> dict[str, Image.Image]:
-    """Pictures of coarse noise, so that little of them is lost in small encoders."""
-    found = {}
-    for seed, (name, size) in enumerate(SIZES.items()):
-        coarse = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
-        found[name] = Image.fromarray(coarse).resize(size, Image.Resampling.NEAREST)
-    return found
+    return coarse_pictures(SIZES)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -55,10 +47,7 @@ def plain(request: pytest.FixtureRequest, pictures: dict[str, Image.Image], tmp_
 @pytest.fixture(scope="module")
 def questions(plain: Plain) -> list[Question]:
     """Eleven questions of unlike lengths about four pictures, in the words of the chat template."""
-    texts = []
-    for text in TEXTS:
-        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
-        texts.append(plain.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
+    texts = [plain.in_chat(text) for text in TEXTS]
     keys = list(plain.pictures)
     return [Question(keys[i % 4], texts[i % 3], OPTIONS[i % 3]) for i in range(11)]
 
@@ -66,10 +55,8 @@ def questions(plain: Plain) -> list[Question]:
 @pytest.fixture(scope="module")
 def shown(plain: Plain, questions: list[Question]) -> list[Pictures]:
     """What each question is shown, by kind."""
-    rows = {name: ImageRow(name, encode_png(np.asarray(p)), *p.size, "test") for name, p in plain.pictures.items()}
-    features = ImageFeatures(plain.model, plain.processor, rows, FAMILIES[plain.model.config.model_type].see)
     keys = [{kind: contrast_key(q.image, kind) for kind in ("image", "blind", "noised")} for q in questions]
-    seen = features.get([key for named in keys for key in named.values()])
+    seen = plain.features().get([key for named in keys for key in named.values()])
     return [{kind: seen[key] for kind, key in named.items()} for named in keys]  # type: ignore[misc]
 
 

@@ -7,7 +7,6 @@ log-probabilities to float32 is left, which proves that there is no other cause;
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from datagen.config import DatagenConfig
 from datagen.run import generate
 from encoders.load import load_model
-from eval import run
+from eval import answering
 from eval.benchmarks import BENCHMARKS
 from eval.config import DataConfig, EvalConfig
 from eval.metrics import near_ties
@@ -45,7 +44,6 @@ ROUNDING = {"float64": 1e-5, "float32": 5e-5}
 """Nats that log-probabilities may lie apart, by the number format that the model computes in."""
 
 Make = Callable[..., EvalConfig]
-Same = Callable[[Sequence[Prediction], Sequence[Prediction]], None]
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +80,9 @@ def make(precision: str, rendered: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def same(precision: str) -> Same:
-    """Return a function that fails where rows differ."""
-    return partial(assert_same, rounding=ROUNDING[precision])
+def rounding(precision: str) -> float:
+    """Nats that log-probabilities may lie apart."""
+    return ROUNDING[precision]
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +115,12 @@ def assert_same(found: Sequence[Prediction], expected: Sequence[Prediction], rou
 
 
 @pytest.mark.parametrize("size", [1, 3, 16])
-def test_batch_size_changes_nothing(size: int, make: Make, usual: list[Prediction], same: Same) -> None:
-    same(rows_of(make(batch_size=size)), usual)
+def test_batch_size_changes_nothing(size: int, make: Make, usual: list[Prediction], rounding: float) -> None:
+    assert_same(rows_of(make(batch_size=size)), usual, rounding)
 
 
 def test_a_run_that_is_killed_while_it_stores_goes_on_to_the_same(
-    make: Make, usual: list[Prediction], same: Same, monkeypatch: pytest.MonkeyPatch
+    make: Make, usual: list[Prediction], rounding: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, append, calls = make(batch_size=5), PartFiles.append, []
 
@@ -133,16 +131,18 @@ def test_a_run_that_is_killed_while_it_stores_goes_on_to_the_same(
         append(self, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "FLUSH_SECONDS", 0.0)
+        patched.setattr(answering, "FLUSH_SECONDS", 0.0)
         patched.setattr(PartFiles, "append", full)
         with pytest.raises(OSError, match="no space"):
             evaluate(config)
     kept = PartFiles(Path(config.out) / "predictions").read()
     assert 0 < len(kept) == sum(calls[:3]) < len(usual)
-    same(rows_of(replace(config, batch_size=3)), usual)
+    assert_same(rows_of(replace(config, batch_size=3)), usual, rounding)
 
 
-def test_answers_that_are_lost_are_computed_again_to_the_same(make: Make, usual: list[Prediction], same: Same) -> None:
+def test_answers_that_are_lost_are_computed_again_to_the_same(
+    make: Make, usual: list[Prediction], rounding: float
+) -> None:
     config = make(batch_size=16)
     parts = sorted((evaluate(config) / "predictions").glob("part-*.parquet"))
     stored = [row for part in parts for row in read_predictions(part)]
@@ -150,11 +150,11 @@ def test_answers_that_are_lost_are_computed_again_to_the_same(make: Make, usual:
         part.unlink()
     write_predictions(parts[0], [row for number, row in enumerate(stored) if number % 3])
     found = rows_of(replace(config, batch_size=7))
-    same(found, usual)
+    assert_same(found, usual, rounding)
 
 
 def test_sharing_a_picture_with_other_questions_changes_nothing(
-    make: Make, usual: list[Prediction], same: Same, monkeypatch: pytest.MonkeyPatch
+    make: Make, usual: list[Prediction], rounding: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every question gets a trunk of its own, as if it were the only one about its picture."""
     score, shared = Scorer.score, []
@@ -165,13 +165,13 @@ def test_sharing_a_picture_with_other_questions_changes_nothing(
         return dict(score(self, own, pictures, readings).items())
 
     monkeypatch.setattr(Scorer, "score", alone)
-    same(rows_of(make(batch_size=8)), usual)
+    assert_same(rows_of(make(batch_size=8)), usual, rounding)
     assert max(shared) > 0
 
 
 @pytest.mark.parametrize("order", ["reversed", "by name"])
 def test_the_order_of_records_changes_nothing(
-    order: str, make: Make, usual: list[Prediction], same: Same, rendered: Path, monkeypatch: pytest.MonkeyPatch
+    order: str, make: Make, usual: list[Prediction], rounding: float, rendered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, tasks = DatasetFolder(rendered).record_set(), ("statement", "choice")
     records = [record for record in whole.records if record.topic == "relation" and record.task in tasks]
@@ -179,7 +179,7 @@ def test_the_order_of_records_changes_nothing(
     monkeypatch.setitem(BENCHMARKS, "folder", lambda data: replace(whole, records=turned))
     found = rows_of(make(batch_size=7))
     assert [row.key for row in found] != [row.key for row in usual]
-    same(found, usual)
+    assert_same(found, usual, rounding)
 
 
 def test_what_may_turn_is_rare_and_told(usual: list[Prediction]) -> None:

@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from encoders.model_hash import model_hash
-from eval import run
+from eval import answering
+from eval.answering import neutral_choice
 from eval.benchmarks import BENCHMARKS, read_benchmark
 from eval.config import DataConfig, EvalConfig
 from eval.predictions import Prediction, read_predictions
-from eval.run import evaluate, neutral_choice
+from eval.run import evaluate
 from eval.scoring import Scorer, Scores
 from spatial.dataset import DatasetFolder, FailedRow
 from spatial.errors import CheckpointError, ConfigError, RecordError
@@ -132,7 +133,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 def test_a_killed_process_loses_no_finished_part(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config, score = make(), Scorer.score
     with monkeypatch.context() as patch:
-        patch.setattr(run, "FLUSH_SECONDS", 0.0)
+        patch.setattr(answering, "FLUSH_SECONDS", 0.0)
         patch.setattr(Scorer, "score", lambda *arguments: time.sleep(0.2) or score(*arguments))
         process = multiprocessing.get_context("fork").Process(target=evaluate, args=(config,))
         process.start()

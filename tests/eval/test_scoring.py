@@ -1,7 +1,6 @@
 """Scores and words equal what a plain forward pass over each whole row says, whatever the batch and the reading."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +17,7 @@ from eval.images import BLIND, ImageFeatures, contrast_key
 from eval.scoring import Pictures, Question, Scorer, Scores
 from spatial.errors import CheckpointError
 from spatial.records import decode_image
+from tests.eval.plain_family import RULES
 
 ALPHAS = (0.5, 0.8, 1.2, 1.5, 2.0)
 
@@ -33,17 +33,6 @@ def questions(images: Any) -> list[Question]:
     options = [("yes", "no"), ("true", "false"), ("left of", "in front of", "under")]
     keys = [*images, BLIND]
     return [Question(keys[i % 5], texts[i % 3], options[i % 3]) for i in range(11)]
-
-
-RULES: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "": lambda logits, factor: logits,
-    "scale": lambda logits, factor: factor * logits,
-    "temper": lambda logits, factor: (
-        factor * logits + logits.logsumexp(-1, keepdim=True) - (factor * logits).logsumexp(-1, keepdim=True)
-    ),
-    "raise": lambda logits, factor: logits + factor * logits.abs(),
-}
-"""What becomes of the attention logits on the image."""
 
 
 def plain_states(

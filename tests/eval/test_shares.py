@@ -20,7 +20,7 @@ import yaml
 
 from encoders.device import usable_device
 from encoders.launch import run_launched
-from eval import launch, run
+from eval import answering, launch
 from eval.benchmarks import BENCHMARKS
 from eval.config import DataConfig, EvalConfig
 from eval.predictions import PartFiles, Prediction, read_predictions
@@ -108,7 +108,7 @@ def test_what_was_killed_goes_on_in_any_number_of_processes(
 ) -> None:
     score = Scorer.score
     with monkeypatch.context() as patch:
-        patch.setattr(run, "FLUSH_SECONDS", 0.0)
+        patch.setattr(answering, "FLUSH_SECONDS", 0.0)
         patch.setattr(Scorer, "score", lambda *arguments: time.sleep(0.2) or score(*arguments))
         processes = started(config)
     while len(stored(config.out)) < ROWS // 4:
@@ -267,10 +267,10 @@ SLOW = """
 import os
 if "RANK" in os.environ and "SLOWLY" in os.environ:
     import pathlib, time
-    from eval import run
+    from eval import answering
     from eval.scoring import Scorer
     score = Scorer.score
-    run.FLUSH_SECONDS = 0.0
+    answering.FLUSH_SECONDS = 0.0
     Scorer.score = lambda *arguments: time.sleep(0.5) or score(*arguments)
     pathlib.Path(os.environ["SLOWLY"], "pid-" + os.environ["RANK"]).write_text(str(os.getpid()))
 """

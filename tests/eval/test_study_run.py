@@ -23,44 +23,18 @@ from eval.study.run import study
 from eval.study.samples import Sample, Samples, choose_samples, pair_boxes
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import CheckpointError, ConfigError, RecordError
-from spatial.records import ImageObject, ImageRow, Record, encode_png, image_id_of
+from spatial.records import ImageObject, ImageRow, Record, encode_png
 from spatial.vocabulary import words
+from tests.eval.squares import PLACES, RELATIONS, groups_of_two, scene, statement
 
 Make = Callable[..., StudyConfig]
-RELATIONS = ("left of", "right of", "above")
-PLACES = {"left of": ((4, 20, 16, 32), (40, 20, 52, 32)), "above": ((22, 2, 34, 14), (22, 26, 34, 38))}
-PLACES["right of"] = PLACES["left of"][::-1]
-
-
-def scene(relation: str, seed: int) -> ImageRow:
-    """A red and a blue square that stand so, on noise."""
-    pixels = np.random.default_rng(seed).integers(0, 60, (40, 56, 3), dtype=np.uint8)
-    boxes = PLACES[relation]
-    for channel, (x0, y0, x1, y1) in zip((0, 2), boxes, strict=True):
-        pixels[y0:y1, x0:x1, channel] = 220
-    objects = tuple(ImageObject(name, box) for name, box in zip(("cup", "book"), boxes, strict=True))
-    return ImageRow(image_id_of(pixels), encode_png(pixels), 56, 40, "test", objects)
-
-
-def statement(image: ImageRow, group: str, relation: str, **changes: Any) -> Record:
-    about: dict[str, Any] = {"task": "statement", "topic": "relation", "answer": "true", "subject": 0, "object": 1}
-    caption = f"The cup is {relation} the book."
-    return Record(image.image_id, group, relation, **(about | {"caption": caption, "relation": relation} | changes))
 
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eighteen groups of two images, and false statements beside the true ones."""
-    images, records = [], []
-    for group in range(18):
-        for twin in range(2):
-            relation = RELATIONS[(group + twin) % 3]
-            image = scene(relation, 2 * group + twin)
-            images.append(image)
-            records.append(statement(image, f"group {group}", relation))
-            records.append(statement(image, f"group {group}", RELATIONS[(group + twin + 1) % 3], answer="false"))
     folder = tmp_path_factory.mktemp("squares")
-    write_shard(folder, 0, images, records)
+    write_shard(folder, 0, *groups_of_two(18))
     return folder
 
 
