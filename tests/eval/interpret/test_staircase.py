@@ -12,7 +12,7 @@ from eval.interpret.capture import blank, capture, capture_after
 from eval.interpret.oracle import observe, patched
 from eval.interpret.sites import HEADED, Block, Cell, Patch, window
 from eval.interpret.staircase import plan, planned_work, sweep
-from tests.eval.interpret.conftest import IMAGE, Pair
+from tests.eval.interpret.conftest import IMAGE, PAIRS, Pair
 
 TOKENS = (5, 9)
 
@@ -90,6 +90,20 @@ def test_every_cell_equals_a_forward_pass_of_its_own(pair: Pair, noise: bool) ->
 def test_groups_windows_heads_and_cuts_equal_a_forward_pass_of_their_own(pair: Pair, noise: bool) -> None:
     cells = mixed_cells(pair)
     torch.testing.assert_close(found(pair, cells, noise), expected(pair, cells, noise), atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["grouped", "qwen2_vl", "blip"])
+def test_in_float64_nothing_is_left_of_the_difference(kind: str) -> None:
+    """So what is left of it in float32 is rounding."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            pair = PAIRS[kind]()
+        cells = one_cell_each(pair) + mixed_cells(pair)
+        torch.testing.assert_close(found(pair, cells), expected(pair, cells), atol=1e-10, rtol=0)
+        assert found(pair, cells).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize(("rows", "tokens"), [(1, 256), (3, 1), (7, 40), (1024, 1), (1024, 5000)])
