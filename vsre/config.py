@@ -107,6 +107,8 @@ class ReportConfig:
         out: folder for ``index.html`` and ``summary.json``.
         title: heading of the page.
         evaluations: output folders of ``vsre eval`` by the name their model gets in the tables ("base", "expert").
+        interpretations: output folders of ``vsre interpret`` by the name of their model, for the section about the
+            parts that carry the answer; optional.
         training: checkpoint folders of ``vsre train`` by name, for the training curves.
         data: dataset folder that the evaluations read, for the example images; optional.
         examples: number of example images.
@@ -118,6 +120,7 @@ class ReportConfig:
     out: str = "runs/report"
     title: str = "Spatial relations"
     evaluations: dict[str, str] = field(default_factory=dict)
+    interpretations: dict[str, str] = field(default_factory=dict)
     training: dict[str, str] = field(default_factory=dict)
     data: str = ""
     examples: int = 8

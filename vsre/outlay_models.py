@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from encoders.config import BuildConfig
-from eval.config import EvalConfig
+from eval.config import EvalConfig, InterpretConfig
 from spatial.errors import CheckpointError, ConfigError, UserError
 from training.config import LoraSettings, TrainConfig
 from vsre.assets import asset_names, resolve_model
@@ -84,6 +84,13 @@ def scoring(config: EvalConfig, made: Made) -> Outlay:
     return Outlay(gpu_hours=hours(flops), missing=(*missing, *absent))
 
 
+def patching(config: InterpretConfig, made: Made) -> Outlay:
+    """Plan ``vsre interpret``: what it lacks; its work hangs on how alike the sides of pairs are."""
+    missing = () if config.csv.path else _benchmark(config, made)[2]
+    absent = _model(config.model, made)[1]
+    return Outlay(missing=(*missing, *absent), notes=("GPU-hours of patching are not estimated",))
+
+
 def _stage(config: TrainConfig, model: Any, images: float, statements: float) -> Outlay:
     from training import plan
     from training.cost import model_flops
@@ -104,8 +111,8 @@ def _stage(config: TrainConfig, model: Any, images: float, statements: float) ->
     return Outlay(disk=disk, gpu_hours=spent, trained=sum(some for _, some in counts.values()), notes=notes)
 
 
-def _benchmark(config: EvalConfig, made: Made) -> tuple[float, float, tuple[str, ...]]:
-    """Return the images and statements that an evaluation asks about."""
+def _benchmark(config: EvalConfig | InterpretConfig, made: Made) -> tuple[float, float, tuple[str, ...]]:
+    """Return the images and statements that are asked about, and what is missing of them."""
     data = config.data
     if data.kind != "vsr":
         images, statements, missing = data_of([data.path] if data.path else [], made)

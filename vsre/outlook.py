@@ -10,7 +10,7 @@ from training.cost import PEAKS
 from training.plan import UTILISATION
 from vsre.outlay import DEVICE, Made, Outlay
 from vsre.outlay_data import fetching, generating, importing
-from vsre.outlay_models import building, merging, scoring, training
+from vsre.outlay_models import building, merging, patching, scoring, training
 from vsre.steps import Step
 
 PLANNERS: dict[str, Callable[[Any, Made], Outlay]] = {
@@ -21,6 +21,7 @@ PLANNERS: dict[str, Callable[[Any, Made], Outlay]] = {
     "train": training,
     "merge": merging,
     "eval": scoring,
+    "interpret": patching,
 }
 """By command; what is not in it takes next to nothing."""
 

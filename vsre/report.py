@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -25,6 +25,9 @@ from vsre.painting import Painting, read_painting
 from vsre.pictures import Picture, describe, picture
 from vsre.rundir import environment
 from vsre.summary import GREEDY, IMAGE, Evaluation, headline, overview, read_evaluation
+
+if TYPE_CHECKING:
+    from vsre.mediation import Mediation
 
 STATEMENTS_PER_EXAMPLE = 4
 
@@ -55,17 +58,19 @@ def write_report(config: ReportConfig) -> Path:
         The path of the page.
 
     Raises:
-        ConfigError: no evaluation is named.
+        ConfigError: no evaluation is named, or a folder is named that nothing was written to.
         RecordError: an evaluation has no predictions, or the dataset folder cannot be read.
     """
     if not config.evaluations:
         raise ConfigError("evaluations is empty; name the output folder of at least one 'vsre eval'")
     evaluations = [read_evaluation(name, Path(folder)) for name, folder in config.evaluations.items()]
     painting = read_painting(Path(config.painted), PAINTED_EXAMPLES) if config.painted else None
-    content = _render(config, evaluations, painting)
+    mediation = _mediation(config)
+    content = _render(config, evaluations, painting, mediation)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "summary.json", headline(evaluations) | _painted_summary(painting))
+    patched = {"interpret": mediation.summary} if mediation else {}
+    write_json(out / "summary.json", headline(evaluations) | _painted_summary(painting) | patched)
     page = out / "index.html"
     page.write_text(content, encoding="utf-8")
     return page
@@ -115,7 +120,17 @@ def _painted_summary(painting: Painting | None) -> dict[str, dict[str, int]]:
     return {"diffusion": {"attempts": painting.attempts, "accepted": painting.accepted}} if painting else {}
 
 
-def _render(config: ReportConfig, evaluations: Sequence[Evaluation], painting: Painting | None) -> str:
+def _mediation(config: ReportConfig) -> "Mediation | None":
+    if not config.interpretations:
+        return None
+    from vsre.mediation import read_mediation  # with it comes torch
+
+    return read_mediation(config.interpretations, Path(config.out))
+
+
+def _render(
+    config: ReportConfig, evaluations: Sequence[Evaluation], painting: Painting | None, mediation: "Mediation | None"
+) -> str:
     from vsre.charts import relation_chart, training_chart
 
     relations = {e.name: run["per_relation"] for e in evaluations if (run := e.find(GREEDY, IMAGE))}
@@ -136,6 +151,7 @@ def _render(config: ReportConfig, evaluations: Sequence[Evaluation], painting: P
             examples=_examples(config, evaluations) if config.data else [],
             gallery=_gallery_link(config, "gallery"),
             painting=painting,
+            mediation=mediation,
             painted_gallery=_gallery_link(config, "painted_gallery"),
             provenance=_provenance(config),
         )
@@ -199,6 +215,8 @@ def _provenance(config: ReportConfig) -> dict[str, str]:
     sources: dict[str, str] = {}
     for name, folder in config.evaluations.items():
         sources |= _texts(f"evaluation of {name}", Path(folder), ("config.yaml", "environment.json"))
+    for name, folder in config.interpretations.items():
+        sources |= _texts(f"patching of {name}", Path(folder), ("config.yaml", "environment.json"))
     for name, folder in config.training.items():
         sources |= _texts(f"training of {name}", Path(folder), ("training.json",))
     if config.data:

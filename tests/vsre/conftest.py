@@ -1,4 +1,4 @@
-"""Dataset folders that the tests of the gallery look through."""
+"""Dataset folders that the tests of the gallery look through, and a pipeline that patches a model on one of them."""
 
 import io
 from pathlib import Path
@@ -11,6 +11,9 @@ from datagen.config import DatagenConfig
 from datagen.run import generate
 from spatial.dataset import write_shard
 from spatial.records import ImageObject, ImageRow, Record, image_id_of
+from vsre.config import RunConfig
+from vsre.pipeline import run
+from vsre.settings import from_mapping
 
 CAPTION = "The cat is at the left side of the <sofa>."
 
@@ -49,3 +52,19 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos") / "photos"
     write_shard(folder, 0, rows, records)
     return folder
+
+
+@pytest.fixture(scope="session")
+def patched(renders: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A pipeline that was run: a few pairs of the renders on the tiny base, and again against the first."""
+    settings = {"data": {"path": str(renders)}, "modes": ["image"], "pairs": 4, "tier": 0}
+    settings |= {"kinds": ["attn"], "roles": ["image", "last"], "head_roles": ["last"], "knockouts": 2, "bootstrap": 20}
+    settings |= {"controls": False, "screen": False, "cuts": False}
+    steps = [
+        {"name": "base", "command": "interpret", "settings": settings},
+        {"name": "expert", "command": "interpret", "settings": settings | {"against": "step:base"}},
+    ]
+    folder = tmp_path_factory.mktemp("patched") / "run"
+    config: RunConfig = from_mapping("run", {"out": str(folder), "steps": steps})
+    run(config)
+    return config

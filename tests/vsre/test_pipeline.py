@@ -85,6 +85,18 @@ def test_a_second_run_skips_everything(tmp_path: Path, done: list[str], capsys: 
     assert capsys.readouterr().out.count("already done, skipped") == 3
 
 
+def test_a_model_is_patched_once_and_compared_with_that_of_an_earlier_step(
+    patched: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run(patched)
+    assert capsys.readouterr().out.count("already done, skipped") == 2
+    assert set(json.loads(results.read_text())["seconds"]) == {"interpret", "total"}
+    base, expert = (Path(patched.out) / name for name in ("base", "expert"))
+    found = json.loads((expert / "results.json").read_text())
+    assert found["against"]["folder"] == str(base) and found["against"]["pairs"] == 4
+    assert resolve_steps(patched)[1].inputs == ("base",)
+
+
 def test_a_changed_setting_repeats_the_step_and_what_reads_from_it(tmp_path: Path, done: list[str]) -> None:
     run(pipeline(tmp_path))
     done.clear()

@@ -1,7 +1,9 @@
 """The report: numbers from predictions, one page that needs nothing from elsewhere."""
 
 import json
+import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from eval.predictions import Prediction, write_predictions
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageObject, ImageRow, encode_png
-from vsre.config import ReportConfig
+from vsre.config import ReportConfig, RunConfig
 from vsre.report import choose_examples, loss_curve, write_report
 
 RELATIONS = ("left of", "above")
@@ -159,6 +161,93 @@ def test_painted_data_has_its_yields_and_its_pictures_beside_their_renders(
 def test_a_folder_in_which_nothing_was_painted_is_refused(config: ReportConfig, renders: Path) -> None:
     config.painted = str(renders)
     with pytest.raises(RecordError, match="was painted"):
+        write_report(config)
+
+
+@pytest.fixture
+def with_patching(config: ReportConfig, patched: RunConfig) -> ReportConfig:
+    """The report, with the runs of both models."""
+    return replace(config, interpretations={name: f"{patched.out}/{name}" for name in ("expert", "base")})
+
+
+def test_the_parts_that_carry_the_answer_are_shown_with_every_picture(with_patching: ReportConfig) -> None:
+    page = write_report(with_patching).read_text()
+    section = page.partition("<h2>Which parts carry the answer</h2>")[2].partition("<h2>")[0]
+    for name, folder in with_patching.interpretations.items():
+        pictures = list(Path(folder).glob("*.png"))
+        assert len(pictures) > 5 and section.count(f'alt="{name}, ') == len(pictures)
+        assert f"vsre interpret {folder}/config.yaml" in section
+        assert f'href="{os.path.relpath(folder, with_patching.out)}"' in section
+    assert section.count("<img") == section.count('src="data:image/png;base64,')
+    assert "share of the answer restored" in section and "largest effects" in section and "heads at" in section
+    assert "T2: both sides right" in section
+    assert "On the 4 pairs that count in both models, 0 of " in section  # the same model twice
+    assert "patching of expert: config.yaml" in page
+
+
+def test_the_summary_has_selected_heads_beside_random_ones(with_patching: ReportConfig) -> None:
+    write_report(with_patching)
+    short = json.loads((Path(with_patching.out) / "summary.json").read_text())["interpret"]
+    assert list(short) == ["expert", "base"] and short["expert"] == short["base"]
+    found = json.loads((Path(with_patching.interpretations["base"]) / "results.json").read_text())["modes"]["image"]
+    own = short["base"]["image"]
+    assert (own["pairs"], own["counted"], len(own["heads"])) == (4, 4, len(found["exchanged"]["heads"]))
+    low, high = own["other_pairs"]["denoise"]["ci95"]
+    assert low <= own["other_pairs"]["denoise"]["difference"] <= high
+
+
+@pytest.mark.parametrize(
+    ("bounds", "pairs", "words"),
+    [
+        ([0.1, 0.3], 20, "more"),
+        ([-0.3, -0.1], 20, "less"),
+        ([-0.1, 0.3], 20, "no clear difference"),
+        ([0.1, 0.3], 3, "too few pairs to tell"),
+    ],
+)
+def test_the_check_on_other_pairs_is_told_whichever_way_it_falls(
+    with_patching: ReportConfig, tmp_path: Path, bounds: list[float], pairs: int, words: str
+) -> None:
+    folder = shutil.copytree(with_patching.interpretations["base"], tmp_path / "copy")
+    found = json.loads((folder / "results.json").read_text())
+    for direction in ("denoise", "noise"):
+        found["modes"]["image"]["exchanged"][direction] |= {"ci95": bounds, "pairs": pairs}
+    (folder / "results.json").write_text(json.dumps(found))
+    with_patching.interpretations = {"base": str(folder)}
+    page = write_report(with_patching).read_text()
+    interval = f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
+    assert page.count(f"<td>{words}</td>") == 2 == page.count(f" ({interval})</td>")
+
+
+def test_pairs_that_none_counts_of_leave_their_tables_out(with_patching: ReportConfig, tmp_path: Path) -> None:
+    folder = shutil.copytree(with_patching.interpretations["expert"], tmp_path / "copy")
+    found = json.loads((folder / "results.json").read_text())
+    for mode in found["modes"].values():
+        mode["directions"] = {name: [] for name in mode["directions"]}
+        mode |= {"heads": {"role": "", "all": [], "by_chance": 0.0}, "exchanged": None}
+    found |= {"functions": [], "against": {"folder": "elsewhere", "pairs": 0, "sites": {}}}
+    (folder / "results.json").write_text(json.dumps(found))
+    with_patching.interpretations = {"expert": str(folder)}
+    page = write_report(with_patching).read_text()
+    assert "largest effects" not in page and "Selected heads on other pairs" not in page
+    assert "No pair counts in both models" in page and "What differs from elsewhere" in page
+
+
+def test_without_patched_models_the_page_says_nothing_of_them(config: ReportConfig) -> None:
+    assert "Which parts carry the answer" not in write_report(config).read_text()
+    assert "interpret" not in json.loads((Path(config.out) / "summary.json").read_text())
+
+
+def test_a_folder_without_finished_patching_names_the_command(config: ReportConfig, tmp_path: Path) -> None:
+    config.interpretations = {"expert": str(tmp_path / "nothing")}
+    with pytest.raises(ConfigError, match=r"results\.json does not exist; write it with: vsre interpret --model"):
+        write_report(config)
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "config.yaml").write_text("{}")
+    with pytest.raises(ConfigError, match=r"vsre interpret .*nothing/config\.yaml$"):
+        write_report(config)
+    config.interpretations = {"expert": config.evaluations["expert"]}
+    with pytest.raises(ConfigError, match="is of another command"):
         write_report(config)
 
 
