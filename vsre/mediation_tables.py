@@ -11,7 +11,7 @@ from rich.table import Table
 
 from eval.interpret.effects import ALL_HEADS
 from eval.interpret.findings import LEAST_PAIRS
-from eval.interpret.show import DIRECTION, TITLES
+from eval.interpret.naming import DIRECTION, TITLES
 from spatial.proportion import percent
 from vsre.compare_tables import Cells
 
