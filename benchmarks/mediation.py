@@ -224,7 +224,7 @@ def _random(model: Any, dtype: torch.dtype, seed: int = 0) -> Any:
     generator = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         if weight.ndim > 1:
-            sharper = 2 if re.search(r"(q_proj|k_proj|query|key)\.weight$", name) else 1
+            sharper = 1.5 if re.search(r"(q_proj|k_proj|query|key)\.weight$", name) else 1
             torch.nn.init.normal_(weight.data, std=sharper * weight.shape[-1] ** -0.5, generator=generator)
     return model.to(DEVICE, dtype).eval()
 
