@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from eval.interpret.effects import ALL_HEADS
+from eval.interpret.findings import LEAST_PAIRS
 from eval.interpret.naming import DIRECTION, SHOWN, TITLES, Row, head_name, heads_in_words, is_confirmed
 from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
 from eval.interpret.sites import HEADED, KINDS
@@ -27,6 +28,8 @@ ENCODERS = "encoder"
 
 CUTS = "cut"
 """Kind of the rows about attention that is cut off (``eval.interpret.cuts.KIND``)."""
+
+DOTS = f"dots: 95 % interval without 0, of {LEAST_PAIRS} pairs or more"
 
 BARS = ("#0072B2", "#E69F00")
 
@@ -79,7 +82,7 @@ def draw_effects(rows: Sequence[Row], mode: str, direction: str, path: Path) -> 
     picture.colorbar(drawn, ax=list(panels), label=f"share of the answer {DIRECTION[direction]}", shrink=0.9)
     pairs = max(row["pairs"] for row in whole)
     what = "two pictures, the same words" if mode == "image" else "two wordings, the same picture"
-    picture.suptitle(f"{direction}, {what}: {pairs} pairs; dots: 95 % interval without 0", fontsize=11)
+    picture.suptitle(f"{direction}, {what}: {pairs} pairs; {DOTS}", fontsize=11)
     return _save(picture, path)
 
 
@@ -125,7 +128,7 @@ def draw_cuts(rows: Sequence[Row], mode: str, path: Path) -> Path:
         axes.set(title=f"'{who}' no longer sees", xlabel="layer", xticks=range(layers))
         axes.set_yticks(range(len(seen[who])), seen[who])
     picture.colorbar(drawn, ax=list(panels), label="share of the answer lost", shrink=0.9)
-    picture.suptitle(f"Attention cut off in the clean run, {mode} pairs; dots: 95 % interval without 0", fontsize=11)
+    picture.suptitle(f"Attention cut off in the clean run, {mode} pairs; {DOTS}", fontsize=11)
     return _save(picture, path)
 
 
@@ -249,7 +252,7 @@ def _role(role: str, rows: Sequence[Row]) -> str:
 
 def _is_sure(row: Row) -> bool:
     low, high = row["ci95"]
-    return bool(low > 0 or high < 0) and row["same"] < row["pairs"]
+    return row["pairs"] >= LEAST_PAIRS and bool(low > 0 or high < 0) and row["same"] < row["pairs"]
 
 
 def _grid(rows: Sequence[Row], kind: str, roles: Sequence[str], layers: int) -> NDArray[np.float64]:
