@@ -202,7 +202,7 @@ def test_the_summary_has_selected_heads_beside_random_ones(with_patching: Report
         ([0.1, 0.3], 20, "more"),
         ([-0.3, -0.1], 20, "less"),
         ([-0.1, 0.3], 20, "no clear difference"),
-        ([0.1, 0.3], 3, "too few pairs to tell"),
+        ([0.1, 0.3], 3, "too few pairs"),
     ],
 )
 def test_the_check_on_other_pairs_is_told_whichever_way_it_falls(
