@@ -178,7 +178,9 @@ def _plots(folder: Path) -> tuple[list[Plot], list[Plot]]:
     order = list(CAPTIONS)
     kinds = {path: path.stem.partition("-")[0] for path in folder.glob("*.png")}
     place = {path: order.index(kind) if kind in order else len(order) for path, kind in kinds.items()}
-    shown, more, seen = [], [], set()
+    shown: list[Plot] = []
+    more: list[Plot] = []
+    seen: set[str] = set()
     for path in sorted(kinds, key=lambda path: (place[path], path.name)):
         leads = kinds[path] in LEADING and kinds[path] not in seen
         seen.add(kinds[path])

@@ -59,7 +59,7 @@ def held_out_table(runs: Mapping[str, Run]) -> Cells:
             selected, random, difference = (_percent(one[key]) for key in ("selected", "random", "difference"))
             numbers = [str(one["pairs"]), selected, random, f"{difference} ({_range(one['ci95'])})"]
             rows.append([f"{name},\u00a0{mode}", DIRECTION[direction], *numbers, verdict(one), chosen])
-    return ["pairs", "answer", "n", "selected %", "random %", "difference (95 %)", "selected heads do", "heads"], rows
+    return ["pairs", "answer", "n", "selected %", "random %", "difference (95 %)", "selected do", "heads"], rows
 
 
 def comparisons(run: Run) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
@@ -73,7 +73,7 @@ def comparisons(run: Run) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping
 def verdict(comparison: Mapping[str, Any]) -> str:
     """Say in words how selected heads compare with random ones: by the interval of the difference."""
     if comparison["pairs"] < LEAST_PAIRS:
-        return "too few pairs to tell"
+        return "too few pairs"
     return {1: "more", -1: "less", 0: "no clear difference"}[_sign(comparison["ci95"])]
 
 

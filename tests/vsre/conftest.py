@@ -59,7 +59,7 @@ def patched(renders: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfi
     """A pipeline that was run: a few pairs of the renders on the tiny base, and again against the first."""
     settings = {"data": {"path": str(renders)}, "modes": ["image"], "pairs": 4, "tier": 0}
     settings |= {"kinds": ["attn"], "roles": ["image", "last"], "head_roles": ["last"], "knockouts": 2, "bootstrap": 20}
-    settings |= {"controls": False, "screen": False, "cuts": False}
+    settings |= {"directions": ["denoise"], "controls": False, "screen": False, "encoders": False, "cuts": False}
     steps = [
         {"name": "base", "command": "interpret", "settings": settings},
         {"name": "expert", "command": "interpret", "settings": settings | {"against": "step:base"}},

@@ -175,7 +175,7 @@ def test_the_parts_that_carry_the_answer_are_shown_with_every_picture(with_patch
     section = page.partition("<h2>Which parts carry the answer</h2>")[2].partition("<h2>")[0]
     for name, folder in with_patching.interpretations.items():
         pictures = list(Path(folder).glob("*.png"))
-        assert len(pictures) > 5 and section.count(f'alt="{name}, ') == len(pictures)
+        assert len(pictures) >= 4 and section.count(f'alt="{name}, ') == len(pictures)
         assert f"vsre interpret {folder}/config.yaml" in section
         assert f'href="{os.path.relpath(folder, with_patching.out)}"' in section
     assert section.count("<img") == section.count('src="data:image/png;base64,')
@@ -202,7 +202,7 @@ def test_the_summary_has_selected_heads_beside_random_ones(with_patching: Report
         ([0.1, 0.3], 20, "more"),
         ([-0.3, -0.1], 20, "less"),
         ([-0.1, 0.3], 20, "no clear difference"),
-        ([0.1, 0.3], 3, "too few pairs to tell"),
+        ([0.1, 0.3], 3, "too few pairs"),
     ],
 )
 def test_the_check_on_other_pairs_is_told_whichever_way_it_falls(
