@@ -16,7 +16,7 @@ from eval.results import summarise
 from spatial.errors import RecordError
 
 GREEDY, IMAGE, BLIND = "greedy", "image", "image_blind"
-HEADLINE = ("accuracy", "ci95", "macro_accuracy", "yes_rate")
+HEADLINE = ("accuracy", "ci95", "macro_accuracy", "worst_category", "pair_accuracy", "yes_rate")
 RESAMPLES = 1000
 
 
