@@ -27,8 +27,8 @@ from vsre.mediation_tables import (
     comparisons,
     counted,
     functions_of,
-    head_name,
     held_out_table,
+    selected_heads,
     tiers_table,
 )
 from vsre.pictures import data_uri
@@ -136,7 +136,7 @@ def summarised(run: Run) -> dict[str, Any]:
     for mode, own in run["modes"].items():
         short[mode] = {"pairs": own["tiers"]["T0"], "counted": counted(run, mode)}
     for mode, direction, exchanged, one in comparisons(run):
-        short[mode]["heads"] = [head_name(*head) for head in exchanged["heads"]]
+        short[mode]["heads"] = selected_heads(exchanged)
         short[mode]["selected_by_rule"] = exchanged["selected_by_rule"]
         numbers = {key: one[key] for key in ("selected", "random", "difference", "ci95", "pairs")}
         short[mode].setdefault("other_pairs", {})[direction] = numbers

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from eval.interpret.effects import ALL_HEADS
 from eval.interpret.findings import LEAST_PAIRS
-from eval.interpret.naming import DIRECTION, TITLES
+from eval.interpret.naming import DIRECTION, TITLES, head_name, is_confirmed
 from spatial.proportion import percent
 from vsre.compare_tables import Cells
 
@@ -54,7 +54,7 @@ def held_out_table(runs: Mapping[str, Run]) -> Cells:
     rows = []
     for name, run in runs.items():
         for mode, direction, exchanged, one in comparisons(run):
-            heads = _listed([head_name(*head) for head in exchanged["heads"]])
+            heads = _listed(selected_heads(exchanged))
             chosen = heads if exchanged["selected_by_rule"] else f"{heads}; no rule"
             selected, random, difference = (_percent(one[key]) for key in ("selected", "random", "difference"))
             numbers = [str(one["pairs"]), selected, random, f"{difference} ({_range(one['ci95'])})"]
@@ -88,8 +88,22 @@ def functions_of(run: Run) -> dict[str, tuple[str, str]]:
     heads: dict[str, list[str]] = defaultdict(list)
     for row in run["functions"]:
         if row["labelled"]:
-            heads[row["function"]].append(f"{row['layer']}.{row['head']} ({row['value']:.2f})")
+            heads[row["function"]].append(f"{row['layer']}.{row['head']} ({row['value']:.2f}{_cut_off(row)})")
     return {name: (what, ", ".join(heads[name])) for name, what in FUNCTIONS.items() if heads[name]}
+
+
+def _cut_off(function: Mapping[str, Any]) -> str:
+    """Say what the answer loses where a head no longer sees what its label says, if that was tried."""
+    tried = function["confirmation"]
+    if not tried:
+        return ""
+    words = f"; cut off: {_percent(tried['lost'])} % lost, {_percent(tried['random'])} by random heads"
+    return words + (", confirmed" if is_confirmed(function) else "")
+
+
+def selected_heads(exchanged: Mapping[str, Any]) -> list[str]:
+    """Return what the heads are called that were exchanged on other pairs."""
+    return [head_name(dict(zip(("kind", "layer", "head"), head, strict=True))) for head in exchanged["heads"]]
 
 
 def changes_table(run: Run, other: str) -> Cells:
@@ -106,11 +120,6 @@ def changes_counted(run: Run) -> tuple[int, int]:
     """Return how many places were compared with another model, and how many of them surely differ."""
     compared = [sites for _, _, sites in _compared(run)]
     return sum(map(len, compared)), sum(len(_sure(sites)) for sites in compared)
-
-
-def head_name(kind: str, layer: int, head: int) -> str:
-    """Return "2.1", or "x2.1" for a head of cross-attention."""
-    return f"{'x' * kind.startswith('cross')}{layer}.{head}"
 
 
 def _compared(run: Run) -> Iterator[tuple[str, str, Sequence[Mapping[str, Any]]]]:

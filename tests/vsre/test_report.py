@@ -15,6 +15,7 @@ from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageObject, ImageRow, encode_png
 from vsre.config import ReportConfig, RunConfig
+from vsre.mediation_tables import functions_of
 from vsre.report import choose_examples, loss_curve, write_report
 
 RELATIONS = ("left of", "above")
@@ -266,3 +267,11 @@ def test_nothing_to_report_is_said(config: ReportConfig, tmp_path: Path) -> None
     with pytest.raises(RecordError, match="vsre eval"):
         write_report(config)
     assert loss_curve(tmp_path / "no-log.jsonl") == []
+
+
+def test_a_label_of_a_head_says_what_cutting_it_off_costs() -> None:
+    label = {"layer": 1, "head": 2, "function": "detection", "value": 0.81, "labelled": True}
+    tried = {"lost": 0.021, "random": -0.0001, "confirmed": True}
+    rows = [label | {"confirmation": tried}, label | {"head": 3, "confirmation": None}, label | {"labelled": False}]
+    ((_, heads),) = functions_of({"functions": rows}).values()
+    assert heads == "1.2 (0.81; cut off: 2.1 % lost, 0.0 by random heads, confirmed), 1.3 (0.81)"
