@@ -45,7 +45,12 @@ def is_there(pid: int) -> bool:
 def started(command: list[str], out: Path) -> "subprocess.Popen[str]":
     """Start a run in a group of its own and wait until it has written two shards."""
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests may run in the background
     )
     deadline = time.monotonic() + 120
     while len(finished_shards(out)) < 2 and process.poll() is None and time.monotonic() < deadline:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from eval.attend.overlap import Sight
@@ -35,6 +36,12 @@ def settings(model: Path, folder: Path, **changes: Any) -> InterpretConfig:
     return InterpretConfig(**{"model": str(model), "data": data, "out": str(folder / "run"), **short, **changes})
 
 
+def pixels(path: Path) -> NDArray[np.int16]:
+    """Return the values of a picture."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), np.int16)
+
+
 def sizes(out: Path) -> dict[str, tuple[int, int]]:
     """Return the size of the picture of each head."""
     found = {}
@@ -55,9 +62,10 @@ def test_the_heads_of_largest_effect_get_a_picture_each(checkpoint: Path, tmp_pa
     assert len(found) == UNSELECTED
     assert "head-9.9.png" not in found
     assert all(500 < side < 2000 for size in found.values() for side in size)
-    first = {name: (out / name).read_bytes() for name in found}
+    first = {name: pixels(out / name) for name in found}
     interpret(settings(checkpoint, tmp_path))
-    assert {name: (out / name).read_bytes() for name in found} == first
+    for name, before in first.items():  # another run's float32 may round a shade otherwise
+        assert np.abs(pixels(out / name) - before).max() <= 4
 
 
 @pytest.mark.parametrize(("family", "kind"), [("blip", "x"), ("qwen2_5_vl", "")])

@@ -385,7 +385,10 @@ def test_a_set_that_is_not_there_says_what_to_download(name: str, tmp_path: Path
     assert not Path(config.path).exists()
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+TABLES = [path for path in sorted(CONFIGS.glob("*.yaml")) if "csv:" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_shipped_tables_have_known_settings(path: Path) -> None:
     config = CsvConfig(**yaml.safe_load(path.read_text(encoding="utf-8"))["csv"])
     assert config.build == path.stem
