@@ -75,7 +75,7 @@ def capture_after(stack: Stack, prompt: Prompt, earlier: Captured) -> Captured:
         for layer in range(stack.layers):
             record = _Record(sites, layer, earlier, start)
             key_GPd, value_GPd = (earlier.at(kind, layer)[:start].transpose(0, 1) for kind in ("k", "v"))
-            attend = Suffix(key_GPd, value_GPd, causal=True)
+            attend = Suffix(key_GPd, value_GPd)
             states_1SD = stack.layer(layer, states_1SD, start, prompt.memory, attend, record)
     return Captured(prompt, sites)
 

@@ -86,7 +86,7 @@ class Stack(ABC):
 
     @abstractmethod
     def logits(self, states_RSD: Tensor, tokens: Sequence[int]) -> Tensor:
-        """Return the logits (R, K) of K tokens as the beginning of the answer, in float32; none given: of all.
+        """Return the logits (R, K) of K tokens as the beginning of the answer, in float32 or finer; none given: all.
 
         Args:
             states_RSD: outputs of the last layer; the last of S is the last token of the prompt. Where every token
@@ -141,18 +141,15 @@ class Whole:
 
 
 class Suffix:
-    """Attention of rows that differ from one run from some position on, to that run's earlier tokens and to their own.
+    """Causal attention of rows that differ from one run from a position on, to its earlier tokens and to their own.
 
     Args:
         key_GPd: keys of the P tokens before the rows begin, which all rows share.
         value_GPd: their values.
-        causal: whether a token sees earlier ones only; if not, no token may be before the rows.
-        hidden_RHSK: tokens (last, of the whole prompt) that the tokens of a row may not see with a head, beside later
-            ones; ``None``: there are none. H may be 1, for all heads.
     """
 
-    def __init__(self, key_GPd: Tensor, value_GPd: Tensor, causal: bool, hidden_RHSK: Tensor | None = None) -> None:
-        self.key_GPd, self.value_GPd, self.causal, self.hidden_RHSK = key_GPd, value_GPd, causal, hidden_RHSK
+    def __init__(self, key_GPd: Tensor, value_GPd: Tensor) -> None:
+        self.key_GPd, self.value_GPd = key_GPd, value_GPd
 
     def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
         """Return what the heads gather, (R, S, H, d)."""
@@ -163,12 +160,9 @@ class Suffix:
         earlier = (query_GQd @ self.key_GPd.mT).unflatten(1, (rows, heads // groups, length))
         earlier_RHSP = earlier.permute(1, 0, 2, 3, 4).flatten(1, 2)
         own_RHSS = query_RHSd @ repeated(key_RGSd, query_RHSd).mT
-        if self.causal:
-            later = torch.ones(length, length, dtype=torch.bool, device=own_RHSS.device).triu(1)
-            own_RHSS = own_RHSS.masked_fill(later, -torch.inf)
+        later = torch.ones(length, length, dtype=torch.bool, device=own_RHSS.device).triu(1)
+        own_RHSS = own_RHSS.masked_fill(later, -torch.inf)
         logits_RHSK = torch.cat([earlier_RHSP, own_RHSS], dim=-1) * scaling
-        if self.hidden_RHSK is not None:
-            logits_RHSK = logits_RHSK.masked_fill(self.hidden_RHSK, -torch.inf)
         weights_RHSK = logits_RHSK.softmax(-1, dtype=torch.float32).to(query_RHSd.dtype)
         before = self.key_GPd.shape[1]
         own = weights_RHSK[..., before:] @ repeated(value_RGSd, query_RHSd)
