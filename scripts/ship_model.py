@@ -32,103 +32,6 @@ from spatial.files import write_json
 from spatial.shipped import ASSETS, CHECKSUMS
 from spatial.vocabulary import COLOURS
 
-CARD = """# {name}
-
-{parameters:,} parameters in float16, made to run the whole pipeline without a download. It knows {colours} colours and
-{nouns} nouns of rendered scenes, and nothing of photos: {listed}.
-
-- Made by: `vsre train {config}` (the file names the commands before it), seed {seed}, {steps} steps in {seconds:.0f} s
-  on {processes} process(es), two CPU cores, no GPU.
-- Data: renders of this project, content hash {data}. No photo, no third-party data.
-- Versions: {versions}.
-- Licence: Apache-2.0.
-{words}
-Scores on scenes whose two named nouns are never subject and object of one statement in training
-(template {evaluation}, intervals clustered by image):
-
-| about | n | accuracy, % |
-| --- | --- | --- |
-{scores}
-{note}"""
-
-WORDS = """
-What it says when it is asked in words, and answers greedily (`scripts/measure_base.py`; Wilson intervals, 95 %):
-
-| asked | right | n | % |
-| --- | --- | --- | --- |
-{rows}
-"""
-
-ADAPTER_CARD = """# {name}
-
-An adapter of `{base}`: LoRA on the language model, and the projector, {parameters:,} parameters in float32. The name
-loads both. It judges statements about spatial relations in plain rendered scenes, and knows nothing of photos.
-
-- Made by: `vsre train {config}` (the file names the commands before it), seed {seed}, {steps} steps in {seconds:.0f} s
-  on {processes} process(es), two CPU cores, no GPU.
-- Data: renders of this project, content hash {data}. No photo, no third-party data.
-- Versions: {versions}.
-- Licence: Apache-2.0.
-
-Scores on scenes whose two named nouns are never subject and object of one statement in training, asked in a wording
-that it was not tuned in (template {evaluation}; intervals clustered by image). Of {pairs} pairs of pictures with one
-statement, both answers are right in {pair_accuracy:.1f} % ({pair_low:.1f}-{pair_high:.1f}).
-
-| about | n | accuracy, % |
-| --- | --- | --- |
-{scores}
-{note}"""
-
-DETECTOR_CARD = """# {name}
-
-{parameters:,} parameters in float16, made to run the whole pipeline without a download. It finds {nouns} nouns in
-pictures like the plain renders of this project, with box, mask and relative depth: {listed}.
-It knows nothing of photos.
-
-- Made by: `vsre train {config}` (the file names the commands before it), seed {seed}, {steps} steps in {seconds:.0f} s
-  on {processes} process(es), one CPU core, no GPU.
-- Data: renders of this project, content hash {data}. No photo, no third-party data.
-- Versions: {versions}.
-- Licence: Apache-2.0.
-
-Scores by `scripts/measure_verifier.py` at score {least} on renders whose two named nouns are never named together in
-training (content hash `{tested}`). Weathered: the same, blurred, stained, recoloured and coarse. Doubled: scenes with
-two things of one noun. Exact: everything found, and nothing else. Order: of the depths of two things that differ by a
-tenth.
-
-| pictures | n | recall, % | precision, % | exact, % | box IoU | mask IoU | order, % (pairs) |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-{scores}
-
-Still found after it was painted over: {removed:.1f} %; replaced by a smudge of its colours: {smudged:.1f} %; its tiles
-shuffled: {shuffled:.1f} %.
-{note}"""
-
-PAINTER_CARD = """# {name}
-
-A diffusion model of {parameters:,} parameters in float16, made to run the whole pipeline without a download. It paints
-{size} x {size} pixels from inverse depth, edges and a phrase for every object, or from a prompt alone. It knows the
-plain renders of this project, {colours} colours and {nouns} nouns, and nothing of photos: {listed}.
-
-- Made by: `vsre train {config}` (the file names the commands before it), seed {seed}, {steps} steps in {seconds:.0f} s
-  on {processes} process(es), one CPU core, no GPU.
-- Data: renders of this project, content hash {data}. No photo, no third-party data.
-- Versions: {versions}.
-- Licence: Apache-2.0.
-
-Scores by `scripts/measure_painter.py`: the first {pictures} renders of a dataset whose two named nouns are never
-named together in training (content hash `{tested}`), painted again in {painting_steps} steps, guidance {guidance:g},
-and shown to the shipped detector at score {least}. There: the noun is found anywhere. In place: its box shares half of
-the union with the object's. Coloured: in place, and of the colours of renders of its noun the one asked for is nearest.
-Wilson intervals, 95 %.
-
-| pictures | objects | there, % | in place, % | coloured, % | pictures with all in place, % |
-| --- | --- | --- | --- | --- | --- |
-{scores}
-
-{painting_seconds:.2f} s a picture with control, on {cores}.
-{note}"""
-
 ADAPTER_FILES = (
     "adapter_model.safetensors",
     "chat_template.jinja",
@@ -137,6 +40,7 @@ ADAPTER_FILES = (
     "tokenizer_config.json",
 )
 
+CARDS = Path(__file__).parent / "cards"
 PICTURES = {"renders": "the renders", "painted": "painted with control", "uncontrolled": "painted without control"}
 
 
@@ -160,7 +64,7 @@ def ship_painter(checkpoint: Path, name: str, config: str, evaluation: Path, not
         parts.append(share(score["pictures_in_place"], score["pictures"]))
         rows.append(f"| {title} | {score['objects']} | {' | '.join(parts)} |")
     words = painter.words
-    text = PAINTER_CARD.format(
+    text = _text("painter").format(
         name=name,
         config=config,
         parameters=sum(parameter.numel() for parameter in painter.unet.parameters()),
@@ -181,6 +85,11 @@ def ship_painter(checkpoint: Path, name: str, config: str, evaluation: Path, not
     (out / "README.md").write_text(text)
     write_sums(out)
     return out
+
+
+def _text(name: str) -> str:
+    """Return the text of a card, with fields to fill in."""
+    return (CARDS / f"{name}.md").read_text()
 
 
 def share(count: int, total: int) -> str:
@@ -204,7 +113,7 @@ def ship_detector(checkpoint: Path, name: str, config: str, evaluation: Path, no
         rows.append(
             f"| {kind} | {score['pictures']} | {rates} | {score['box_iou']:.2f} | {score['mask_iou']:.2f} | {order} |"
         )
-    text = DETECTOR_CARD.format(
+    text = _text("detector").format(
         name=name,
         config=config,
         parameters=model.num_parameters(),
@@ -230,7 +139,7 @@ def facts(made: dict[str, Any], note: str) -> dict[str, Any]:
         "processes": made["processes"],
         "data": ", ".join(f"`{value}`" for value in made["data"].values()),
         "versions": ", ".join(f"{key} {value}" for key, value in made["versions"].items()),
-        "note": f"\n{note}\n" if note else "",
+        "note": f"\n\n{note}" if note else "",
     }
 
 
@@ -282,7 +191,7 @@ def ship_adapter(checkpoint: Path, name: str, config: str, evaluation: Path, not
         write_json(out / "training.json", {"exposure": made["exposure"]})
     results, plain = _greedy(evaluation)
     low, high = plain["pair_ci95"]
-    text = ADAPTER_CARD.format(
+    text = _text("adapter").format(
         name=name,
         base=base.name,
         config=config,
@@ -319,7 +228,7 @@ def card(
     sets = [json.loads((Path(folder) / "dataset.json").read_text())["nouns"] for folder in made["data"]]
     nouns = sorted({noun for named in sets for item in named for noun in noun_sets().get(item, (item,))})
     results, plain = _greedy(evaluation)
-    return CARD.format(
+    return _text("model").format(
         name=name,
         config=config,
         evaluation=", ".join(results["config"]["templates"]),
@@ -327,7 +236,7 @@ def card(
         colours=len(COLOURS),
         nouns=len(nouns),
         listed=", ".join(nouns),
-        words=WORDS.format(rows="\n".join(_said(json.loads(words.read_text())["scores"]))) if words else "",
+        words=_text("words").format(rows="\n".join(_said(json.loads(words.read_text())["scores"]))) if words else "",
         scores="\n".join(_score_rows(plain["per_topic"])),
         **facts(made, note),
     )
