@@ -1,7 +1,7 @@
 """What each reading says after a question, and after whatever tokens follow it.
 
-The last prompt token is kept apart. The plain model's answer comes from growing all of a question. A changed one comes
-from growing the last token again, beside the first time, from the same cache.
+The plain model's answer comes from growing all of a question. A changed one comes from growing its last token again,
+beside the first time, from the same cache.
 
 Shapes: B images, M questions of each, T tokens, V vocabulary, D width, R strengths of one rule.
 """
@@ -38,12 +38,15 @@ class Reader:
         last_BM = (real_BMT.sum(-1) - 1).clamp(min=0)
         self.last_BM = ids_BMT.gather(-1, last_BM[..., None])[..., 0]
         self.before: dict[str, Branches] = {}
+        self._asked: dict[str, tuple[Tensor, Branches]] = {}
         for kind, tree in trees.items():
-            # All tokens but the last, which every reading then grows for itself from here.
-            earlier = real_BMT & (torch.arange(ids_BMT.shape[-1], device=ids_BMT.device) < last_BM[..., None])
-            length = max(1, ids_BMT.shape[-1] - 1)
             parents = tree.root.pick(torch.zeros(self.shape, dtype=torch.long, device=ids_BMT.device))
-            _, self.before[kind] = tree.grow(parents, ids_BMT[..., :length], earlier[..., :length])
+            output, tips = tree.grow(parents, ids_BMT, real_BMT)
+            places_BM = torch.arange(self.shape[1], device=ids_BMT.device) * ids_BMT.shape[-1] + last_BM
+            width = output.last_hidden_state.shape[-1]
+            hidden_BMD = output.last_hidden_state.gather(1, places_BM[..., None].expand(-1, -1, width))
+            self._asked[kind] = hidden_BMD, tips
+            self.before[kind] = tips.without(tree.columns - ids_BMT[0].numel() + places_BM)
 
     def cut(self, columns: Mapping[str, int]) -> None:
         """Forget, in every tree, all columns from one on."""
@@ -54,8 +57,12 @@ class Reader:
         """Return log-probabilities of the next token, in float32."""
         return self.head(hidden).float().log_softmax(-1)
 
+    def plainly(self, kind: str) -> tuple[Tensor, Branches]:
+        """Return the last hidden state (B, M, D) of every question as it is, and where its answer grows."""
+        return self._asked[kind]
+
     def ask(self, kind: str, factors: Sequence[float] = (), rule: str = "", **options: Any) -> tuple[Any, Branches]:
-        """Grow the last prompt token, once for each factor of a rule; (B, M * R, D) in the order of questions."""
+        """Grow the last prompt token again, once for each factor of a rule; (B, M * R, D) in the order of questions."""
         count = max(1, len(factors))
         tree = self.trees[kind]
         index = torch.arange(self.shape[1], device=self.last_BM.device).repeat_interleave(count)
@@ -170,15 +177,15 @@ def _attending(reader: Reader, rule: str, members: Sequence[Reading]) -> Iterato
 
 def _alone(reader: Reader, reading: Reading) -> Leaf:
     if isinstance(reading, Vcd):
-        asked = {kind: reader.ask(kind) for kind in ("image", reading.contrast)}
-        seen, other = (reader.logprobs(output.last_hidden_state) for output, _ in asked.values())
+        asked = {kind: reader.plainly(kind) for kind in ("image", reading.contrast)}
+        seen, other = (reader.logprobs(hidden_BMD) for hidden_BMD, _ in asked.values())
         tips = {kind: tips for kind, (_, tips) in asked.items()}
         return ContrastLeaf(reader, reading, tips, contrasted(seen, other, reading.alpha, reading.beta))
     if isinstance(reading, Dola):
         output, tip = reader.ask("image", output_hidden_states=True)
         return DolaLeaf(reader, reading, {"image": tip}, layers_contrasted(reader, output, reading.beta))
-    output, tip = reader.ask("image")
-    return Leaf(reader, reading, {"image": tip}, reader.logprobs(output.last_hidden_state))
+    hidden_BMD, tip = reader.plainly("image")
+    return Leaf(reader, reading, {"image": tip}, reader.logprobs(hidden_BMD))
 
 
 def contrasted(seen: Tensor, other: Tensor, alpha: float, beta: float) -> Tensor:

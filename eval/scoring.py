@@ -142,7 +142,7 @@ class Scorer:
 
     def _extent(self, row: int, asked: _Asked, at_once: int) -> Extent:
         answer = max(self.max_new_tokens, *map(len, asked.options))
-        return Extent(row, len(asked.prefix), len(asked.suffix), at_once - 1 + answer)
+        return Extent(row, len(asked.prefix), len(asked.suffix), at_once + answer)
 
     def _leaves(
         self, rows: Sequence[Sequence[_Asked]], shown: Sequence[Pictures], readings: Sequence[Reading]

@@ -1,9 +1,10 @@
 """Many continuations of one picture over one cache of keys and values: a tree of tokens.
 
-The tokens up to the end of the image are the trunk, computed once. Questions grow from the trunk side by side in one
-forward pass, answers grow from questions, and so on: a mask lets every token see its own ancestors only, and positions
-count along the branch. Nothing is copied per question, as one query row per token is all that a branch adds; hidden
-states are those of separate rows, up to rounding. (Training packs statements in the same way, ``training.collate``.)
+The tokens up to the end of the image are the trunk, computed once: before the first tokens that grow from it, or with
+them where a single question does. Questions grow side by side in one forward pass, answers grow from questions, and so
+on: a mask lets every token see its own ancestors only, and positions count along the branch. Nothing is copied per
+question, as one query row per token is all that a branch adds; hidden states are those of separate rows, up to
+rounding. (Training packs statements in the same way, ``training.collate``.)
 
 What has been tried and is no longer needed is cut off again (``TokenTree.cut``).
 
@@ -55,6 +56,43 @@ class Branches:
         seen = self.seen_BMK.gather(1, index_BM[..., None].expand(-1, -1, self.seen_BMK.shape[-1]))
         return Branches(seen, self.next_BM.gather(1, index_BM))
 
+    def without(self, column_BM: Tensor) -> "Branches":
+        """Return the branches one token shorter: what grows from them does not see its column."""
+        dropped_BM1 = self.seen_BMK.gather(2, column_BM[..., None])
+        seen = self.seen_BMK.scatter(2, column_BM[..., None], False)
+        return Branches(seen, self.next_BM - dropped_BM1[..., 0].long())
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Tokens that go through the decoder together.
+
+    Attributes:
+        embeds_BTD: embedded.
+        mask_BTK: which columns each sees; its own are the last T.
+        positions_BT: (3, B, T) for a model whose positions have three parts.
+    """
+
+    embeds_BTD: Tensor
+    mask_BTK: Tensor
+    positions_BT: Tensor
+
+    @classmethod
+    def of(cls, trunk: Trunk) -> "_Pass":
+        width, device = trunk.mask_BP.shape[1], trunk.mask_BP.device
+        causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
+        itself = torch.eye(width, dtype=torch.bool, device=device)  # padding sees itself: no empty softmax
+        return cls(trunk.embeds_BPD, (causal & trunk.mask_BP[:, None]) | itself, trunk.positions_BP)
+
+    def then(self, grown: "_Pass") -> "_Pass":
+        """Return one pass of these tokens and of what grows from them."""
+        mask_BTK = nn.functional.pad(self.mask_BTK, (0, grown.embeds_BTD.shape[1]))
+        return _Pass(
+            torch.cat([self.embeds_BTD, grown.embeds_BTD], dim=1),
+            torch.cat([mask_BTK, grown.mask_BTK], dim=1),
+            torch.cat([self.positions_BT, grown.positions_BT], dim=-1),
+        )
+
 
 class TokenTree:
     """Trees of equally many branches, one for each image of a batch.
@@ -67,18 +105,9 @@ class TokenTree:
     def __init__(self, decoder: nn.Module, trunk: Trunk) -> None:
         self.decoder: Any = decoder
         self.image_BP = trunk.image_BP
+        self.cache: Any = DynamicCache()  # one that knows no window: it would forget what other branches need
+        self._planted: Trunk | None = trunk
         width = trunk.mask_BP.shape[1]
-        causal = torch.ones(width, width, dtype=torch.bool, device=trunk.mask_BP.device).tril()
-        itself = torch.eye(
-            width, dtype=torch.bool, device=trunk.mask_BP.device
-        )  # padding sees itself: no empty softmax
-        self.cache: Any = decoder(
-            inputs_embeds=trunk.embeds_BPD,
-            attention_mask=((causal & trunk.mask_BP[:, None]) | itself)[:, None],
-            position_ids=trunk.positions_BP,
-            past_key_values=DynamicCache(),  # one that knows no window: it would forget what other branches need
-            use_cache=True,
-        ).past_key_values
         self.columns = width
         self._parts = trunk.positions_BP.shape[0] if trunk.positions_BP.ndim == 3 else 0
         last = trunk.positions_BP.amax(dim=(0, 2) if self._parts else 1)
@@ -99,17 +128,23 @@ class TokenTree:
             The decoder's output, whose hidden states are (B, M * T, D), and the branches with their new tips.
         """
         _, branches, length = ids_BMT.shape
+        if self._planted is not None and (branches > 1 or options):
+            self._run(_Pass.of(self._planted))
+            self._planted = None
         real = torch.ones_like(ids_BMT, dtype=torch.bool) if real_BMT is None else real_BMT
         steps = torch.arange(length, device=ids_BMT.device)
         positions = (parents.next_BM[..., None] + steps).flatten(1)
-        output = self.decoder(
-            inputs_embeds=self.decoder.get_input_embeddings()(ids_BMT.flatten(1)),
-            attention_mask=self._mask(parents, real),
-            position_ids=positions.expand(self._parts, -1, -1) if self._parts else positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            **options,
+        grown = _Pass(
+            self.decoder.get_input_embeddings()(ids_BMT.flatten(1)),
+            self._mask(parents, real),
+            positions.expand(self._parts, -1, -1) if self._parts else positions,
         )
+        if self._planted is None:
+            output = self._run(grown, **options)
+        else:
+            output = self._run(_Pass.of(self._planted).then(grown))
+            output.last_hidden_state = output.last_hidden_state[:, -length:]
+            self._planted = None
         own = _own_columns(branches, length, ids_BMT.device) & real.flatten(1)[:, None]
         earlier = _widened(parents.seen_BMK, self.columns)
         self.columns += branches * length
@@ -121,8 +156,18 @@ class TokenTree:
             self.cache.crop(columns - self.columns)
             self.columns = columns
 
+    def _run(self, tokens: "_Pass", **options: Any) -> Any:
+        return self.decoder(
+            inputs_embeds=tokens.embeds_BTD,
+            attention_mask=tokens.mask_BTK[:, None],
+            position_ids=tokens.positions_BT,
+            past_key_values=self.cache,
+            use_cache=True,
+            **options,
+        )
+
     def _mask(self, parents: Branches, real_BMT: Tensor) -> Tensor:
-        """Return (B, 1, M * T, K + M * T): a token sees what its branch has seen, and its own branch up to itself."""
+        """Return (B, M * T, K + M * T): a token sees what its branch has seen, and its own branch up to itself."""
         _, branches, length = real_BMT.shape
         device = real_BMT.device
         total = branches * length
@@ -130,7 +175,7 @@ class TokenTree:
         causal = causal & torch.ones(total, total, dtype=torch.bool, device=device).tril()
         own = (causal & real_BMT.flatten(1)[:, None]) | torch.eye(total, dtype=torch.bool, device=device)
         earlier = _widened(parents.seen_BMK, self.columns).repeat_interleave(length, dim=1)
-        return torch.cat([earlier, own], dim=-1)[:, None]
+        return torch.cat([earlier, own], dim=-1)
 
 
 def check_decoder(decoder: Any) -> None:

@@ -56,6 +56,11 @@ class RecordingReader(Reader):
         super().__init__(*arguments)
         self._kept: dict[tuple[str, float], tuple[Tensor, Tensor]] = {}
 
+    def plainly(self, kind: str) -> tuple[Tensor, Branches]:
+        """Grow the last prompt token again, as it is, and keep how it attends."""
+        output, tips = self.ask(kind)
+        return output.last_hidden_state, tips
+
     def ask(self, kind: str, factors: Sequence[float] = (), rule: str = "", **options: Any) -> tuple[Any, Branches]:
         """Grow the last prompt token, and keep how it attends."""
         strengths = list(factors) or [0.0]
