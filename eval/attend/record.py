@@ -57,9 +57,11 @@ class RecordingReader(Reader):
         self._kept: dict[tuple[str, float], tuple[Tensor, Tensor]] = {}
 
     def plainly(self, kind: str) -> tuple[Tensor, Branches]:
-        """Grow the last prompt token again, as it is, and keep how it attends."""
-        output, tips = self.ask(kind)
-        return output.last_hidden_state, tips
+        """Return what was asked; the last prompt token grows once more, only to keep how it attends."""
+        columns = self.trees[kind].columns
+        self.ask(kind)
+        self.trees[kind].cut(columns)
+        return super().plainly(kind)
 
     def ask(self, kind: str, factors: Sequence[float] = (), rule: str = "", **options: Any) -> tuple[Any, Branches]:
         """Grow the last prompt token, and keep how it attends."""
