@@ -17,7 +17,8 @@ from datagen.config import DatagenConfig
 from datagen.run import generate
 from eval.ask.asker import Asker
 from eval.ask.config import AskConfig
-from eval.ask.run import headline, heads_of, notes, rows_of, write_answer
+from eval.ask.overlay import draw_stacked, views_of
+from eval.ask.run import headline, heads_of, notes, rows_of
 from eval.ask.wording import open_picture
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, UserError
@@ -27,8 +28,8 @@ from vsre.config import DemoConfig
 
 MISSING = "'vsre demo' needs Gradio: .venv/bin/pip install -e '.[demo]'"
 HERE = ("127.0.0.1", "localhost", "::1")
-EXAMPLES = ("left of", "behind", "on", "inside")
-"""Relations of the pictures that are drawn at the start, one each."""
+EXAMPLES = ("left of", "right of", "in front of", "behind", "on", "off")
+"""Relations of the pictures that are drawn at the start, one for each that the groups happen to be about."""
 
 Example = list[str]
 """A picture's path, a question, and its options."""
@@ -47,7 +48,7 @@ def serve(config: DemoConfig) -> None:
         gradio = _gradio(kept)
         asked = AskConfig(model=config.model, decoders=config.decoders, canvas=config.canvas, device=config.device)
         asker = Asker(asked)
-        page = make_page(gradio, asker, draw_examples(Path(kept) / "examples"), Path(kept) / "answers")
+        page = make_page(gradio, asker, draw_examples(Path(kept) / "examples"), Path(kept) / "looked.png")
         url = launch(gradio, page, config)
         others = "" if config.host in HERE else "; whoever reaches this machine can ask"
         print(f"{asker.name} answers at {url}{others}; Ctrl-C ends it", flush=True)
@@ -97,8 +98,8 @@ def launch(gradio: Any, page: Any, config: DemoConfig) -> str:
     return str(url)
 
 
-def make_page(gradio: Any, asker: Asker, examples: Sequence[Example], folder: Path) -> Any:
-    """Return the page; what is answered is written to ``folder`` on its way to the browser."""
+def make_page(gradio: Any, asker: Asker, examples: Sequence[Example], drawn: Path) -> Any:
+    """Return the page; where the model looked is drawn in the file ``drawn`` on its way to the browser."""
     with gradio.Blocks(title=f"vsre: ask {asker.name}", analytics_enabled=False) as page:
         gradio.Markdown(f"# Ask {asker.name} where things are")
         with gradio.Row():
@@ -106,39 +107,47 @@ def make_page(gradio: Any, asker: Asker, examples: Sequence[Example], folder: Pa
                 picture = gradio.Image(
                     label="Picture", type="filepath", image_mode=None, sources=["upload", "clipboard"], height=320
                 )
+                picture.preprocess = _path  # Gradio's own opens the file, and does not say what is wrong with it
                 question = gradio.Textbox(label="Question", placeholder="Is the cup left of the laptop?")
-                options = gradio.Textbox(
-                    label="Answers to choose from, with commas between (empty: yes or no)",
-                    placeholder="left,right,above",
-                )
+                options = gradio.Textbox(label="Options", info="left,right,above; none: yes or no, or in words")
                 button = gradio.Button("Ask", variant="primary")
             with gradio.Column():
                 said = gradio.Textbox(label="Answer", interactive=False)
                 remarks = gradio.Textbox(label="Before you believe it", interactive=False, lines=2)
-                table = gradio.Dataframe(label="What each decoder says", interactive=False)
-        looked = gradio.Image(label="Where it looked, before and after AdaptVis", interactive=False, format="png")
+                table = gradio.Dataframe(label="What each decoder says", interactive=False, wrap=True)
+                gradio.Markdown("Where it looked, before and after AdaptVis")
+                looked = gradio.Image(
+                    show_label=False, interactive=False, format="png", buttons=["download", "fullscreen"]
+                )
         inputs = [picture, question, options]
         gradio.Examples([list(example) for example in examples], inputs, cache_examples=False)
-        wanted = {"fn": _answerer(gradio, asker, folder), "inputs": inputs, "outputs": [said, remarks, table, looked]}
+        wanted = {"fn": _answerer(gradio, asker, drawn), "inputs": inputs, "outputs": [said, remarks, table, looked]}
         button.click(**wanted, api_name="ask")
         question.submit(**wanted, api_name=False)
     return page
 
 
-def _answerer(gradio: Any, asker: Asker, folder: Path) -> Callable[[str | None, str, str], tuple[Any, ...]]:
+def _path(sent: Any) -> str | None:
+    """Return where Gradio has put what was uploaded."""
+    return sent.path if sent else None
+
+
+def _answerer(gradio: Any, asker: Asker, drawn: Path) -> Callable[[str | None, str, str], tuple[Any, ...]]:
     def answer(path: str | None, question: str, options: str) -> tuple[Any, ...]:
         try:
             if not path:
                 raise ConfigError("choose a picture first")
             picture = open_picture(path)
             found = asker.ask(picture, question, options)
-            written = write_answer(asker, found, picture, folder)
+            views = views_of(found, asker.config.layer)
+            if asker.sight and views:
+                draw_stacked(picture, views, asker.sight, asker.config.layer, drawn)
         except UserError as error:
             told = str(error).replace(str(path), Path(str(path)).name)
             raise gradio.Error(told, print_exception=False, duration=None) from error
-        drawn = Image.open(written).copy() if written.suffix == ".png" else None
         rows = {"headers": heads_of(found), "data": rows_of(found)}
-        return headline(found), "\n".join(notes(asker, found)), rows, drawn
+        looked = Image.open(drawn).copy() if views else None
+        return headline(found), "\n".join(notes(asker, found)), rows, looked
 
     return answer
 

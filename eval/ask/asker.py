@@ -1,7 +1,7 @@
 """Open a model once, and ask it one question about one picture after the other.
 
-What answers is what answers in ``vsre eval``: the same readings, from the same trunk. So a record of a dataset, put into
-the words of a template and typed here, gets the very same log-probabilities.
+What answers is what answers in ``vsre eval``: the same readings, from the same trunk. So a record of a dataset, put
+into the words of a template and typed here, gets the very same log-probabilities.
 
 Shapes: L layers, H heads, N image tokens, C cells of a map.
 """

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -61,30 +62,51 @@ def _view(answer: Answer, said: Said, did: str, layer: int) -> View:
 def draw_overlay(
     picture: Image.Image, question: str, views: Sequence[View], sight: Sight, layer: int, path: Path
 ) -> None:
-    """Draw the picture as the model sees it, and each map over it, all maps on one scale, as PNG."""
+    """Draw the picture as the model sees it, and each map over it, side by side on one scale, as PNG."""
     canvas = np.asarray(square(picture, sight.mode, SHOWN))
     figure = Figure(figsize=(4.2 * (1 + len(views)) + 0.6, 5.3), layout="constrained")
-    across = 28 * (1 + len(views))
-    figure.suptitle(fill(question, across), fontsize=14, parse_math=False)
+    figure.suptitle(fill(question, 28 * (1 + len(views))), fontsize=14, parse_math=False)
     plain, *others = figure.subplots(1, 1 + len(views), squeeze=False)[0]
     plain.imshow(canvas, extent=(0, 1, 1, 0))
     plain.set_title("What the model sees\n", fontsize=11)
+    plain.set(xticks=[], yticks=[])
+    _draw_views(figure, others, canvas, views, sight.grid)
+    figure.supxlabel(fill(_key(layer), 56 * (1 + len(views))), fontsize=10)
+    _save(figure, path)
+
+
+def draw_stacked(picture: Image.Image, views: Sequence[View], sight: Sight, layer: int, path: Path) -> None:
+    """Draw each map over the picture, one below the other on one scale, as PNG that a phone can show."""
+    canvas = np.asarray(square(picture, sight.mode, SHOWN))
+    figure = Figure(figsize=(5.0, 4.9 * len(views) + 0.4), layout="constrained")
+    _draw_views(figure, figure.subplots(len(views), 1, squeeze=False)[:, 0], canvas, views, sight.grid)
+    figure.supxlabel(fill(_key(layer), 56), fontsize=10)
+    _save(figure, path)
+
+
+def _draw_views(
+    figure: Figure, places: Sequence[Axes], canvas: NDArray[np.uint8], views: Sequence[View], grid: int
+) -> None:
     highest = 100 * max(float(view.map_C.max()) for view in views)
-    for axes, view in zip(others, views, strict=True):
-        shown = _heat(axes, canvas, view, sight.grid, highest)
-    bar = figure.colorbar(shown, ax=others[-1], fraction=0.046, pad=0.02)
-    bar.set_label("% of all attention, per cell", fontsize=10)
-    for axes in (plain, *others):
+    for axes, view in zip(places, views, strict=True):
+        shown = _heat(axes, canvas, view, grid, highest)
         axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(1, 0))
+    bar = figure.colorbar(shown, ax=list(places), fraction=0.046, pad=0.02)
+    bar.set_label("% of all attention, per cell", fontsize=10)
+
+
+def _key(layer: int) -> str:
     which = "mean over layers and heads" if layer < 0 else f"layer {layer}, mean over heads"
-    said = f"Bright cells: where the last token before the answer looks ({which}). Looking there does not prove why."
-    figure.supxlabel(fill(said, 2 * across), fontsize=10)
+    return f"Bright cells: where the last token before the answer looks ({which}). Looking there does not prove why."
+
+
+def _save(figure: Figure, path: Path) -> None:
     with atomic(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of questions in other scripts
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def _heat(axes: Axes, canvas: NDArray[np.uint8], view: View, grid: int, highest: float) -> object:
+def _heat(axes: Axes, canvas: NDArray[np.uint8], view: View, grid: int, highest: float) -> Any:
     """Lay a map over the greyed picture, stronger where there is more of it; return what a colour bar is made of."""
     grey = canvas.mean(-1)
     axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0))

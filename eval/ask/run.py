@@ -85,8 +85,8 @@ def notes(asker: Asker, answer: Answer) -> list[str]:
     if differing:
         found.append(f"{len(differing)} of the other decoders say something else.")
     blind = next((said for said in answer.said if said.image_mode != first.image_mode), None)
-    if blind and blind.text == first.text:
-        found.append(f"Without the picture it says {blind.text!r} too ({blind.probability:.3f}).")
+    if blind and blind.image_mode == "image_blind":
+        found.append(f"Without the picture it says {blind.text!r} ({blind.probability:.3f}).")
     if asker.closed:
         found.append(f"{asker.name} knows plain renders of a few things, and nothing of photos.")
     if asker.unseen:
@@ -95,16 +95,16 @@ def notes(asker: Asker, answer: Answer) -> list[str]:
 
 
 def rows_of(answer: Answer) -> list[list[str]]:
-    """Return a row per decoder: its name, its answer, the probability, and the log-probability of every option."""
+    """Return a row per decoder: its answer, the probability, its name, and the log-probability of every option."""
     return [
-        [_name(said, answer), said.text, f"{said.probability:.3f}", *map(_number, said.logprobs)]
+        [said.text, f"{said.probability:.3f}", _name(said, answer), *map(_number, said.logprobs)]
         for said in answer.said
     ]
 
 
 def heads_of(answer: Answer) -> list[str]:
     """Return what the columns of ``rows_of`` are called."""
-    return ["decoder", "says", "probability", *(f"log p({option})" for option in answer.options)]
+    return ["says", "probability", "decoder", *(f"log p({option})" for option in answer.options)]
 
 
 def _print(asker: Asker, answer: Answer) -> None:
@@ -113,7 +113,7 @@ def _print(asker: Asker, answer: Answer) -> None:
         console.print(Text(f"{label:<8}{text}"), soft_wrap=True)
     table = Table()
     for place, head in enumerate(heads_of(answer)):
-        table.add_column(Text(head), justify="left" if place < 2 else "right")
+        table.add_column(Text(head), justify="left" if place in (0, 2) else "right")
     for row in rows_of(answer):
         table.add_row(*map(Text, row))
     console.print(table)
