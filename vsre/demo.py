@@ -45,7 +45,7 @@ def serve(config: DemoConfig) -> None:
     if config.max_mib < 1:
         raise ConfigError(f"max_mib is {config.max_mib}; use 1 or more")
     with tempfile.TemporaryDirectory(prefix="vsre-demo-") as kept:
-        gradio = _gradio(kept)
+        gradio = open_gradio(kept)
         asked = AskConfig(model=config.model, decoders=config.decoders, canvas=config.canvas, device=config.device)
         asker = Asker(asked)
         page = make_page(gradio, asker, draw_examples(Path(kept) / "examples"), Path(kept) / "looked.png")
@@ -55,7 +55,7 @@ def serve(config: DemoConfig) -> None:
         page.block_thread()
 
 
-def _gradio(kept: str) -> Any:
+def open_gradio(kept: str) -> Any:
     """Import Gradio, with analytics off, and ``kept`` as the folder of what is uploaded.
 
     Raises:
