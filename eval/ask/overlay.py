@@ -79,7 +79,8 @@ def draw_stacked(picture: Image.Image, views: Sequence[View], sight: Sight, laye
     """Draw each map over the picture, one below the other on one scale, as PNG that a phone can show."""
     canvas = np.asarray(square(picture, sight.mode, SHOWN))
     figure = Figure(figsize=(5.0, 4.9 * len(views) + 0.4), layout="constrained")
-    _draw_views(figure, figure.subplots(len(views), 1, squeeze=False)[:, 0], canvas, views, sight.grid)
+    places: list[Axes] = list(figure.subplots(len(views), 1, squeeze=False)[:, 0])
+    _draw_views(figure, places, canvas, views, sight.grid)
     figure.supxlabel(fill(_key(layer), 56), fontsize=10)
     _save(figure, path)
 
