@@ -7,6 +7,7 @@ analytics, no fonts from elsewhere, no record of runs. What is uploaded lies in 
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -154,10 +155,8 @@ def _answerer(gradio: Any, asker: Asker, drawn: Path) -> Callable[[str | None, s
 
 def draw_examples(folder: Path) -> list[Example]:
     """Draw a few pictures and return them with a question about each."""
-    plain = {"contrasts": ["direct"], "frames": "viewer", "nouns": ["core"], "exclude_nouns": []}
-    generate(
-        DatagenConfig(str(folder), groups=len(EXAMPLES), relations=list(EXAMPLES), dense=False, workers=1, **plain)
-    )
+    drawn = DatagenConfig(str(folder), groups=len(EXAMPLES), relations=list(EXAMPLES), workers=1)
+    generate(replace(drawn, contrasts=["direct"], frames="viewer", nouns=["core"], exclude_nouns=[]))
     data = DatasetFolder(folder)
     found: dict[str, Example] = {}
     for record in data.records:

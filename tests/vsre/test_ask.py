@@ -86,7 +86,7 @@ def test_ask_prints_what_every_decoder_says_and_draws_where_it_looked(
     assert kinds == ["greedy", "scale", "scale", "adaptvis", "temper", "pai", "vcd", "blind", "dola", "greedy"]
     first = found["said"][0]
     assert shown[1].startswith(f"answer  {first['text']}   (probability {first['probability']:.3f} among the options)")
-    assert sum("(alpha=" in line or "(a1=" in line for line in shown) == 6
+    assert sum("(alpha=" in line or "(a1=" in line for line in shown) == 7
     assert found["options"] == ["yes", "no"] and QUESTION in found["prompt"]
     yes, no = first["logprobs"]
     assert first["probability"] == pytest.approx(max(1 / (1 + math.exp(no - yes)), 1 / (1 + math.exp(yes - no))))
