@@ -69,8 +69,9 @@ def test_a_record_gets_the_numbers_of_an_evaluation(
     assert [said.decoder for said in answer.said] == [*DECODERS, "greedy"] and answer.options == words
     for said in answer.said:
         row = expected[said.decoder, said.image_mode]
+        # The evaluation answers four questions at once, which rounds otherwise; contrasts double it.
         assert dict(zip(answer.options, said.logprobs, strict=True)) == pytest.approx(
-            dict(zip(row.options, row.option_logprobs, strict=True)), abs=2e-5
+            dict(zip(row.options, row.option_logprobs, strict=True)), abs=2e-4
         )
         assert said.text == row.predicted and said.confidence == pytest.approx(row.confidence, abs=1e-6)
 
