@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spatial.errors import RecordError, first_line
 
@@ -58,6 +58,8 @@ def decode_image(data: bytes, name: str) -> Image.Image:
             opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise RecordError(f"image {name} has more than {MAX_PIXELS} pixels ({first_line(error)}); resize it") from error
+    except UnidentifiedImageError as error:
+        raise _undecodable(name, ValueError("cannot identify it as a picture of a kind that is read here")) from error
     except Exception as error:
         raise _undecodable(name, error) from error
     with opened:

@@ -25,7 +25,8 @@ class Command:
             in a folder of its own under ``runs/`` (datasets and checkpoints hold nothing that depends on time or
             host), "" nowhere.
         subject: the setting that may be given without its name: "data" lets ``vsre gallery DIR`` stand for
-            ``vsre gallery --data DIR``; "" where every argument without a name is a settings file.
+            ``vsre gallery --data DIR``; several, in their order, with a space between ("image question"); "" where
+            every argument without a name is a settings file.
     """
 
     summary: str
@@ -33,6 +34,11 @@ class Command:
     action: str
     record: Literal["out", "runs", ""] = "runs"
     subject: str = ""
+
+    @property
+    def subjects(self) -> list[str]:
+        """The settings that may be given without their names, in their order."""
+        return self.subject.split()
 
     @property
     def takes_many(self) -> bool:
@@ -183,6 +189,19 @@ COMMANDS: dict[str, Command] = {
         subject="data",
     ),
     "eval": Command("score a checkpoint on a benchmark", "eval.config:EvalConfig", "eval.run:evaluate", "out"),
+    "ask": Command(
+        "ask a model one question about one picture: vsre ask IMAGE 'Is the cup left of the laptop?'",
+        "eval.ask.config:AskConfig",
+        "eval.ask.run:ask",
+        record="",
+        subject="image question",
+    ),
+    "demo": Command(
+        "open a page on this machine on which a model is asked about pictures",
+        "vsre.config:DemoConfig",
+        "vsre.demo:serve",
+        record="",
+    ),
     "attend": Command(
         "show where a model looks when it answers, and what decoders that change its attention change",
         "eval.config:AttendConfig",

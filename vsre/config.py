@@ -228,6 +228,29 @@ class ObjectsConfig:
 
 
 @dataclass
+class DemoConfig:
+    """Whom the page asks, and where it is served.
+
+    Attributes:
+        model: as for ``vsre ask``.
+        decoders: as for ``vsre ask``; empty: one of each kind that the model can do.
+        canvas: how pictures become square, as for ``vsre eval``; "" as the checkpoint has it.
+        device: "cpu", "cuda", ...; empty takes the GPU where there is one.
+        host: address to serve at. Any other than the default lets other machines ask, without a password.
+        port: 0 takes the first free one from 7860 on.
+        max_mib: largest file of a picture, in MiB.
+    """
+
+    model: str = "tiny-expert"
+    decoders: list[str] = field(default_factory=list)
+    canvas: str = ""
+    device: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+    max_mib: int = 16
+
+
+@dataclass
 class PushConfig:
     """A model for the hub, and what its card says beside what its own files say.
 

@@ -227,17 +227,22 @@ def _named_files(flags: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _name_subject(name: str, words: list[str], flags: list[str]) -> tuple[list[str], list[str]]:
-    """Give the argument that is no settings file the name of the setting it stands for, if the command has one."""
+    """Give each argument that is no settings file the name of the setting it stands for, if the command has some."""
     command = find_command(name)
-    setting, many = command.subject, command.takes_many
-    values = [word for word in words if setting and not word.endswith((".yaml", ".yml"))]
-    values += [flag for flag in flags if values and flag.split("=")[0] == f"--{setting}"]
-    if many and values:
+    settings = command.subjects
+    values = [word for word in words if settings and not word.endswith((".yaml", ".yml"))]
+    files = [word for word in words if word not in values]
+    if command.takes_many and values:
+        values += [flag for flag in flags if flag.split("=")[0] == f"--{settings[0]}"]
         given = ",".join(json.dumps(word) for word in values)
-        return [word for word in words if word not in values], [*flags, f"--{setting}=[{given}]"]
-    if len(values) > 1:
-        raise ConfigError(f"'vsre {name}' takes one {setting}, got {' and '.join(values)}")
-    return [word for word in words if word not in values], [*flags, *(f"--{setting}={value}" for value in values)]
+        return files, [*flags, f"--{settings[0]}=[{given}]"]
+    named = [flag for flag in flags if values and flag.split("=")[0] in {f"--{setting}" for setting in settings}]
+    if len(values) + len(named) > len(settings):
+        quote = "; put what has spaces in quotes" if len(settings) > 1 else ""
+        got = " and ".join([*values, *named])
+        raise ConfigError(f"'vsre {name}' takes one {' and one '.join(settings)}, got {got}{quote}")
+    unnamed = [setting for setting in settings if not any(flag.split("=")[0] == f"--{setting}" for flag in flags)]
+    return files, [*flags, *(f"--{setting}={value}" for setting, value in zip(unnamed, values, strict=False))]
 
 
 def _in_plain_words(message: str) -> str:

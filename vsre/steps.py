@@ -28,7 +28,7 @@ from vsre.settings import REPLACED, find_config, from_mapping, load_settings
 
 REFERENCE = "step:"
 MARKERS = "steps"
-STEP_COMMANDS = tuple(name for name in COMMANDS if name not in ("run", "matrix", "doctor"))
+STEP_COMMANDS = tuple(name for name in COMMANDS if name not in ("run", "matrix", "doctor", "demo"))
 
 
 @dataclass

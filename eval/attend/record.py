@@ -96,12 +96,13 @@ class Recorder(Scorer):
         model: as for ``Scorer``.
         processor: the same.
         keep: gets the attention of one question after the other; what it does not keep is forgotten.
+        max_new_tokens: as for ``Scorer``.
     """
 
     reader = RecordingReader
 
-    def __init__(self, model: Any, processor: Any, keep: Keep) -> None:
-        super().__init__(model, processor)
+    def __init__(self, model: Any, processor: Any, keep: Keep, max_new_tokens: int = 0) -> None:
+        super().__init__(model, processor, max_new_tokens)
         self._keep = keep
         self._questions: Sequence[Question] = ()
 

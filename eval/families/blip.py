@@ -124,7 +124,14 @@ class BlipScorer:
             first_V = logprobs_BTV[rows.index(place), 0]
             answered = int(first_V.argmax()) in {ids[0] for ids in own}
             told = tuple(total for row, total in zip(rows, sums, strict=True) if row == place)
-            found.append(Scores(told, float(first_V.max().double().exp()), answered, written[place]))
+            found.append(
+                Scores(
+                    told if questions[place].options else (),
+                    float(first_V.max().double().exp()),
+                    answered,
+                    written[place],
+                )
+            )
         return found
 
     def _logprobs(self, read: Mapping[str, Tensor], reading: Reading, answers: Sequence[Sequence[int]]) -> Tensor:
@@ -150,6 +157,8 @@ class BlipScorer:
         return [text.strip() for text in texts]
 
     def _option_tokens(self, question: Question) -> list[list[int]]:
+        if not question.options:
+            return [[self.end]]  # what an answer begins with is read beside its options
         tokens = [self.tokenizer(option, add_special_tokens=False)["input_ids"] for option in question.options]
         if not all(tokens):
             raise CheckpointError(f"an answer among {', '.join(question.options)} has no token; mend the tokenizer")
