@@ -17,7 +17,7 @@ from eval.interpret.decoders import DecoderStack
 from eval.interpret.effects import Runs, gaps
 from eval.interpret.functions import functions
 from eval.interpret.oracle import observe, patched
-from eval.interpret.plots import draw_functions
+from eval.interpret.plot_heads import draw_functions
 from eval.interpret.prepare import Prepared
 from eval.interpret.run import interpret
 from eval.interpret.show import print_findings
