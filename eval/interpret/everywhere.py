@@ -18,6 +18,7 @@ PLACES = ("attn", "cross", "mlp")
 """Kinds of sites without heads that add something to the answer; the output of a layer holds all that came before."""
 
 ALPHA = 0.05
+"""A p-value from which on down chance is not believed."""
 
 
 def everywhere(

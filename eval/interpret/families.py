@@ -41,7 +41,7 @@ class Difference:
 def compare_families(
     conditions: Mapping[Condition, Sequence[Effect]], rounds: int = 200, seed: int = 0
 ) -> Difference | None:
-    """Return how families agree, beside parts by lot; ``None`` where no set of data has two families in a mode.
+    """Return how families agree, beside parts by lot; ``None`` where none has two families in a mode, or no effect.
 
     Args:
         conditions: effects of one direction: of single heads at one role.
@@ -59,21 +59,30 @@ def compare_families(
         }
         if len(own) < 2:
             continue
-        _, table = tabulate([row for rows in own.values() for row in rows])
-        family_of = {row.pair_id: family for family, rows in own.items() for row in rows}
-        # Pairs of one group are not independent, so they stay together where they are of one family.
-        blocks = [(group, family_of[pair]) for pair, group in table.groups]
-        names = list(dict.fromkeys(blocks))
-        block_P = np.array([names.index(block) for block in blocks])
-        labels = np.array([family for _, family in names])
+        table, block_P, labels = _blocks(own)
         observed += _agreements(table, labels[block_P])
         for found in dealt:
             found += _agreements(table, rng.permutation(labels)[block_P])
-    if not observed:
+    if not observed or not np.isfinite(observed).all():
         return None
     agreement, by_lot = float(np.mean(observed)), np.array([np.mean(found) for found in dealt])
     p_value = (1 + int((by_lot <= agreement).sum())) / (1 + rounds)
     return Difference(agreement, float(by_lot.mean()), interval(by_lot), p_value)
+
+
+def _blocks(
+    families: Mapping[str, Sequence[Effect]],
+) -> tuple[Table, NDArray[np.intp], NDArray[np.str_]]:
+    """Return a table of all pairs, the number of the block that each is of, and the family of each block.
+
+    Pairs of one group are not independent, so those of one family stay together: they are a block.
+    """
+    _, table = tabulate([row for rows in families.values() for row in rows])
+    family_of = {row.pair_id: family for family, rows in families.items() for row in rows}
+    blocks = [(group, family_of[pair]) for pair, group in table.groups]
+    names = list(dict.fromkeys(blocks))
+    block_P = np.array([names.index(block) for block in blocks], dtype=np.intp)
+    return table, block_P, np.array([family for _, family in names])
 
 
 def _agreements(table: Table, family_P: NDArray[np.str_]) -> list[float]:
