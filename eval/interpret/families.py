@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.interpret.chance import rank_correlations
 from eval.interpret.effects import Effect
 from eval.interpret.summary import Table, interval, tabulate
-from eval.interpret.universal import Condition, rank_correlations
+from eval.interpret.universal import Condition
 from spatial.proportion import Interval
 
 Floats = NDArray[np.float64]

@@ -20,15 +20,13 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, hypergeom
+from scipy.stats import false_discovery_control
 
+from eval.interpret.chance import Flags, Floats, hits_by_chance, rank_correlations, shared_by_chance
 from eval.interpret.effects import ALL_HEADS, Effect, Site
-from eval.interpret.heads import DISCOVERY, standing_out
+from eval.interpret.heads import DISCOVERY, Standing, standing_out
 from eval.interpret.sites import HEADED
 from eval.interpret.summary import LEAST_PAIRS
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -185,11 +183,28 @@ def choose_in_each(
     for condition, rows in conditions.items():
         own = [row for row in rows if Site(row.kind, row.layer, row.head, row.role) in sites]
         for one in standing_out(own, resamples, seed):
-            mean = one.mean
-            place = (mean.site.kind, mean.site.layer, mean.site.head, mean.site.role)
-            figures = (mean.pairs, mean.share, *mean.ci95, one.z_score, one.q_value, one.selected)
-            found.append(Chosen(condition.data, condition.family, condition.mode, *place, *figures))
+            found.append(_chosen(condition, one))
     return found
+
+
+def _chosen(condition: Condition, one: Standing) -> Chosen:
+    site, (low, high) = one.mean.site, one.mean.ci95
+    return Chosen(
+        condition.data,
+        condition.family,
+        condition.mode,
+        site.kind,
+        site.layer,
+        site.head,
+        site.role,
+        one.mean.pairs,
+        one.mean.share,
+        low,
+        high,
+        one.z_score,
+        one.q_value,
+        one.selected,
+    )
 
 
 def _common(conditions: Mapping[Condition, Sequence[Effect]]) -> set[Site]:
@@ -235,48 +250,19 @@ def _strata(sites: Sequence[Site]) -> NDArray[np.intp]:
     return np.array([order[name] for name in names], dtype=np.intp)
 
 
-def shared_by_chance(selected_XN: Flags, strata_N: NDArray[np.intp]) -> Floats:
-    """Return the probability of every number of sites that all conditions would share if each had drawn by lot.
-
-    Args:
-        selected_XN: what each condition selects; as many would be drawn.
-        strata_N: number of the set that each site is of; as many would be drawn of each set.
-    """
-    total = np.ones(1)
-    for stratum in np.unique(strata_N):
-        own_XN = selected_XN[:, strata_N == stratum]
-        size, counts = own_XN.shape[1], own_XN.sum(1)
-        shared = np.zeros(size + 1)
-        shared[counts[0]] = 1.0
-        for count in counts[1:]:
-            # Of m sites shared so far, so many are among the next condition's draw.
-            following = [hypergeom.pmf(np.arange(size + 1), size, m, count) for m in range(size + 1)]
-            shared = shared @ np.array(following)
-        total = np.convolve(total, shared)
-    return total
-
-
 def _spreads(sites: Sequence[Site], selected_XN: Flags, strata_N: NDArray[np.intp]) -> list[Spread]:
     rates_XN = np.zeros(selected_XN.shape)
     for stratum in np.unique(strata_N):
         own = strata_N == stratum
         rates_XN[:, own] = selected_XN[:, own].mean(1, keepdims=True)
     counts_N = selected_XN.sum(0)
-    tails = [_several(rates_X)[count:].sum() for rates_X, count in zip(rates_XN.T, counts_N, strict=True)]
+    tails = [hits_by_chance(rates_X)[count:].sum() for rates_X, count in zip(rates_XN.T, counts_N, strict=True)]
     q_values = false_discovery_control(np.clip(tails, 0.0, 1.0))
     found = [
         Spread(site, int(count), float(expected), float(q), bool(count == len(selected_XN) and q < DISCOVERY))
         for site, count, expected, q in zip(sites, counts_N, rates_XN.sum(0), q_values, strict=True)
     ]
     return sorted(found, key=lambda one: (-one.conditions, one.site.kind, one.site.layer, one.site.head))
-
-
-def _several(rates_X: Floats) -> Floats:
-    """Return the probability of every number of hits among independent trials with these rates."""
-    found = np.ones(1)
-    for rate in rates_X:
-        found = np.convolve(found, [1 - rate, rate])
-    return found
 
 
 def _overlaps(
@@ -295,14 +281,4 @@ def _overlaps(
         kendall = float(kendall_XX[one, two])
         jaccard = count / either if either else float("nan")
         found.append(Overlap(conditions[one], conditions[two], count, jaccard, expected, float(q_value), kendall))
-    return found
-
-
-def rank_correlations(share_XN: Floats) -> Floats:
-    """Return Kendall's rank correlation (tau-b) of every two rows, (X, X); NaN for a row whose values are all equal."""
-    first_N, second_N = np.triu_indices(share_XN.shape[1], 1)
-    order = np.sign(share_XN[:, first_N] - share_XN[:, second_N])
-    length_X = np.linalg.norm(order, axis=1)
-    with np.errstate(invalid="ignore"):
-        found: Floats = order @ order.T / np.outer(length_X, length_X)
     return found

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import kendalltau
 
+from eval.interpret.chance import rank_correlations, shared_by_chance
 from eval.interpret.effects import ALL_HEADS, Effect, Site
 from eval.interpret.everywhere import everywhere, in_words
 from eval.interpret.families import compare_families
@@ -20,8 +21,6 @@ from eval.interpret.universal import (
     Condition,
     choose_in_each,
     conditions_of,
-    rank_correlations,
-    shared_by_chance,
     universality,
 )
 
