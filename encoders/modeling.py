@@ -110,13 +110,13 @@ class VsreModel(LlavaModel):
     def _only(self, kept: Collection[str], features: EncoderFeatures) -> EncoderFeatures:
         """Return features of ``kept`` as they are, and of the other encoders blank, given or not."""
         example = next(iter(features.values()))
-        plans = {name: plan for name, plan in self.config.vision.plans().items() if name not in kept}
+        plans = {name: plan for name, plan in self.vision_tower.plans.items() if name not in kept}
         blank = {name: example.new_zeros(len(example), plan.tokens, plan.width) for name, plan in plans.items()}
         return {name: feature for name, feature in features.items() if name in kept} | blank
 
     def _draw_encoders(self) -> list[str]:
         """Return the encoders that this step keeps: all, unless some are left out or dropout is on; never none."""
-        names = list(self.config.vision.plans())
+        names = list(self.vision_tower.plans)
         if self.training and self.trained_encoders:
             names = [name for name in names if name in self.trained_encoders]
         if not self.training or self.config.encoder_dropout <= 0:

@@ -174,6 +174,7 @@ class InterpretConfig:
         encoders: whether to exchange the features of each vision encoder, of our models that have several.
         cuts: whether to cut attention between roles.
         against: folder of an earlier run, of another model on the same pairs; what differs is shown ("").
+        beside: folders of earlier runs of the same model on other data; heads that are selected on all are universal.
         knockouts: sets of random heads that selected ones are compared with, and random heads that each labelled one
             is; 0 leaves both comparisons out.
         canvas: how pictures become square, as for ``vsre eval``; "" as the checkpoint has it.
@@ -202,6 +203,7 @@ class InterpretConfig:
     encoders: bool = True
     cuts: bool = True
     against: str = ""
+    beside: list[str] = field(default_factory=list)
     knockouts: int = 20
     canvas: str = ""
     rows: int = 1024

@@ -15,8 +15,9 @@ from typing import Any
 
 from PIL import Image
 
-from eval.interpret.findings import LEAST_PAIRS
+from eval.interpret.everywhere import in_words
 from eval.interpret.show import heads_table, sites_table
+from eval.interpret.summary import LEAST_PAIRS
 from spatial.errors import ConfigError
 from vsre.compare_tables import Cells
 from vsre.mediation_tables import (
@@ -38,6 +39,7 @@ CAPTIONS = {
     "heads": "Effect of single heads",
     "functions": "What heads look at",
     "against": "Where the two models differ most",
+    "universal": "The same in every family of relations, mode and set of data?",
     "exchanged": "Selected and random heads on pairs that did not select them",
     "encoders": "One encoder sees the other picture",
     "cuts": "Attention cut off between parts of the prompt",
@@ -69,6 +71,7 @@ class Part:
         more: shown on demand.
         tables: by caption.
         functions: by name, what is measured and the heads that have it.
+        universality: sentences about what is the same in every family, mode and set of data.
         changes: against another model; ``None`` where the run was compared with none.
         link: the folder as seen from the page.
         command: that repeats the run; "" where its settings were not kept.
@@ -79,6 +82,7 @@ class Part:
     more: Sequence[Plot]
     tables: Mapping[str, Cells]
     functions: Mapping[str, tuple[str, str]]
+    universality: Sequence[str]
     changes: "Changes | None"
     link: str
     command: str
@@ -167,6 +171,7 @@ def _part(name: str, run: Run, folders: Mapping[str, str], page_folder: Path) ->
         more,
         _tables(run),
         functions_of(run),
+        list(in_words(run["universality"])) if "universality" in run else [],
         _changes(run, folders),
         Path(os.path.relpath(folder, page_folder)).as_posix(),
         shlex.join(again) if settings.is_file() else "",

@@ -9,9 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from eval.interpret.effects import ALL_HEADS
-from eval.interpret.findings import LEAST_PAIRS
-from eval.interpret.naming import DIRECTION, TITLES, head_name, is_confirmed
+from eval.interpret.naming import DIRECTION, TITLES, head_name, is_confirmed, place_name
+from eval.interpret.summary import LEAST_PAIRS
 from spatial.proportion import percent
 from vsre.compare_tables import Cells
 
@@ -112,7 +111,7 @@ def changes_table(run: Run, other: str) -> Cells:
     for mode, direction, sites in _compared(run):
         for row in sorted(_sure(sites), key=lambda row: -abs(row["difference"]))[:CHANGES]:
             shares = [_percent(row[key]) for key in ("other", "mine", "difference")]
-            rows.append([mode, direction, _place(row), *shares, _range(row["ci95"])])
+            rows.append([mode, direction, place_name(row), *shares, _range(row["ci95"])])
     return ["pairs", "patched", "place", f"{other} %", "here %", "difference", "95 % interval"], rows
 
 
@@ -138,11 +137,6 @@ def _sign(bounds: Sequence[float | None]) -> int:
     if low is None or high is None:
         return 0
     return 1 if low > 0 else -1 if high < 0 else 0
-
-
-def _place(row: Mapping[str, Any]) -> str:
-    head = "" if row["head"] == ALL_HEADS else f".{row['head']}"
-    return f"{TITLES[row['kind']]} {row['layer']}{head} at '{row['role']}'"
 
 
 def _range(bounds: Sequence[float | None]) -> str:

@@ -14,6 +14,7 @@ else.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,9 @@ class Sight:
         """G, the side of the finest grid."""
         return max(place[0] for place in self.places if place)
 
+    @cached_property
     def spread(self) -> Map:
-        """Return the share [N, C] of its weight that each token gives to each cell; a token without a place gives none.
+        """The share [N, C] of its weight that each token gives to each cell; a token without a place gives none.
 
         Multiplied from the left by weights [X, N] it makes maps [X, C].
         """
@@ -124,6 +126,7 @@ class Sight:
                 box = (column / place[0], row / place[0], (column + 1) / place[0], (row + 1) / place[0])
                 areas = cell_areas(box, self.grid)
                 spread[token] = areas / areas.sum()
+        spread.flags.writeable = False  # all who ask get this one
         return spread
 
     def picture(self, width: int, height: int) -> Cells:

@@ -107,7 +107,7 @@ class Measures:
     undefined: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        spread = self.sight.spread()
+        spread = self.sight.spread
         self._spread = None if np.array_equal(spread, np.eye(len(spread))) else spread  # a LLaVA's tokens are the cells
 
     def keep(self, question: Question, reading: Reading, attention: Attention) -> None:

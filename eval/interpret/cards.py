@@ -18,11 +18,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from eval.attend.maps import draw_boxes, draw_key, in_turn
-from eval.config import InterpretConfig
 from eval.interpret.capture import Captured
 from eval.interpret.cross import CrossStack
-from eval.interpret.effects import Effect, run_both
+from eval.interpret.effects import run_both
 from eval.interpret.functions import on_image
+from eval.interpret.held_out import Measured
 from eval.interpret.naming import DIRECTION, Row, head_name
 from eval.interpret.opened import Opened
 from eval.interpret.pairs import Pair, Side
@@ -98,33 +98,18 @@ def choose_cards(found: Mapping[str, Any]) -> list[Card]:
     return list(cards.values())[: MOST if selected else UNSELECTED]
 
 
-def draw_cards(
-    config: InterpretConfig,
-    opened: Opened,
-    pairs: Sequence[Pair],
-    effects: Sequence[Effect],
-    found: Mapping[str, Any],
-    out: Path,
-) -> list[Path]:
-    """Draw a picture for each chosen head, and return them; those of an earlier run go.
-
-    Args:
-        config: of the run.
-        opened: the model.
-        pairs: that were run.
-        effects: on them.
-        found: findings of the run.
-        out: folder of the pictures.
-    """
-    for old in out.glob("head-*.png"):
+def draw_cards(run: Measured, found: Mapping[str, Any]) -> list[Path]:
+    """Draw a picture for each chosen head of a run by its findings, and return them; those of an earlier run go."""
+    config, opened = run.config, run.opened
+    for old in run.out.glob("head-*.png"):
         old.unlink()
     cards = choose_cards(found)
-    counted = of_tier(effects, config.tier)
+    counted = of_tier(run.effects, config.tier)
     shown: dict[Card, list[Example]] = defaultdict(list)
     for mode in dict.fromkeys(card.mode for card in cards):
         own = [card for card in cards if card.mode == mode]
         names = {row.pair_id for row in counted if (row.mode, row.role) == (mode, own[0].role)}
-        for pair in _choose_examples(opened, [pair for pair in pairs if pair.pair_id in names], config.seed):
+        for pair in _choose_examples(opened, [pair for pair in run.pairs if pair.pair_id in names], config.seed):
             for card, example in zip(own, _examples(opened, pair, own), strict=True):
                 shown[card].append(example)
     made = []
@@ -133,7 +118,7 @@ def draw_cards(
         title = f"Head {head_name(vars(card))}, at the token of role '{card.role}': where it looks from there"
         if not card.by_rule:
             lines.insert(0, "The rule selects no head; this is one of the largest effects.")
-        made.append(_draw(title, lines, shown[card], out / f"head-{head_name(vars(card))}.png"))
+        made.append(_draw(title, lines, shown[card], run.out / f"head-{head_name(vars(card))}.png"))
     return made
 
 

@@ -11,26 +11,11 @@ import torch
 from eval.config import InterpretConfig
 from eval.interpret.attribution import agreement
 from eval.interpret.confirm import Loss, confirmations
-from eval.interpret.effects import ALL_HEADS, Effect
+from eval.interpret.effects import Effect
 from eval.interpret.functions import Look, functions
-from eval.interpret.heads import (
-    Head,
-    HeadName,
-    expected_by_chance,
-    halves,
-    random_heads,
-    rank_agreement,
-    select,
-    universal,
-)
+from eval.interpret.heads import HeadName, expected_by_chance, halves, of_heads, random_heads, select
 from eval.interpret.knockout import Knockout, compare
 from eval.interpret.summary import GAP, Mean, means, of_tier, tier_counts
-
-LEAST_PAIRS = 10
-"""Fewer pairs say nothing of a family of relations by itself."""
-
-ADDED = ("z", "cross_z")
-"""Kinds of heads that add to the answer, among which heads are selected."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,6 @@ def findings(
 ) -> dict[str, Any]:
     """Return all findings of a run."""
     found: dict[str, Any] = {"gap": GAP, "tier": config.tier, "modes": {}, "controls": _controls(effects)}
-    selected: dict[str, list[Head]] = {}
     for mode in config.modes:
         own = [row for row in effects if row.mode == mode]
         counted = of_tier(own, config.tier)
@@ -93,16 +77,9 @@ def findings(
                 for direction in config.directions
             },
             "screen": {direction: _screen(counted, direction) for direction in config.directions},
-            "heads": _heads(config, mode, counted, selected),
+            "heads": _heads(config, counted),
             "exchanged": _exchanged(config, own, knocked),
         }
-    found["universal"] = [list(name) for name in universal(selected)]
-    found["conditions"] = list(selected)
-    found["rank_agreement"] = {
-        f"{one} / {two}": rank_agreement(selected[one], selected[two])
-        for place, one in enumerate(selected)
-        for two in list(selected)[place + 1 :]
-    }
     found["functions"] = _functions(config, strong_looks(config, effects, looks), losses)
     return found
 
@@ -125,33 +102,19 @@ def _mean(mean: Mean) -> dict[str, Any]:
     return asdict(mean.site) | {name: value for name, value in asdict(mean).items() if name != "site"}
 
 
-def _of_heads(config: InterpretConfig, effects: Sequence[Effect], direction: str = "") -> list[Effect]:
-    """Return the effects among which heads are selected: of what heads add, at the first role, in one direction."""
-    wanted = direction or config.directions[0]
-    role = config.head_roles[0] if config.head_roles else ""
-    return [
-        row
-        for row in effects
-        if row.kind in ADDED and row.head != ALL_HEADS and row.role == role and row.direction == wanted
-    ]
-
-
-def _heads(
-    config: InterpretConfig, mode: str, effects: Sequence[Effect], selected: dict[str, list[Head]]
-) -> dict[str, Any]:
-    """Return all heads of a mode; note down those of each family that has pairs enough."""
+def _heads(config: InterpretConfig, effects: Sequence[Effect]) -> dict[str, Any]:
+    """Return all heads of a mode."""
     rows = _of_heads(config, effects)
     if not rows:
         return {"role": "", "all": [], "by_chance": 0.0}
     heads = select(rows, config.bootstrap, config.seed)
-    families: dict[str, list[Effect]] = defaultdict(list)
-    for row in rows:
-        families[row.family].append(row)
-    for family, own in families.items():
-        if len({row.pair_id for row in own}) >= LEAST_PAIRS:
-            selected[f"{family}, {mode}"] = select(own, config.bootstrap, config.seed)
     listed = [asdict(head) | {"mean": _mean(head.mean)} for head in heads]
     return {"role": rows[0].role, "all": listed, "by_chance": expected_by_chance(rows, seed=config.seed)}
+
+
+def _of_heads(config: InterpretConfig, effects: Sequence[Effect]) -> list[Effect]:
+    """Return the effects among which heads are selected: at the first role, in the first direction."""
+    return of_heads(effects, config.head_roles[0], config.directions[0]) if config.head_roles else []
 
 
 def _screen(effects: Sequence[Effect], direction: str) -> dict[str, Any] | None:

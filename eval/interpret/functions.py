@@ -93,7 +93,7 @@ def look(stack: Stack, prepared: Prepared, runs: Runs, picture: Seen) -> list[Lo
     roles = prepared.roles
     if "subject" not in roles or "object" not in roles:
         return []
-    spread_NC = picture.sight.spread()
+    spread_NC = picture.sight.spread
     outliers = long_tokens(picture.features_ND)
     pair, found = prepared.pair, []
     for layer in range(stack.layers):

@@ -9,12 +9,12 @@ What was selected on some pairs is then switched on others, all heads at once, b
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, kendalltau, ttest_1samp
+from scipy.stats import false_discovery_control, ttest_1samp
 
 from eval.interpret.effects import Effect
 from eval.interpret.sites import Cell, Patch
@@ -26,21 +26,41 @@ STANDS_OUT = 2.0
 DISCOVERY = 0.05
 """Share of false discoveries that is accepted."""
 
+ADDED = ("z", "cross_z")
+"""Kinds of heads that add to the answer, among which heads are selected."""
+
 HeadName = tuple[str, int, int]
 """Kind, layer and number of a head."""
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How a site came out among others.
+
+    Attributes:
+        mean: its effect.
+        z_score: how far its effect is from the mean of all sites, in their standard deviations.
+        q_value: adjusted p-value of a t-test over groups that its effect is not zero.
+        selected: whether both rules choose it.
+    """
+
+    mean: Mean
+    z_score: float
+    q_value: float
+    selected: bool
+
+
+@dataclass(frozen=True)
 class Head:
-    """How a head came out.
+    """How a head came out; see ``Standing``.
 
     Attributes:
         kind: "z" or "cross_z".
         layer: counted from 0.
         head: its number.
         mean: its effect.
-        z_score: how far its effect is from the mean of all heads, in their standard deviations.
-        q_value: adjusted p-value of a t-test over groups that its effect is not zero.
+        z_score: among all heads.
+        q_value: of its effect.
         selected: whether both rules choose it.
     """
 
@@ -56,6 +76,11 @@ class Head:
     def name(self) -> HeadName:
         """Kind, layer and number."""
         return self.kind, self.layer, self.head
+
+
+def of_heads(effects: Sequence[Effect], role: str, direction: str) -> list[Effect]:
+    """Return the effects among which heads are selected: of what single heads add, at one role, in one direction."""
+    return [row for row in effects if row.kind in ADDED and (row.role, row.direction) == (role, direction)]
 
 
 def select(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0) -> list[Head]:
@@ -75,16 +100,32 @@ def select(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0) -> l
         raise ValueError("heads were patched at tokens of several roles; choose among one at a time")
     if not effects:
         return []
+    heads = [
+        Head(one.mean.site.kind, one.mean.site.layer, one.mean.site.head, **vars(one))
+        for one in standing_out(effects, resamples, seed)
+    ]
+    return sorted(heads, key=lambda head: -abs(head.mean.share))
+
+
+def standing_out(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0) -> list[Standing]:
+    """Return for every site, in the order of the first rows, whether its effect stands out among those of all sites.
+
+    Args:
+        effects: of sites that can be compared, of one mode and direction.
+        resamples: of the intervals.
+        seed: of the intervals.
+    """
     found = means(effects, resamples, seed)
+    if not found:
+        return []
     share = np.array([mean.share for mean in found])
     spread = float(share.std())
     z_scores = (share - share.mean()) / spread if spread > 0 else np.zeros(len(share))
     q_values = false_discovery_control(_p_values(effects))
-    heads = [
-        Head(m.site.kind, m.site.layer, m.site.head, m, float(z), float(q), bool(abs(z) > STANDS_OUT and q < DISCOVERY))
-        for m, z, q in zip(found, z_scores, q_values, strict=True)
+    return [
+        Standing(mean, float(z), float(q), bool(abs(z) > STANDS_OUT and q < DISCOVERY))
+        for mean, z, q in zip(found, z_scores, q_values, strict=True)
     ]
-    return sorted(heads, key=lambda head: -abs(head.mean.share))
 
 
 def _p_values(effects: Sequence[Effect]) -> NDArray[np.float64]:
@@ -98,19 +139,6 @@ def _p_values(effects: Sequence[Effect]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         p_values = ttest_1samp(summed, 0.0).pvalue
     return np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
-
-
-def universal(by_condition: Mapping[str, Sequence[Head]]) -> list[HeadName]:
-    """Return the heads that are selected under every condition, such as each family of relations in each mode."""
-    chosen = [{head.name for head in heads if head.selected} for heads in by_condition.values()]
-    return sorted(set.intersection(*chosen)) if chosen else []
-
-
-def rank_agreement(first: Sequence[Head], second: Sequence[Head]) -> float:
-    """Return Kendall's rank correlation of the effects of the same heads under two conditions; NaN for too few."""
-    other = {head.name: head.mean.share for head in second}
-    both = [(head.mean.share, other[head.name]) for head in first if head.name in other]
-    return float(kendalltau(*zip(*both, strict=True)).statistic) if len(both) > 1 else float("nan")
 
 
 def expected_by_chance(effects: Sequence[Effect], rounds: int = 200, seed: int = 0) -> float:

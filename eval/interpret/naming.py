@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eval.interpret.effects import ALL_HEADS
+
 TITLES = {
     "resid": "output of the layer",
     "attn": "attention",
@@ -29,6 +31,12 @@ def head_name(one: Row) -> str:
     """Return the layer and number of a head, "x" before those of cross-attention."""
     cross = "x" if one["kind"].startswith("cross") else ""
     return f"{cross}{one['layer']}.{one['head']}"
+
+
+def place_name(one: Row) -> str:
+    """Return what a site is called in a sentence: kind, layer and whose tokens, and the number of a single head."""
+    head = "" if one["head"] == ALL_HEADS else f".{one['head']}"
+    return f"{TITLES[one['kind']]} {one['layer']}{head} at '{one['role']}'"
 
 
 def is_confirmed(function: Row) -> bool:

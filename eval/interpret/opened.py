@@ -98,7 +98,7 @@ class Opened:
         """Return the image tokens that look at subject and object: at least half of what they see is covered."""
         if self.sight is None:
             return {}
-        spread_NC = self.sight.spread()
+        spread_NC = self.sight.spread
         found: dict[str, Sequence[int]] = {}
         for role, cells in self._cells(pair, image_id).items():
             found[role] = np.flatnonzero(spread_NC @ cells >= 0.5).tolist()

@@ -2,15 +2,15 @@
 
 The output folder gets ``effects.parquet`` (a row per pair, direction and site), ``looks.parquet`` (where heads look),
 ``knockouts.parquet`` and ``confirmations.parquet`` (what exchanging heads, or cutting them off, does on other pairs),
+``universality.parquet`` (how heads and places come out in every family of relations, mode and set of data),
 ``results.json`` (means with intervals, selected heads, functions) and pictures. A killed run goes on with the next
 pair.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,19 @@ from eval.config import InterpretConfig
 from eval.families.opening import check_canvas
 from eval.interpret.cards import draw_cards
 from eval.interpret.compare import differences
-from eval.interpret.confirm import Loss, choose_trials, confirm
+from eval.interpret.confirm import Loss
 from eval.interpret.controls import controls_of
 from eval.interpret.cuts import cut
+from eval.interpret.earlier import check_beside, check_same_model, effects_of_run, sets_of_data
 from eval.interpret.effects import DIRECTIONS, Effect, Runs, Site, measure, run_both, sites_of
 from eval.interpret.encoders import EncodedImages, measure_encoders
-from eval.interpret.findings import choose_heads, findings, strong_looks
+from eval.interpret.everywhere import everywhere
+from eval.interpret.findings import findings
 from eval.interpret.from_csv import read_pairs
 from eval.interpret.from_records import pairs_of_records
 from eval.interpret.functions import Look, Seen, look
-from eval.interpret.knockout import Knockout, knock_out
+from eval.interpret.held_out import Measured, cut_off_heads, exchange_heads
+from eval.interpret.knockout import Knockout
 from eval.interpret.opened import Opened, open_for
 from eval.interpret.pairs import MODES, Pair, PairSet
 from eval.interpret.plots import draw
@@ -40,8 +43,9 @@ from eval.interpret.prepare import Prepared, Unfit
 from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
 from eval.interpret.show import print_findings
 from eval.interpret.sites import HEADED, KINDS
-from eval.interpret.stack import Stack
-from eval.interpret.table import Parts, Row, read_rows, write_rows
+from eval.interpret.summary import of_tier
+from eval.interpret.table import Parts, write_rows
+from eval.interpret.universal import Chosen
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.files import write_json
 from spatial.records import Record
@@ -62,12 +66,12 @@ def interpret(config: InterpretConfig) -> Path:
         CheckpointError: the model cannot be used, or cannot be taken apart.
     """
     check(config)
-    if config.against:
-        earlier(config.against)  # what is missing is said before anything runs
+    _check_earlier(config)  # what is missing is said before anything runs
     folder = checkpoint_folder(config.model)
     device = usable_device(config.device)
     pairs, records = find_pairs(config)
     opened = open_for(folder, config.canvas, device, pairs, records)
+    check_same_model(config.beside, opened.name)
     sites = _sites(config, opened)
     settings = _settings(config, opened, sites)
     out = Path(config.out)
@@ -80,33 +84,46 @@ def interpret(config: InterpretConfig) -> Path:
     rows, seen = effects.read(pair.pair_id for pair in done), looks.read(pair.pair_id for pair in done)
     write_rows(out / "effects.parquet", Effect, rows)
     write_rows(out / "looks.parquet", Look, seen)
-    knocked = _knock_out_all(config, opened, done, rows, settings, out)
-    losses = _confirm_all(config, opened, done, strong_looks(config, rows, seen), settings, out)
+    run = Measured(config, opened, out, settings, done, rows, seen)
+    knocked, losses = exchange_heads(run), cut_off_heads(run)
     write_rows(out / "knockouts.parquet", Knockout, knocked)
     write_rows(out / "confirmations.parquet", Loss, losses)
-    found = findings(config, rows, seen, knocked, losses)
-    if config.against:
-        found["against"] = {"folder": config.against} | differences(
-            rows, earlier(config.against), config.tier, config.bootstrap, config.seed
-        )
+    beside, chosen = _beside(config, rows, out)
+    found = findings(config, rows, seen, knocked, losses) | beside
     facts = {"model_hash": opened.name, "model_type": opened.kind, "canvas": opened.canvas, "config": asdict(config)}
     write_json(out / "results.json", known(facts | {"dropped": dict(dropped.most_common())} | found))
-    draw(out, found)
-    draw_cards(config, opened, done, rows, found, out)
+    draw(out, found, chosen)
+    draw_cards(run, found)
     print_findings(found)
     return out
 
 
-def earlier(folder: str) -> list[Effect]:
-    """Return the effects of an earlier run.
+def _check_earlier(config: InterpretConfig) -> None:
+    """Check that the earlier runs that this one is seen beside are there.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: one is not, or is there twice, or has patched no single heads as this one will.
     """
-    path = Path(folder) / "effects.parquet"
-    if not path.is_file():
-        raise ConfigError(f"against: {path} is missing; name the folder of a finished 'vsre interpret'")
-    return read_rows(path, Effect)
+    if config.against:
+        effects_of_run(config.against, "against")
+    sets_of_data(config.out, config.beside)
+    check_beside(config.beside, config.head_roles[0] if config.head_roles else "", config.directions[0])
+
+
+def _beside(config: InterpretConfig, effects: Sequence[Effect], out: Path) -> tuple[dict[str, Any], list[Chosen]]:
+    """Return what the effects are beside those of other runs, and how each site came out in each condition."""
+    folders = sets_of_data(config.out, config.beside)
+    own, *others = folders
+    sets = {own: effects} | {name: effects_of_run(folders[name], "beside") for name in others}
+    counted = {name: of_tier(rows, config.tier) for name, rows in sets.items()}
+    role = config.head_roles[0] if config.head_roles else ""
+    found, rows = everywhere(counted, role, config.directions[0], config.bootstrap, config.seed)
+    write_rows(out / "universality.parquet", Chosen, rows)
+    if not config.against:
+        return {"universality": found}, rows
+    other = effects_of_run(config.against, "against")
+    changed = differences(effects, other, config.tier, config.bootstrap, config.seed)
+    return {"universality": found, "against": {"folder": config.against} | changed}, rows
 
 
 def find_pairs(config: InterpretConfig) -> tuple[PairSet, list[Record]]:
@@ -181,60 +198,6 @@ def _encoders(config: InterpretConfig, opened: Opened, prepared: Prepared, runs:
     if len(clean) < 2:
         return []
     return measure_encoders(opened.stack, opened.model, prepared, runs, clean, corrupt, config.directions)
-
-
-def _knock_out_all(
-    config: InterpretConfig,
-    opened: Opened,
-    pairs: Sequence[Pair],
-    effects: Sequence[Effect],
-    settings: dict[str, Any],
-    out: Path,
-) -> list[Knockout]:
-    """Exchange the heads that half of the pairs selected on the other half."""
-    rows: list[Knockout] = []
-    for mode in config.modes if config.knockouts else []:
-        choice = choose_heads(config, [row for row in effects if row.mode == mode])
-        if choice is None:
-            continue
-        parts = Parts(out, Knockout, settings | {"mode": mode, "heads": choice.chosen, "others": choice.others})
-        exchange = partial(knock_out, role=config.head_roles[0], chosen=choice.chosen, others=choice.others)
-        held_out = [pair for pair in pairs if pair.pair_id in choice.held_out]
-        rows += _each(opened, held_out, parts, exchange, f"exchange heads, {mode}")
-    return rows
-
-
-def _confirm_all(
-    config: InterpretConfig,
-    opened: Opened,
-    pairs: Sequence[Pair],
-    looks: Sequence[Look],
-    settings: dict[str, Any],
-    out: Path,
-) -> list[Loss]:
-    """Cut off the heads that half of the pairs label, and random ones, on the other half."""
-    trials, others = choose_trials(looks, config.knockouts, config.seed)
-    if not trials:
-        return []
-    parts = Parts(out, Loss, settings | {"trials": [asdict(trial) for trial in trials]})
-    held_out = [pair for pair in pairs if pair.pair_id in others]
-    ask = partial(confirm, trials=trials, width=config.window, rows=config.rows)
-    return _each(opened, held_out, parts, ask, "cut off labelled heads")
-
-
-def _each(
-    opened: Opened,
-    pairs: Sequence[Pair],
-    parts: Parts[Row],
-    measured: Callable[[Stack, Prepared, Runs], list[Row]],
-    doing: str,
-) -> list[Row]:
-    """Measure the pairs that are not done once more, and return the rows of all."""
-    for pair in tqdm(pairs, unit="pair", desc=doing):
-        if not parts.has(pair.pair_id):
-            prepared, _ = opened.prepare(pair)
-            parts.add(pair.pair_id, measured(opened.stack, prepared, run_both(opened.stack, prepared)))
-    return parts.read(pair.pair_id for pair in pairs)
 
 
 def _sites(config: InterpretConfig, opened: Opened) -> list[Site]:

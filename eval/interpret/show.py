@@ -7,6 +7,7 @@ from rich.table import Table
 
 from eval.audit.show import wide_console
 from eval.interpret.effects import ALL_HEADS
+from eval.interpret.everywhere import in_words
 from eval.interpret.naming import SHOWN, TITLES, Row, head_name, heads_in_words, is_confirmed
 from eval.interpret.sites import KINDS
 from spatial.proportion import percent
@@ -36,6 +37,8 @@ def print_findings(found: Mapping[str, Any]) -> None:
                         f"{percent(one['selected'])} % against {percent(one['random'])} of random ones "
                         f"(difference {percent(low)} to {percent(high)})"
                     )
+    for sentence in in_words(found["universality"]):
+        console.print(sentence)
     if found["functions"]:
         console.print(functions_table(found["functions"]))
     for kind, one in found["controls"].items():

@@ -141,36 +141,29 @@ class Whole:
 
 
 class Suffix:
-    """Causal attention of rows that differ from one run from a position on, to its earlier tokens and to their own.
+    """Causal attention of a row that differs from a run from a position on, to its earlier tokens and to its own.
+
+    It is fused as that among all tokens is, so softmax is as fine: in the model's own type, of halves in float32.
 
     Args:
-        key_GPd: keys of the P tokens before the rows begin, which all rows share.
+        key_GPd: keys of the P tokens before the row begins.
         value_GPd: their values.
     """
 
     def __init__(self, key_GPd: Tensor, value_GPd: Tensor) -> None:
-        self.key_GPd, self.value_GPd = key_GPd, value_GPd
+        self.key_1GPd, self.value_1GPd = key_GPd[None], value_GPd[None]
 
     def __call__(self, query_RHSd: Tensor, key_RGSd: Tensor, value_RGSd: Tensor, scaling: float) -> Tensor:
-        """Return what the heads gather, (R, S, H, d)."""
-        rows, heads, length, width = query_RHSd.shape
-        groups = key_RGSd.shape[1]
-        # Keys that all rows share meet all their queries in one product, and are not copied for each row.
-        query_GQd = query_RHSd.unflatten(1, (groups, heads // groups)).permute(1, 0, 2, 3, 4).reshape(groups, -1, width)
-        earlier = (query_GQd @ self.key_GPd.mT).unflatten(1, (rows, heads // groups, length))
-        earlier_RHSP = earlier.permute(1, 0, 2, 3, 4).flatten(1, 2)
-        own_RHSS = query_RHSd @ repeated(key_RGSd, query_RHSd).mT
-        later = torch.ones(length, length, dtype=torch.bool, device=own_RHSS.device).triu(1)
-        own_RHSS = own_RHSS.masked_fill(later, -torch.inf)
-        logits_RHSK = torch.cat([earlier_RHSP, own_RHSS], dim=-1) * scaling
-        weights_RHSK = logits_RHSK.softmax(-1, dtype=torch.float32).to(query_RHSd.dtype)
-        before = self.key_GPd.shape[1]
-        own = weights_RHSK[..., before:] @ repeated(value_RGSd, query_RHSd)
-        if before:
-            shared = weights_RHSK[..., :before].unflatten(1, (groups, heads // groups)).permute(1, 0, 2, 3, 4)
-            shared = (shared.reshape(groups, -1, before) @ self.value_GPd).unflatten(1, (rows, heads // groups, length))
-            own = own + shared.permute(1, 0, 2, 3, 4).flatten(1, 2)
-        return own.transpose(1, 2)
+        """Return what the heads gather, (R, S, H, d); R is 1."""
+        length, before = query_RHSd.shape[2], self.key_1GPd.shape[2]
+        seen_SK = torch.ones(length, before + length, dtype=torch.bool, device=query_RHSd.device).tril(before)
+        return nn.functional.scaled_dot_product_attention(
+            query_RHSd,
+            repeated(torch.cat([self.key_1GPd, key_RGSd], dim=2), query_RHSd),
+            repeated(torch.cat([self.value_1GPd, value_RGSd], dim=2), query_RHSd),
+            attn_mask=seen_SK,
+            scale=scaling,
+        ).transpose(1, 2)
 
 
 class Given:

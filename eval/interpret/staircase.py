@@ -110,7 +110,8 @@ def sweep(
     if base.length != source.length:
         raise ValueError(f"runs of {base.length} and {source.length} tokens cannot be patched into each other")
     for part in chain.from_iterable(cell.parts for cell in cells):
-        if not 0 <= part.layer < stack.layers or not all(0 <= place < base.length for place in part.positions):
+        beyond = min(part.positions) < 0 or max(part.positions) >= base.length
+        if not 0 <= part.layer < stack.layers or beyond:
             raise ValueError(f"{part} is beyond {stack.layers} layers and {base.length} tokens")
     plain_K = stack.logits(base.entering(stack.layers)[None], tokens)[0]
     logits_RK = plain_K.repeat(len(cells), 1)

@@ -25,6 +25,9 @@ TIERS = ("T0", "T1", "T2", "T3")
 GAP = 0.5
 """Nats between clean and corrupt answer from which on a pair is of tier T3."""
 
+LEAST_PAIRS = 10
+"""Fewer pairs say nothing by themselves."""
+
 Floats = NDArray[np.float64]
 
 

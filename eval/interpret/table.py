@@ -6,7 +6,7 @@ pair and computes none twice. Files lie in a folder that is named by a hash of a
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -60,9 +60,9 @@ def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
 
     described: Any = kind
     schema = pa.schema([(item.name, pa.type_for_alias(_TYPES[str(item.type)])) for item in fields(described)])
-    found: Sequence[Any] = rows
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     with atomic(path) as temporary:
-        pq.write_table(pa.Table.from_pylist([asdict(row) for row in found], schema=schema), temporary)
+        pq.write_table(pa.Table.from_pydict(columns, schema=schema), temporary)
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:

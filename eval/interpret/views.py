@@ -70,7 +70,7 @@ def view(opened: Opened, pair: Pair, image_id: str, seen: Picture, weights_N: Ma
 
 def _map(opened: Opened, seen: Picture, weights_N: Map) -> Map | None:
     if opened.sight:
-        return (weights_N @ opened.sight.spread()).reshape(opened.sight.grid, opened.sight.grid)
+        return (weights_N @ opened.sight.spread).reshape(opened.sight.grid, opened.sight.grid)
     if isinstance(seen, Placed):
         _, row_N, column_N = (seen.places_3N - seen.places_3N[:, :1]).cpu().numpy()
         attention = np.zeros((row_N.max() + 1, column_N.max() + 1))

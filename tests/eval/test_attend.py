@@ -142,9 +142,9 @@ def test_auroc_agrees_with_scikit_learn_also_on_ties() -> None:
 
 def test_one_grid_is_its_own_map_and_several_add_up() -> None:
     one = Sight([(2, cell) for cell in range(4)], "pad", 8)
-    assert np.array_equal(one.spread(), np.eye(4))
+    assert np.array_equal(one.spread, np.eye(4))
     both = Sight([None, *((2, cell) for cell in range(4)), *((4, cell) for cell in range(16))], "pad", 8)
-    spread = both.spread()
+    spread = both.spread
     assert both.grid == 4 and not spread[0].any()
     np.testing.assert_allclose(spread[1:].sum(-1), 1)
     assert np.array_equal(spread[5:], np.eye(16))

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-import eval.interpret.run as run_module
+import eval.interpret.held_out as held_out
 from eval.config import DataConfig, InterpretConfig
 from eval.interpret.capture import capture
 from eval.interpret.confirm import Loss, Trial, choose_trials, confirm, confirmations, cut_off, looked_at
 from eval.interpret.decoders import DecoderStack
 from eval.interpret.effects import Runs, gaps
+from eval.interpret.everywhere import everywhere
 from eval.interpret.functions import functions
 from eval.interpret.oracle import observe, patched
-from eval.interpret.plots import draw_functions
+from eval.interpret.plot_heads import draw_functions
 from eval.interpret.prepare import Prepared
 from eval.interpret.run import interpret
 from eval.interpret.show import print_findings
@@ -143,7 +144,8 @@ def test_confirmed_labels_are_ringed_and_said(tmp_path: Path, capsys: pytest.Cap
             if row["function"] == "detection" and row["head"] == 0 and confirmed is not None:
                 row["confirmation"] = trial | {"confirmed": confirmed}
         drawn.append(draw_functions(rows, tmp_path / f"{confirmed}.png").read_bytes())
-        print_findings({"modes": {}, "functions": rows, "controls": {}})
+        nothing, _ = everywhere({"a": []}, "last", "denoise")
+        print_findings({"modes": {}, "universality": nothing, "functions": rows, "controls": {}})
         said.append(next(line for line in capsys.readouterr().out.splitlines() if "detection" in line))
     assert drawn[0] == drawn[1] != drawn[2]
     assert "not tried" in said[0]
@@ -178,8 +180,8 @@ def test_a_killed_run_cuts_off_no_head_twice(
 ) -> None:
     """Random weights have no function, so heads are labelled by hand."""
     trials, calls = [Trial("detection", 0, 1, ((0, 0),)), Trial("spatial read-out", 1, 0, ((1, 1), (1, 2)))], []
-    choose = run_module.choose_trials
-    monkeypatch.setattr(run_module, "choose_trials", lambda *args: (trials, choose(*args)[1]))
+    choose = held_out.choose_trials
+    monkeypatch.setattr(held_out, "choose_trials", lambda *args: (trials, choose(*args)[1]))
     whole = read_rows(interpret(replace(config, out=str(tmp_path / "whole"))) / "confirmations.parquet", Loss)
 
     def killed(stack: Any, prepared: Prepared, runs: Runs, **options: Any) -> list[Loss]:
@@ -188,7 +190,7 @@ def test_a_killed_run_cuts_off_no_head_twice(
         calls.append(prepared.pair.pair_id)
         return confirm(stack, prepared, runs, **options)
 
-    monkeypatch.setattr(run_module, "confirm", killed)
+    monkeypatch.setattr(held_out, "confirm", killed)
     with pytest.raises(KeyboardInterrupt):
         interpret(config)
     calls.insert(0, "")  # a pair that is not there, so that nothing is killed any more

@@ -14,6 +14,7 @@ from eval.interpret.functions import Look
 from eval.interpret.run import find_pairs, interpret
 from eval.interpret.table import read_rows
 from eval.interpret.table import write_rows as write
+from eval.interpret.universal import Chosen
 from spatial.errors import ConfigError, RecordError
 from vsre.cli import main
 
@@ -83,7 +84,7 @@ def test_a_killed_run_goes_on_and_computes_no_pair_twice(
         return original(stack, prepared)
 
     monkeypatch.setattr(run_module, "run_both", counted)
-    monkeypatch.setattr(run_module, "_knock_out_all", lambda *_: [])
+    monkeypatch.setattr(run_module, "exchange_heads", lambda *_: [])
     with pytest.raises(KeyboardInterrupt):
         interpret(config)
     monkeypatch.setattr(
@@ -121,6 +122,27 @@ def test_each_picture_is_encoded_once(config: InterpretConfig, monkeypatch: pyte
     interpret(config)
     pairs = find_pairs(config)[0].pairs
     assert sum(seen) == len({side.image_id for pair in pairs for side in (pair.clean, pair.corrupt)})
+
+
+def test_runs_on_other_data_are_seen_beside(config: InterpretConfig, tmp_path: Path, undrawn: None) -> None:
+    config = replace(config, kinds=["mlp"], roles=["last"], head_roles=["last"], controls=False, screen=False)
+    config = replace(config, encoders=False, cuts=False, knockouts=0, directions=["denoise"])
+    first = interpret(replace(config, out=str(tmp_path / "first"), seed=1))
+    out = interpret(replace(config, beside=[str(first)]))
+    found = json.loads((out / "results.json").read_text())["universality"]
+    assert {cell["data"] for cell in (*found["conditions"], *found["left_out"])} == {"run", "first"}
+    assert sum(cell["pairs"] for cell in found["left_out"]) == 2 * 12  # six pairs are too few for any family
+    assert read_rows(out / "universality.parquet", Chosen) == []
+    with pytest.raises(ConfigError, match=r"beside: .*nowhere.* is missing"):
+        interpret(replace(config, beside=[str(tmp_path / "nowhere")]))
+    with pytest.raises(ConfigError, match="is there twice"):
+        interpret(replace(config, beside=[config.out]))
+    with pytest.raises(ConfigError, match=r"no single heads at role 'subject'.*--head_roles"):
+        interpret(replace(config, beside=[str(first)], head_roles=["subject"]))
+    results = json.loads((first / "results.json").read_text())
+    (first / "results.json").write_text(json.dumps(results | {"model_hash": "another"}))
+    with pytest.raises(ConfigError, match="of another model"):
+        interpret(replace(config, beside=[str(first)]))
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:

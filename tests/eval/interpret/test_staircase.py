@@ -9,10 +9,11 @@ import torch
 
 from eval.interpret import packed
 from eval.interpret.capture import capture, capture_after
+from eval.interpret.decoders import DecoderStack
 from eval.interpret.oracle import observe, patched
 from eval.interpret.sites import HEADED, Block, Cell, Patch, window
 from eval.interpret.staircase import plan, planned_work, sweep
-from tests.eval.interpret.conftest import IMAGE, PAIRS, Pair
+from tests.eval.interpret.conftest import IMAGE, LENGTH, PAIRS, Pair, decoder_model
 
 TOKENS = (5, 9)
 
@@ -185,6 +186,19 @@ def test_a_run_that_begins_as_another_need_not_be_made_anew(causal: Pair) -> Non
     for site, values in whole.sites.items():
         torch.testing.assert_close(quick.at(*site), values, atol=1e-4, rtol=1e-5)
     assert capture_after(causal.stack, causal.clean, clean) is clean
+
+
+def test_a_run_from_the_first_change_on_is_as_fine_as_the_model() -> None:
+    """In float64 it agrees to the last digits of float64, not of float32."""
+    stack = DecoderStack(decoder_model("grouped").double())
+    words_TD = torch.randn(LENGTH, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    changed_TD = words_TD.clone()
+    changed_TD[9] += 1.0
+    with torch.no_grad():
+        clean, changed = capture(stack, stack.begin(words_TD)), stack.begin(changed_TD)
+    whole, quick = capture(stack, changed), capture_after(stack, changed, clean)
+    for site, values in whole.sites.items():
+        torch.testing.assert_close(quick.at(*site), values, atol=1e-11, rtol=0)
 
 
 def test_a_head_that_is_switched_off_adds_nothing(pair: Pair) -> None:

@@ -14,9 +14,7 @@ from eval.interpret.heads import (
     halves,
     joint_cell,
     random_heads,
-    rank_agreement,
     select,
-    universal,
 )
 from eval.interpret.knockout import SELECTED, Knockout, compare
 from eval.interpret.summary import means, of_tier, tier, tier_counts
@@ -144,14 +142,6 @@ def test_defect_5_a_high_level_is_no_effect() -> None:
 def test_without_effects_hardly_any_head_is_selected() -> None:
     counts = [sum(head.selected for head in select(headed({}, seed=seed), 50)) for seed in range(20)]
     assert np.mean(counts) <= 0.2
-
-
-def test_universal_heads_are_selected_everywhere() -> None:
-    first, second = select(headed({(1, 2): 0.6, (3, 0): 0.5})), select(headed({(1, 2): 0.6}, seed=1))
-    assert universal({"a": first, "b": second}) == [("z", 1, 2)]
-    assert universal({}) == []
-    assert rank_agreement(first, first) == pytest.approx(1.0)
-    assert -1 <= rank_agreement(first, second) <= 1
 
 
 def test_heads_of_several_roles_are_not_mixed() -> None:
