@@ -150,7 +150,7 @@ class Asker:
         def keep(_: Question, reading: Reading, attention: Attention) -> None:
             if self.sight and (reading.rule or isinstance(reading, Greedy)):
                 check_tokens(attention, self.sight)
-                shares_LC = attention.image_LHN.double().numpy().mean(1) @ self.sight.spread()
+                shares_LC = attention.image_LHN.double().numpy().mean(1) @ self.sight.spread
                 maps[format_decoder(reading)] = shares_LC
 
         row = _image_row(picture)
