@@ -211,7 +211,7 @@ def test_picture_and_question_need_no_names(capsys: pytest.CaptureFixture[str]) 
         (["--image_modes", "[shuffled]"], "needs other pictures, and there is one; choose from image, image_blind"),
         (["--image_modes", "[imge]"], "did you mean 'image'"),
         (["--decoders", "[gredy]"], "did you mean 'greedy'"),
-        (["--layer", "4"], "layer is 4, and the model has 4, from 0"),
+        (["--layer", "4"], "layer is 4, and the model has 4, counted from 0"),
         (["--layer", "-2"], "use -1 or more"),
         (["--model", "tiny-exprt"], "did you mean 'tiny-expert'"),
     ],
