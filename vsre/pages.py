@@ -12,6 +12,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 GALLERY_PAGE = "gallery.html"
 """The file that ``vsre gallery`` writes, and that a report links."""
 
+NAVIGATION = "<!-- navigation -->...<!-- end of navigation -->"
+"""Where a page that is copied into a report gets the report's navigation."""
+
 
 def template_environment() -> Environment:
     """Return the templates with the filters that they use."""
