@@ -70,7 +70,7 @@ def _overview(evaluations: Sequence[Evaluation], rows: Sequence[scores.Row], pai
         {
             "tiles": scores.tiles(evaluations, rows),
             "findings": scores.findings(rows, pairs),
-            "chart": scores.score_chart(rows),
+            "chart": scores.score_chart(evaluations, rows),
             "table": score_cells(rows),
             "pairs": pair_cells(pairs) if pairs else None,
             "controls": scores.control_chart(evaluations),

@@ -1,6 +1,5 @@
 """What a report says of attention: finished runs of ``vsre attend``, read from their folders."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +65,7 @@ def _part(name: str, folder: Path, page_folder: Path) -> Part:
 
 def _told(found: Mapping[str, Any]) -> str:
     counts, maps = found["data"], found["maps"]
-    decoders = shlex.join(found["layers"])
+    decoders = ", ".join(found["layers"])
     return (
         f"{counts['questions']:,} questions about {counts['images']:,} pictures; decoders {decoders}. The picture has "
         f"{percent(found['image_share_of_prompt'])} % of the prompt's tokens. The maps are of layer {maps['layer']}, "

@@ -14,10 +14,11 @@ from vsre.mediation_tables import cells_of
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Which calibration a painted dataset relies on, and its tables by caption."""
+    """Which calibration a painted dataset relies on, and its tables about faults and about relations."""
 
     name: str
-    tables: Mapping[str, Cells]
+    faults: Cells
+    relations: Cells
 
 
 def read_calibrated(painted: Path) -> Calibrated | None:
@@ -29,5 +30,6 @@ def read_calibrated(painted: Path) -> Calibrated | None:
     content = read_mapping(path) if path else None
     if content is None:
         return None
-    tables = (fault_table(content), relation_table(content["relations"]))
-    return Calibrated(str(named or path), {str(table.title): cells_of(table) for table in tables})
+    return Calibrated(
+        str(named or path), cells_of(fault_table(content)), cells_of(relation_table(content["relations"]))
+    )

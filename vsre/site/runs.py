@@ -118,7 +118,8 @@ def origins(config: ReportConfig) -> list[Origin]:
 def _origin(what: str, command: str, name: str, page_folder: str, files: tuple[str, ...]) -> Origin:
     folder = Path(name)
     texts = {file: (folder / file).read_text(encoding="utf-8") for file in files if (folder / file).is_file()}
-    return Origin(what, link_to(folder, page_folder), name, repeating(command, folder), _facts(folder), texts)
+    again = repeating(command, folder) or _line_of_card(folder, f"vsre {command} ")
+    return Origin(what, link_to(folder, page_folder), name, again, _facts(folder), texts)
 
 
 def _facts(folder: Path) -> dict[str, str]:
@@ -142,9 +143,14 @@ def _facts(folder: Path) -> dict[str, str]:
 
 def _content_hash(folder: Path) -> str:
     """Return the hash in a dataset's card; "" where there is none."""
+    return _line_of_card(folder, "Content hash `").removeprefix("Content hash `").partition("`")[0]
+
+
+def _line_of_card(folder: Path, start: str) -> str:
+    """Return the first line of a dataset's card that starts so; "" where there is none."""
     card = folder / "README.md"
-    _, found, rest = (card.read_text(encoding="utf-8") if card.is_file() else "").partition("Content hash `")
-    return rest.partition("`")[0] if found else ""
+    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
+    return next((line for line in lines if line.startswith(start)), "")
 
 
 def as_text(content: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""What a report says of scores: in a sentence, in four numbers side by side, and as charts.
+"""What a report says of scores: in sentences, in a few numbers side by side, and as charts.
 
-A model has one colour on all pages; its decoders are told apart by shape, and what it answers without the picture is
-drawn hollow.
+A model has one colour and one shape on all pages; what decoders change of it, and what it answers without the picture,
+is drawn hollow.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,9 @@ from spatial.proportion import percent
 from spatial.templates import HELD_OUT
 from vsre.compare import Pair, interval, probability
 from vsre.compare_tables import Cells
-from vsre.site.chart import Chart, Mark, Series, Words, interval_chart, line_chart
+from vsre.site.chart import Chart, Words
+from vsre.site.curves import line_chart
+from vsre.site.intervals import Mark, Series, interval_chart
 from vsre.summary import BLIND, GREEDY, IMAGE, Evaluation, overview
 
 
@@ -84,14 +86,19 @@ def findings(rows: Sequence[Row], pairs: Sequence[Pair]) -> list[str]:
     return told
 
 
-def score_chart(rows: Sequence[Row]) -> Chart:
-    """Draw the accuracy of every row, coloured by model."""
-    names = [row.name for row in rows]
-    series = [Series(row.name, {row.name: _mark(row.scores)}, row.look, not row.sees) for row in rows]
+def score_chart(evaluations: Sequence[Evaluation], rows: Sequence[Row]) -> Chart:
+    """Draw the accuracy of every row, a series for each model."""
+    series = [
+        Series(one.name, {row.name: _mark(row.scores, not row.sees) for row in rows if row.look == look}, look)
+        for look, one in enumerate(evaluations)
+    ]
     note = "Share of right answers with its 95 % interval, from a bootstrap over images. Dotted: guessing."
-    note += " Hollow: without the right picture." * (not all(row.sees for row in rows))
+    if not all(row.sees for row in rows):
+        note += (
+            " Hollow: asked about an empty picture (image_blind) or another one (shuffled), for what words alone tell."
+        )
     words = Words("scores", "All models and decoders", note, ("model",))
-    return interval_chart(words, names, series, rows[-1].scores["chance"])
+    return interval_chart(words, [row.name for row in rows], series, rows[-1].scores["chance"])
 
 
 def control_chart(evaluations: Sequence[Evaluation]) -> Chart | None:
@@ -111,7 +118,7 @@ def relation_chart(rows: Sequence[Row]) -> Chart | None:
     series = _by_part(rows, "per_relation")
     last = next((one.marks for one in reversed(series) if one.shown and one.marks), {})
     names = list(dict.fromkeys([*sorted(last, key=lambda name: (last[name].value, name)), *_names(series)]))
-    note = "The hardest relation of the last model comes first. Decoders are switched off at first; dotted: guessing."
+    note = "The hardest relation of the last model comes first. Dotted: guessing. Decoders, hollow, can be switched on."
     return interval_chart(Words("relations", "By relation", note, ("relation",)), names, series, 0.5) if names else None
 
 
@@ -127,11 +134,11 @@ def category_chart(rows: Sequence[Row]) -> Chart | None:
 def wording_chart(rows: Sequence[Row]) -> Chart | None:
     """Draw the accuracy in each wording, by family; ``None`` where all were asked in the same one."""
     series = [
-        Series(one.name, {_wording(name): mark for name, mark in one.marks.items()}, one.look, one.hollow, one.shown)
+        Series(one.name, {_wording(name): mark for name, mark in one.marks.items()}, one.look, one.shown)
         for one in _by_part(rows, "per_template")
     ]
     names = sorted(_names(series))
-    note = "The same questions in other words: family and template. * a family whose form is held out of training."
+    note = "The same questions in other words: family and template. *: a form that is held out of training."
     words = Words("wordings", "By wording", note, ("wording",))
     return interval_chart(words, names, series, 0.5) if len(names) > 1 else None
 
@@ -158,15 +165,14 @@ def reliability_chart(rows: Sequence[Row]) -> Chart | None:
     """Draw how often answers of a probability are right; ``None`` where probabilities were not kept."""
     known = [row for row in rows if row.plain and row.scores["calibration"]]
     lines = {
-        row.name: [(part["probability"], part["accuracy"]) for part in row.scores["calibration"]["bins"]]
+        row.name: [(100 * part["probability"], 100 * part["accuracy"]) for part in row.scores["calibration"]["bins"]]
         for row in known
     }
     note = "Each mark stands for a tenth of the questions. On the dotted line a model is right as often as it is sure; "
     note += "below it, it is surer than it should be."
     heads = ("model", "probability of the answer, %", "% right")
     words = Words("reliability", "Does it know when it is right?", note, heads)
-    looks = [row.look for row in known]
-    return line_chart(words, lines, heads[1:], looks, diagonal=True) if lines else None
+    return line_chart(words, lines, [row.look for row in known], diagonal=True) if lines else None
 
 
 def reliability_cells(rows: Sequence[Row]) -> Cells:
@@ -182,8 +188,9 @@ def reliability_cells(rows: Sequence[Row]) -> Cells:
 
 def _by_part(rows: Sequence[Row], key: str) -> list[Series]:
     """Return a series for each row with the picture, and its marks by the parts of the questions."""
-    found = [(row, {name: _mark(part) for name, part in _known(row.scores[key])}) for row in rows if row.sees]
-    return [Series(row.name, marks, row.look, not row.plain, row.plain) for row, marks in found if marks]
+    seeing = [row for row in rows if row.sees]
+    found = [(row, {name: _mark(part, not row.plain) for name, part in _known(row.scores[key])}) for row in seeing]
+    return [Series(row.name, marks, row.look, row.plain) for row, marks in found if marks]
 
 
 def _known(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -196,11 +203,12 @@ def _names(series: Sequence[Series]) -> list[str]:
 
 def _wording(template: str) -> str:
     family = family_of(template)
-    return f"{family}{'*' * (family in HELD_OUT)}: {template}" if family else template
+    held_out = "*" * (family in HELD_OUT)
+    return f"{family}: {template}{held_out}" if family not in ("", template) else f"{template}{held_out}"
 
 
-def _mark(scores: Mapping[str, Any]) -> Mark:
-    return Mark(scores["accuracy"], tuple(scores["ci95"]), scores["n"])
+def _mark(scores: Mapping[str, Any], hollow: bool = False) -> Mark:
+    return Mark(scores["accuracy"], tuple(scores["ci95"]), scores["n"], hollow)
 
 
 def _tile(row: Row) -> Tile:

@@ -9,7 +9,8 @@ from typing import Any
 from spatial.errors import ConfigError
 from spatial.files import read_mapping
 from vsre.compare_tables import Cells
-from vsre.site.chart import Chart, Words, line_chart
+from vsre.site.chart import Chart, Words
+from vsre.site.curves import line_chart
 
 SCORES = "eval_accuracy_"
 """Before the names of what was evaluated while training went on."""
@@ -85,7 +86,7 @@ def _curves(words: Words, logs: Mapping[str, Sequence[Mapping[str, Any]]], looks
     *_, axis = words.heads
     lines = {name: points for name, log in logs.items() if (points := curve(log, axis.replace(" ", "_")))}
     chosen = [looks.get(name, index) for index, name in enumerate(lines, 1)]
-    return line_chart(words, lines, ("step", axis), chosen) if lines else None
+    return line_chart(words, lines, chosen) if lines else None
 
 
 def _scores(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Chart | None:
@@ -96,7 +97,7 @@ def _scores(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Chart | None:
     }
     note = "Accuracy on data that is not trained on, asked while training went on."
     words = Words("scores", "Scores while training", note, ("run", "step", "% right"))
-    return line_chart(words, lines, ("step", "% right"), range(len(lines))) if lines else None
+    return line_chart(words, lines, range(len(lines))) if lines else None
 
 
 def _runs(ended: Mapping[str, Mapping[str, Any]]) -> Cells:

@@ -3,33 +3,57 @@
 (() => {
   const PRINTED = 660; // width of a chart on paper, in CSS pixels: what A4 and Letter leave between their margins
 
-  function draw(plot) {
-    const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
-    plot.replaceChildren();
-    return Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+  const GAP = 13, MARK = 17, AROUND = 52; // heights: between rows, of a mark in a row, and above and below all rows
+
+  // Gives every mark its place: rows as high as the marks that they show, one mark below another.
+  function arrange(figure) {
+    const rows = figure.layout.meta?.rows;
+    if (!rows) return;
+    const shown = figure.data.filter((trace) => trace.visible !== false);
+    const names = rows.map((_, row) => [...new Set(shown.filter((trace) => trace.meta.includes(row)).map((trace) => trace.name))]);
+    const tops = [];
+    let end = 0;
+    for (const [row, own] of names.entries()) {
+      tops.push(end);
+      const lines = rows[row].split("<br>").length;
+      end += GAP + MARK * Math.max(own.length, lines > 1 ? 1.5 : 1);
+    }
+    const bottoms = [...tops.slice(1), end];
+    const middle = (row) => (tops[row] + bottoms[row]) / 2;
+    for (const trace of shown) {
+      trace.y = trace.meta.map((row) => middle(row) + MARK * (names[row].indexOf(trace.name) - (names[row].length - 1) / 2));
+    }
+    const rules = tops.slice(1).map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { width: 1 } }));
+    const marked = (figure.layout.shapes || []).filter((shape) => shape.yref === "paper");
+    Object.assign(figure.layout, { height: end + AROUND, shapes: [...rules, ...marked] });
+    Object.assign(figure.layout.yaxis, { range: [end, 0], tickvals: rows.map((_, row) => middle(row)), ticktext: rows });
   }
 
-  function traces(plot, name) {
-    return plot.data.flatMap((trace, index) => (trace.name === name ? [index] : []));
-  }
-
-  function connect(chart) {
+  function draw(chart) {
     const plot = chart.querySelector(".plot");
+    const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
+    const show = () => {
+      arrange(figure);
+      figure.layout.datarevision = Math.random(); // marks are moved in place
+      return Plotly.react(plot, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+    };
+    plot.replaceChildren();
+    show();
     const switches = chart.querySelector(".switches");
     if (!switches) return;
     switches.hidden = false;
     switches.addEventListener("click", (event) => {
       const button = event.target.closest("button");
       if (!button) return;
-      const shown = button.getAttribute("aria-pressed") !== "true";
-      button.setAttribute("aria-pressed", String(shown));
-      Plotly.restyle(plot, { visible: shown }, traces(plot, button.dataset.series));
+      const visible = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(visible));
+      for (const trace of figure.data) if (trace.name === button.dataset.series) trace.visible = visible;
+      show();
     });
   }
 
   const plots = [...document.querySelectorAll(".plot")];
-  plots.forEach(draw);
-  document.querySelectorAll(".chart").forEach(connect);
+  document.querySelectorAll(".chart").forEach(draw);
   for (const picture of document.querySelectorAll(".picture")) {
     picture.addEventListener("click", () => picture.classList.toggle("pinned"));
   }
