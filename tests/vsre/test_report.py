@@ -20,6 +20,7 @@ from vsre.config import ReportConfig, RunConfig
 from vsre.mediation_tables import functions_of, held_out_table
 from vsre.pages import unbroken
 from vsre.report import write_report
+from vsre.site.calibration import read_calibrated
 from vsre.site.curves import thinned
 from vsre.site.examples import choose_examples
 
@@ -239,16 +240,15 @@ def test_painted_data_has_its_yields_and_its_pictures_beside_their_renders(
         write_report(config)
 
 
-def test_the_calibration_that_painted_data_relies_on_is_shown(
-    config: ReportConfig, painted: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(painted, tmp_path / "painted")
-    made = json.loads((folder / "dataset.json").read_text())
-    (folder / "dataset.json").write_text(json.dumps(made | {"calibration_name": "tiny-verifier"}))
-    shutil.copy(ASSETS / "tiny-verifier" / "calibration.json", folder)
-    config.painted = str(folder)
-    page = text_of(write_report(config).parent, "data")
-    assert "faithful, accepted" in page and "swapped, rejected" in page and "(tiny-verifier)" in page
+def test_the_calibration_that_painted_data_relies_on_is_shown(tmp_path: Path) -> None:
+    assert read_calibrated(tmp_path) is None
+    made = {"verify": {"calibration": "calibration.json"}, "calibration_name": "tiny-verifier"}
+    (tmp_path / "dataset.json").write_text(json.dumps(made))
+    shutil.copy(ASSETS / "tiny-verifier" / "calibration.json", tmp_path)
+    found = read_calibrated(tmp_path)
+    assert found and found.name == "tiny-verifier"
+    assert [row[0] for row in found.faults[1]][:2] == ["faithful, accepted", "missing, rejected"]
+    assert {len(row) for row in found.relations[1]} == {len(found.relations[0])}
 
 
 def test_a_folder_in_which_nothing_was_painted_is_refused(config: ReportConfig, renders: Path) -> None:
@@ -262,7 +262,7 @@ def test_attention_is_shown_before_and_after_interventions(config: ReportConfig,
     page = text_of(write_report(config).parent, "attention")
     pictures = list(attended.glob("*.png"))
     assert len(pictures) == 4 == page.count('alt="expert, ') == page.count('src="data:image/png;base64,')
-    assert "6 questions about " in page and "decoders greedy, scale(alpha=2)." in page
+    assert "8 questions about " in page and "decoders greedy, scale(alpha=2)." in page
     layers = page.partition("<caption>Attention of the last prompt token")[2].partition("</table>")[0]
     assert layers.count('<th scope="row">greedy</th>') == layers.count('<th scope="row">scale(alpha=2)</th>') == 4
     config.attention = {"expert": config.evaluations["expert"]}
