@@ -22,5 +22,5 @@ def template_environment() -> Environment:
 
 
 def unbroken(text: str) -> str:
-    """Return a text in which no line ends within an interval such as "48.6 to 51.2" or within "< 0.001"."""
-    return re.sub(r"(?<=[\d.]) to (?=-?\d)|(?<=<) (?=\d)", lambda found: found[0].replace(" ", "\u00a0"), text)
+    """Return a text in which no line ends within "48.6 to 51.2", "< 0.001" or "n = 40"."""
+    return re.sub(r"(?<=\d) to (?=-?\d)|(?<=<) (?=\d)|(?<=\bn) = ", lambda found: found[0].replace(" ", "\u00a0"), text)

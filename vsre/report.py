@@ -61,7 +61,7 @@ def _pages(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dic
     yield _provenance(config)
 
 
-def _overview(evaluations: Sequence[Evaluation], rows: Sequence[scores.Row], pairs: Sequence[Pair]) -> Page:
+def _overview(evaluations: Sequence[Evaluation], rows: Sequence[scores.Scored], pairs: Sequence[Pair]) -> Page:
     return Page(
         "index.html",
         "Overview",
@@ -71,14 +71,14 @@ def _overview(evaluations: Sequence[Evaluation], rows: Sequence[scores.Row], pai
             "tiles": scores.tiles(evaluations, rows),
             "findings": scores.findings(rows, pairs),
             "chart": scores.score_chart(evaluations, rows),
-            "table": score_cells(rows),
+            "table": score_cells({row.name: row.scores for row in rows}),
             "pairs": pair_cells(pairs) if pairs else None,
             "controls": scores.control_chart(evaluations),
         },
     )
 
 
-def _scores(rows: Sequence[scores.Row]) -> Page:
+def _scores(rows: Sequence[scores.Scored]) -> Page:
     about = "each relation and category by itself, other wordings, and whether models know when they are right"
     content = {
         "charts": [scores.relation_chart(rows), scores.category_chart(rows)],

@@ -17,6 +17,9 @@ PALETTE = ("#7b8794", "#2f7fd1", "#d0561b", "#00916a", "#b8609a", "#a8810f")
 
 SHAPES = ("circle", "diamond", "square", "triangle-up", "pentagon", "star")
 
+FULL, HOLLOW = "●◆■▲⬟★", "○◇□△⬠☆"
+"""The same as letters."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -30,11 +33,29 @@ class Words:
 
 @dataclass(frozen=True)
 class Switch:
-    """What shows and hides a series: the series' name, its colour, and whether it is shown at first."""
+    """What shows and hides a series, and explains its marks.
+
+    Attributes:
+        name: of the series.
+        look: of its model.
+        shown: at first.
+        hollow: whether its marks are outlines.
+    """
 
     name: str
-    colour: str
+    look: int
     shown: bool = True
+    hollow: bool = False
+
+    @property
+    def colour(self) -> str:
+        """Colour of its marks."""
+        return colour_of(self.look)
+
+    @property
+    def sign(self) -> str:
+        """Its marks as a letter."""
+        return (HOLLOW if self.hollow else FULL)[self.look % len(SHAPES)]
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def line_chart(words: Words, lines: Mapping[str, Points], looks: Sequence[int], 
         figure.update_yaxes(range=[0, 102], dtick=25)
         figure.add_shape(type="line", x0=0, y0=0, x1=100, y1=100, line={"width": 2, "dash": "dot"})
     body = [(name, f"{x:.4g}", f"{y:.4g}") for name, points in lines.items() for x, y in thinned(points)]
-    switches = [Switch(name, colour_of(look)) for name, look in zip(lines, looks, strict=True)]
+    switches = [Switch(name, look) for name, look in zip(lines, looks, strict=True)]
     return chart_of(words, figure, switches, (words.heads, body))
 
 

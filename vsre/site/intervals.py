@@ -73,7 +73,8 @@ def interval_chart(words: Words, rows: Sequence[str], series: Sequence[Series], 
     if chance is not None:
         line = {"width": 2, "dash": "dot"}
         figure.add_shape(type="line", x0=100 * chance, x1=100 * chance, yref="paper", y0=0, y1=1, line=line)
-    switches = [Switch(one.name, colour_of(one.look), one.shown) for one in series]
+    hollow = [all(mark.hollow for mark in one.marks.values()) for one in series]
+    switches = [Switch(one.name, one.look, one.shown, open_) for one, open_ in zip(series, hollow, strict=True)]
     return chart_of(words, figure, switches, _numbers(words.heads[0], rows, series))
 
 
@@ -103,8 +104,8 @@ def _traces(one: Series, rows: Sequence[str], labelled: bool) -> list[Any]:
         **shared,
     )
     words = go.Scatter(
-        x=[100 * mark.interval[1] + 1.5 for mark in marks],
-        text=[percent(mark.value) for mark in marks],
+        x=[100 * max(mark.interval[1], mark.value) for mark in marks],
+        text=["\u2002" + percent(mark.value) for mark in marks],
         mode="text",
         textposition="middle right",
         hoverinfo="skip",

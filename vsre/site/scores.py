@@ -20,7 +20,7 @@ from vsre.summary import BLIND, GREEDY, IMAGE, Evaluation, overview
 
 
 @dataclass(frozen=True)
-class Row:
+class Scored:
     """The scores of a model with a decoder, with or without the picture.
 
     Attributes:
@@ -54,23 +54,23 @@ class Tile:
     n: int
 
 
-def rows_of_all(evaluations: Sequence[Evaluation]) -> list[Row]:
+def rows_of_all(evaluations: Sequence[Evaluation]) -> list[Scored]:
     """Return the rows of all models that have an accuracy."""
     return [
-        Row(name, scores, look)
+        Scored(name, scores, look)
         for look, evaluation in enumerate(evaluations)
         for name, scores in overview(evaluation).items()
         if scores["accuracy"] is not None
     ]
 
 
-def tiles(evaluations: Sequence[Evaluation], rows: Sequence[Row]) -> list[Tile]:
+def tiles(evaluations: Sequence[Evaluation], rows: Sequence[Scored]) -> list[Tile]:
     """Return the comparison in short: the first and the last model, as they are and with their decoders."""
     ends = {0, len(evaluations) - 1}
     return [_tile(row) for row in rows if row.look in ends and row.sees]
 
 
-def findings(rows: Sequence[Row], pairs: Sequence[Pair]) -> list[str]:
+def findings(rows: Sequence[Scored], pairs: Sequence[Pair]) -> list[str]:
     """Say in sentences what the last model reaches, how it differs from the first, and what it reaches unseeing."""
     plain = [row for row in rows if row.plain] or list(rows)
     first, last = plain[0], plain[-1]
@@ -86,7 +86,7 @@ def findings(rows: Sequence[Row], pairs: Sequence[Pair]) -> list[str]:
     return told
 
 
-def score_chart(evaluations: Sequence[Evaluation], rows: Sequence[Row]) -> Chart:
+def score_chart(evaluations: Sequence[Evaluation], rows: Sequence[Scored]) -> Chart:
     """Draw the accuracy of every row, a series for each model."""
     series = [
         Series(one.name, {row.name: _mark(row.scores, not row.sees) for row in rows if row.look == look}, look)
@@ -113,7 +113,7 @@ def control_chart(evaluations: Sequence[Evaluation]) -> Chart | None:
     return interval_chart(Words("controls", "Controls", note, ("topic",)), topics, series, 0.5) if topics else None
 
 
-def relation_chart(rows: Sequence[Row]) -> Chart | None:
+def relation_chart(rows: Sequence[Scored]) -> Chart | None:
     """Draw the accuracy on each relation, those first that the last model finds hardest."""
     series = _by_part(rows, "per_relation")
     last = next((one.marks for one in reversed(series) if one.shown and one.marks), {})
@@ -122,7 +122,7 @@ def relation_chart(rows: Sequence[Row]) -> Chart | None:
     return interval_chart(Words("relations", "By relation", note, ("relation",)), names, series, 0.5) if names else None
 
 
-def category_chart(rows: Sequence[Row]) -> Chart | None:
+def category_chart(rows: Sequence[Scored]) -> Chart | None:
     """Draw the accuracy on each category of relations; ``None`` where there are less than two."""
     series = _by_part(rows, "per_category")
     names = _names(series)
@@ -131,7 +131,7 @@ def category_chart(rows: Sequence[Row]) -> Chart | None:
     return interval_chart(words, names, series, 0.5) if len(names) > 1 else None
 
 
-def wording_chart(rows: Sequence[Row]) -> Chart | None:
+def wording_chart(rows: Sequence[Scored]) -> Chart | None:
     """Draw the accuracy in each wording, by family; ``None`` where all were asked in the same one."""
     series = [
         Series(one.name, {_wording(name): mark for name, mark in one.marks.items()}, one.look, one.shown)
@@ -143,7 +143,7 @@ def wording_chart(rows: Sequence[Row]) -> Chart | None:
     return interval_chart(words, names, series, 0.5) if len(names) > 1 else None
 
 
-def spread_cells(rows: Sequence[Row]) -> Cells | None:
+def spread_cells(rows: Sequence[Scored]) -> Cells | None:
     """Return the table of mean, worst and spread over templates and families, where there are several."""
     body = [
         (
@@ -161,7 +161,7 @@ def spread_cells(rows: Sequence[Row]) -> Cells | None:
     return (("model", "task", "over", "n", "mean %", "worst %", "std %"), body) if body else None
 
 
-def reliability_chart(rows: Sequence[Row]) -> Chart | None:
+def reliability_chart(rows: Sequence[Scored]) -> Chart | None:
     """Draw how often answers of a probability are right; ``None`` where probabilities were not kept."""
     known = [row for row in rows if row.plain and row.scores["calibration"]]
     lines = {
@@ -175,7 +175,7 @@ def reliability_chart(rows: Sequence[Row]) -> Chart | None:
     return line_chart(words, lines, [row.look for row in known], diagonal=True) if lines else None
 
 
-def reliability_cells(rows: Sequence[Row]) -> Cells:
+def reliability_cells(rows: Sequence[Scored]) -> Cells:
     """Return the table of expected calibration error and Brier score."""
     known = [row for row in rows if row.sees and row.scores["calibration"]]
     body = [
@@ -186,7 +186,7 @@ def reliability_cells(rows: Sequence[Row]) -> Cells:
     return ("model", "n", "calibration error %", "Brier score"), body
 
 
-def _by_part(rows: Sequence[Row], key: str) -> list[Series]:
+def _by_part(rows: Sequence[Scored], key: str) -> list[Series]:
     """Return a series for each row with the picture, and its marks by the parts of the questions."""
     seeing = [row for row in rows if row.sees]
     found = [(row, {name: _mark(part, not row.plain) for name, part in _known(row.scores[key])}) for row in seeing]
@@ -211,7 +211,7 @@ def _mark(scores: Mapping[str, Any], hollow: bool = False) -> Mark:
     return Mark(scores["accuracy"], tuple(scores["ci95"]), scores["n"], hollow)
 
 
-def _tile(row: Row) -> Tile:
+def _tile(row: Scored) -> Tile:
     return Tile(row.name, percent(row.scores["accuracy"]), interval(row.scores["ci95"]), row.scores["n"])
 
 
