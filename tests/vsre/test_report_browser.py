@@ -176,7 +176,11 @@ def test_paper_shows_what_is_folded_and_cuts_nothing(visit: Visit, tmp_path: Pat
     page.emulate_media(media="print")
     assert page.locator("#scores table").is_visible() and not page.locator("nav.site").is_visible()
     assert page.locator("#scores .main-svg").first.bounding_box()["width"] <= 700
+    assert page.locator("#scores .main-svg").first.bounding_box()["height"] <= 740
     page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.wait_for_function("document.querySelector('#scores .main-svg').getBoundingClientRect().right < 800")
     assert page.locator("details[open]").count() == 0
     page.pdf(path=str(tmp_path / "page.pdf"), format="A4")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")

@@ -1,7 +1,8 @@
 "use strict";
 // Draws the charts of a page, lets its switches show and hide series, and makes ready for print.
 (() => {
-  const PRINTED = 660; // width of a chart on paper, in CSS pixels: what A4 and Letter leave between their margins
+  // Width of a chart on paper, and the height that leaves room for its heading on a page, in CSS pixels (A4 and Letter).
+  const PAPER = { width: 660, height: 740 };
 
   const GAP = 13, MARK = 17, AROUND = 52; // heights: between rows, of a mark in a row, and above and below all rows
 
@@ -34,8 +35,9 @@
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
     const show = () => {
       arrange(figure);
+      figure.layout.width = plot.clientWidth;
       figure.layout.datarevision = Math.random(); // marks are moved in place
-      return Plotly.react(plot, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+      Plotly.react(plot, figure.data, figure.layout, { displayModeBar: false });
     };
     plot.replaceChildren();
     show();
@@ -58,14 +60,26 @@
     picture.addEventListener("click", () => picture.classList.toggle("pinned"));
   }
 
+  let printing = false;
+  function fit() {
+    if (!printing) for (const plot of plots) Plotly.relayout(plot, { width: plot.clientWidth });
+  }
+  window.addEventListener("resize", () => requestAnimationFrame(fit));
+
   let opened = [];
   window.addEventListener("beforeprint", () => {
+    printing = true;
     opened = [...document.querySelectorAll("details:not([open])")];
     for (const details of opened) details.open = true;
-    for (const plot of plots) Plotly.relayout(plot, { width: PRINTED });
+    for (const plot of plots) {
+      const height = plot.layout.height; // rows are set closer, to half their distance at most
+      plot.dataset.height = height;
+      Plotly.relayout(plot, { width: PAPER.width, height: Math.max(Math.min(height, PAPER.height), height / 2) });
+    }
   });
   window.addEventListener("afterprint", () => {
+    printing = false;
     for (const details of opened) details.open = false;
-    for (const plot of plots) Plotly.relayout(plot, { width: null, autosize: true });
+    for (const plot of plots) Plotly.relayout(plot, { width: plot.clientWidth, height: Number(plot.dataset.height) });
   });
 })();
