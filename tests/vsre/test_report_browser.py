@@ -3,7 +3,6 @@
 Skipped where no Chromium or Chrome is installed.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -15,12 +14,13 @@ from vsre.config import GalleryConfig
 from vsre.gallery.run import write_gallery
 from vsre.report import write_report
 
+from .test_gallery_browser import BROWSER, needs_browser
 from .test_report import evaluated as evaluated
 from .test_report import settings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; 'make setup-dev' does")
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+pytestmark = needs_browser
 
 WIDTH = 360
 """Of a small phone, in CSS pixels."""
@@ -46,11 +46,8 @@ def site(
 @pytest.fixture(scope="module")
 def browser() -> Iterator["playwright.Browser"]:
     """A headless browser of the system; its profile is a folder that goes with it."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(NAMES)}")
     with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=found, args=list(QUIET))
+        running = driver.chromium.launch(executable_path=BROWSER, args=list(QUIET))
         yield running
         running.close()
 
