@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from spatial.errors import ConfigError
+from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
 from vsre.compare import Pair, compare_all, pair_cells, rows_of, score_cells
 from vsre.config import ReportConfig
@@ -35,7 +35,7 @@ def write_report(config: ReportConfig) -> Path:
 
     Raises:
         ConfigError: no evaluation is named, or a folder is named that nothing was written to.
-        RecordError: an evaluation has no predictions, or the dataset folder cannot be read.
+        RecordError: an evaluation has no predictions, no question was answered, or the dataset folder cannot be read.
     """
     if not config.evaluations:
         raise ConfigError("evaluations is empty; name the output folder of at least one 'vsre eval'")
@@ -52,6 +52,8 @@ def _pages(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dic
     """Yield the pages that have something to say; what others count goes into the summary as well."""
     pairs = [pair for pair in compare_all(rows_of(evaluations)) if pair.found["n"]]
     rows = scores.rows_of_all(evaluations)
+    if not rows:
+        raise RecordError("none of these evaluations has an answer; their results.json say under 'failed' why")
     yield _overview(evaluations, rows, pairs)
     yield _scores(rows)
     yield from _data(config, evaluations, summary)
@@ -98,10 +100,8 @@ def _data(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dict
         from vsre.painting import read_painting
         from vsre.site.calibration import read_calibrated
 
-        painting, calibrated = (
-            read_painting(Path(config.painted), PAINTED_EXAMPLES),
-            read_calibrated(Path(config.painted)),
-        )
+        painted = Path(config.painted)
+        painting, calibrated = read_painting(painted, PAINTED_EXAMPLES), read_calibrated(painted)
         summary["diffusion"] = {"attempts": painting.attempts, "accepted": painting.accepted}
     if examples or painting or galleries:
         about = "pictures with statements and every model's answers" + "; what was painted and kept" * bool(painting)

@@ -287,6 +287,11 @@ def test_nothing_to_report_is_said(config: ReportConfig, tmp_path: Path) -> None
     config.training = {"expert": str(tmp_path / "nothing")}
     with pytest.raises(ConfigError, match=r"training\.expert: .*log\.jsonl does not exist; name the output folder"):
         write_report(config)
+    failed = [replace(row, failed="no image") for row in predictions(1, "greedy", "image")]
+    write_predictions(tmp_path / "failed" / "predictions.parquet", failed)
+    (tmp_path / "failed" / "results.json").write_text('{"config": {"decoders": ["greedy"]}}')
+    with pytest.raises(RecordError, match="none of these evaluations has an answer"):
+        write_report(ReportConfig(out=str(tmp_path), evaluations={"mine": str(tmp_path / "failed")}))
     config.evaluations = {"expert": str(tmp_path / "nothing")}
     with pytest.raises(RecordError, match="vsre eval"):
         write_report(config)

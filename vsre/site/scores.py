@@ -74,7 +74,8 @@ def findings(rows: Sequence[Scored], pairs: Sequence[Pair]) -> list[str]:
     """Say in sentences what the last model reaches, how it differs from the first, and what it reaches unseeing."""
     plain = [row for row in rows if row.plain] or list(rows)
     first, last = plain[0], plain[-1]
-    told = [f"{last.name} answers {_told(last.scores)} of {last.scores['n']:,} questions about relations rightly."]
+    questions = f"{last.scores['n']:,} questions{' about relations' * bool(last.scores['per_relation'])}"
+    told = [f"{last.name} answers {_told(last.scores)} of {questions} rightly."]
     chance = last.scores["chance"]
     if first is not last:
         told = [f"{told[0][:-1]}; {first.name} answers {_told(first.scores)}."]
@@ -118,7 +119,8 @@ def relation_chart(rows: Sequence[Scored]) -> Chart | None:
     series = _by_part(rows, "per_relation")
     last = next((one.marks for one in reversed(series) if one.shown and one.marks), {})
     names = list(dict.fromkeys([*sorted(last, key=lambda name: (last[name].value, name)), *_names(series)]))
-    note = "The hardest relation of the last model comes first. Dotted: guessing. Decoders, hollow, can be switched on."
+    note = "The hardest relation of the last model comes first. Dotted: guessing."
+    note += " Decoders, hollow, can be switched on." * (not all(one.shown for one in series))
     return interval_chart(Words("relations", "By relation", note, ("relation",)), names, series, 0.5) if names else None
 
 
