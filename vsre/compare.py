@@ -5,7 +5,7 @@ the number of comparisons grows, so does the luck of the luckiest one: p-values 
 is a page, and the same tables as Markdown and LaTeX.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -68,8 +68,9 @@ def write_comparison(config: CompareConfig) -> Path:
     relations = compare_relations(rows[0], rows[-1])
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    tables = {"scores": score_cells(rows), "pairs": pair_cells(pairs), "relations": pair_cells(relations)}
-    content = {"rows": {row.name: row.scores for row in rows}, "pairs": [asdict(pair) for pair in pairs]}
+    scores = {row.name: row.scores for row in rows}
+    tables = {"scores": score_cells(scores), "pairs": pair_cells(pairs), "relations": pair_cells(relations)}
+    content = {"rows": scores, "pairs": [asdict(pair) for pair in pairs]}
     write_json(out / NUMBERS, content | {"relations": [asdict(pair) for pair in relations]})
     (out / TABLE).write_text(markdown(tables), encoding="utf-8")
     (out / LATEX).write_text(latex(tables), encoding="utf-8")
@@ -130,15 +131,14 @@ def compare_relations(first: Row, second: Row) -> list[Pair]:
     return [Pair("", name, result, p) for name, result, p in zip(names, found, adjusted, strict=True)]
 
 
-def score_cells(rows: Sequence[Row]) -> Cells:
-    """Return the table of scores."""
+def score_cells(scores: Mapping[str, Mapping[str, Any]]) -> Cells:
+    """Return the table of scores, by name of the row."""
     head = ("", "n", "accuracy %", "95 %", "macro %", "worst category %", "pairs %", "yes %", "near ties")
     body = []
-    for row in rows:
-        run = row.scores
+    for name, run in scores.items():
         rest = (run["macro_accuracy"], run["worst_category"], run["pair_accuracy"], run["yes_rate"])
         shares = (percent(run["accuracy"]), interval(run["ci95"]), *map(percent, rest))
-        body.append((row.name, str(run["n"]), *shares, str(run["near_ties"])))
+        body.append((name, f"{run['n']:,}", *shares, str(run["near_ties"])))
     return head, body
 
 
@@ -151,7 +151,7 @@ def pair_cells(pairs: Sequence[Pair]) -> Cells:
         name = f"{pair.first} → {pair.second}" if pair.first else pair.second
         signed = "-" if found["difference"] is None else f"{100 * found['difference']:+.1f}{star}"
         counts = (str(found["gained"]), str(found["lost"]), probability(found["p_value"]), probability(pair.adjusted))
-        body.append((name, str(found["n"]), signed, interval(found["ci95"]), *counts, percent(found["detectable"])))
+        body.append((name, f"{found['n']:,}", signed, interval(found["ci95"]), *counts, percent(found["detectable"])))
     return head, body
 
 

@@ -101,25 +101,27 @@ class MatrixConfig:
 
 @dataclass
 class ReportConfig:
-    """What the HTML report shows.
+    """What the pages of a report show; each part has a page of its own, and there is none where nothing is named.
 
     Attributes:
-        out: folder for ``index.html`` and ``summary.json``.
-        title: heading of the page.
+        out: folder for ``index.html``, the other pages and ``summary.json``.
+        title: of the report.
         evaluations: output folders of ``vsre eval`` by the name their model gets in the tables ("base", "expert").
-        interpretations: output folders of ``vsre interpret`` by the name of their model, for the section about the
-            parts that carry the answer; optional.
+        attention: output folders of ``vsre attend`` by the name of their model; optional.
+        interpretations: output folders of ``vsre interpret`` by the name of their model, for the page about the parts
+            that carry the answer; optional.
         training: checkpoint folders of ``vsre train`` by name, for the training curves.
         data: dataset folder that the evaluations read, for the example images; optional.
         examples: number of example images.
-        gallery: output folder of ``vsre gallery``, to link its page; optional.
+        gallery: output folder of ``vsre gallery``, whose page becomes one of the report; optional.
         painted: painted dataset folder, for its yield table and accepted and rejected pictures; optional.
-        painted_gallery: output folder of ``vsre gallery`` of that folder, to link its page; optional.
+        painted_gallery: output folder of ``vsre gallery`` of that folder, whose page becomes one too; optional.
     """
 
     out: str = "runs/report"
     title: str = "Spatial relations"
     evaluations: dict[str, str] = field(default_factory=dict)
+    attention: dict[str, str] = field(default_factory=dict)
     interpretations: dict[str, str] = field(default_factory=dict)
     training: dict[str, str] = field(default_factory=dict)
     data: str = ""

@@ -4,21 +4,14 @@ Every picture that lies in a folder is shown, the first of each leading kind ope
 come from ``results.json``. No model is needed to write the page again.
 """
 
-import io
-import json
-import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from eval.interpret.everywhere import in_words
 from eval.interpret.show import heads_table, sites_table
 from eval.interpret.summary import LEAST_PAIRS
-from spatial.errors import ConfigError
 from vsre.compare_tables import Cells
 from vsre.mediation_tables import (
     Run,
@@ -27,12 +20,13 @@ from vsre.mediation_tables import (
     changes_table,
     comparisons,
     counted,
+    effects_tables,
     functions_of,
     held_out_table,
     selected_heads,
     tiers_table,
 )
-from vsre.pictures import data_uri
+from vsre.site.runs import Plot, finished, link_to, plot_of, repeating
 
 CAPTIONS = {
     "effects": "Effect of every place",
@@ -52,16 +46,6 @@ LEADING = ("effects", "heads", "functions", "against")
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A picture of a run: its data URI, what it shows, and its size in pixels."""
-
-    source: str
-    caption: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
 class Part:
     """What the page says of one model.
 
@@ -70,6 +54,7 @@ class Part:
         plots: shown openly.
         more: shown on demand.
         tables: by caption.
+        effects: every place in numbers, by caption; folded away.
         functions: by name, what is measured and the heads that have it.
         universality: sentences about what is the same in every family, mode and set of data.
         changes: against another model; ``None`` where the run was compared with none.
@@ -81,6 +66,7 @@ class Part:
     plots: Sequence[Plot]
     more: Sequence[Plot]
     tables: Mapping[str, Cells]
+    effects: Mapping[str, Cells]
     functions: Mapping[str, tuple[str, str]]
     universality: Sequence[str]
     changes: "Changes | None"
@@ -128,7 +114,7 @@ def read_mediation(folders: Mapping[str, str], page_folder: Path) -> Mediation:
     Raises:
         ConfigError: a folder has no finished run; the message names the command that makes it.
     """
-    runs = {name: _read(Path(folder)) for name, folder in folders.items()}
+    runs = {name: finished("interpretations", Path(folder), "interpret", "modes") for name, folder in folders.items()}
     parts = [_part(name, run, folders, page_folder) for name, run in runs.items()]
     summary = {name: summarised(run) for name, run in runs.items()}
     return Mediation(tiers_table(runs), held_out_table(runs), parts, summary)
@@ -147,34 +133,20 @@ def summarised(run: Run) -> dict[str, Any]:
     return short
 
 
-def _read(folder: Path) -> Run:
-    path = folder / "results.json"
-    settings = folder / "config.yaml"
-    again = [settings] if settings.is_file() else ["--model", "MODEL", "--data.path", "DIR", "--out", folder]
-    mend = shlex.join(["vsre", "interpret", *map(str, again)])
-    if not path.is_file():
-        raise ConfigError(f"interpretations: {path} does not exist; write it with: {mend}")
-    found: Run = json.loads(path.read_text(encoding="utf-8"))
-    if "modes" not in found:
-        raise ConfigError(f"interpretations: {path} is of another command; name a folder written by: {mend}")
-    return found
-
-
 def _part(name: str, run: Run, folders: Mapping[str, str], page_folder: Path) -> Part:
     folder = Path(folders[name])
     shown, more = _plots(folder)
-    settings = folder / "config.yaml"
-    again = ["vsre", "interpret", str(settings), "--out", f"runs/{folder.name}-again"]
     return Part(
         name,
         shown,
         more,
         _tables(run),
+        effects_tables(run),
         functions_of(run),
         list(in_words(run["universality"])) if "universality" in run else [],
         _changes(run, folders),
-        Path(os.path.relpath(folder, page_folder)).as_posix(),
-        shlex.join(again) if settings.is_file() else "",
+        link_to(folder, page_folder),
+        repeating("interpret", folder),
     )
 
 
@@ -195,10 +167,7 @@ def _plots(folder: Path) -> tuple[list[Plot], list[Plot]]:
 
 def _plot(path: Path) -> Plot:
     kind, _, rest = path.stem.partition("-")
-    content = path.read_bytes()
-    width, height = Image.open(io.BytesIO(content)).size
-    caption = CAPTIONS.get(kind, kind) + (f": {rest.replace('-', ', ')}" if rest else "")
-    return Plot(data_uri(content), caption, width, height)
+    return plot_of(path, CAPTIONS.get(kind, kind) + (f": {rest.replace('-', ', ')}" if rest else ""))
 
 
 def _tables(run: Run) -> dict[str, Cells]:

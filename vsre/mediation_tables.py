@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from eval.interpret.effects import ALL_HEADS
 from eval.interpret.naming import DIRECTION, TITLES, head_name, is_confirmed, place_name
 from eval.interpret.summary import LEAST_PAIRS
 from spatial.proportion import percent
@@ -21,6 +22,9 @@ LISTED = 8
 
 CHANGES = 3
 """Places in the table of what differs, for each kind of pair and direction."""
+
+OTHER_TITLES = {"cut": "attention cut off", "encoder": "one encoder exchanged"}
+"""Of places that are not parts of a layer."""
 
 TIERS = {"T0": "all", "T1": "clean side right", "T2": "both sides right", "T3": "and far apart"}
 
@@ -80,6 +84,29 @@ def cells_of(table: Table) -> Cells:
     """Return a table of the terminal as text."""
     columns = [[str(cell) for cell in column.cells] for column in table.columns]
     return [str(column.header) for column in table.columns], list(zip(*columns, strict=True))
+
+
+def effects_tables(run: Run) -> dict[str, Cells]:
+    """Return the effects of all places but single heads, as the maps draw them: a row a part, a column a layer."""
+    tables: dict[str, Cells] = {}
+    for mode, own in run["modes"].items():
+        for direction, sites in own["directions"].items():
+            whole = [row for row in sites if row["head"] == ALL_HEADS]
+            if whole:
+                tables[f"{mode} pairs, {DIRECTION[direction]}, in % with 95 % intervals"] = _map_of(whole)
+    return tables
+
+
+def _map_of(sites: Sequence[Mapping[str, Any]]) -> Cells:
+    layers = sorted({row["layer"] for row in sites})
+    rows: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    for row in sites:
+        rows[row["kind"], row["role"]][row["layer"]] = f"{_percent(row['share'])} ({_range(row['ci95'])})"
+    body = [
+        [f"{(TITLES | OTHER_TITLES)[kind]}, {role}", *(cells.get(layer, "-") for layer in layers)]
+        for (kind, role), cells in rows.items()
+    ]
+    return ["part of the layer, tokens", *(f"layer {layer}" for layer in layers)], body
 
 
 def functions_of(run: Run) -> dict[str, tuple[str, str]]:

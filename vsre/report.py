@@ -1,231 +1,163 @@
-"""``vsre report``: one self-contained HTML page about one or several evaluations.
+"""``vsre report``: a small site of HTML pages about one or several evaluations, to be opened from disk.
 
-Tables, charts, example images with every model's answers, and where each number comes from. Nothing on the page is
-loaded from elsewhere, so it can be mailed, archived and read on a phone.
+The overview and, where there is something to say, a page each on scores, data, training, attention, the parts of the
+model that carry the answer, and where every number comes from. The folder holds all that its pages need, so it can be
+moved, mailed and archived as a whole.
 """
 
-import json
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from markupsafe import Markup
-
-from eval.predictions import Prediction
-from spatial.dataset import DatasetFolder
-from spatial.errors import ConfigError
+from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
-from vsre.compare import compare_all, pair_cells, rows_of
-from vsre.compare_tables import Cells
+from vsre.compare import Pair, compare_all, pair_cells, rows_of, score_cells
 from vsre.config import ReportConfig
-from vsre.pages import GALLERY_PAGE, template_environment
-from vsre.painting import Painting, read_painting
-from vsre.pictures import Picture, describe, picture
+from vsre.pages import GALLERY_PAGE
 from vsre.rundir import environment
-from vsre.summary import GREEDY, IMAGE, Evaluation, headline, overview, read_evaluation
-
-if TYPE_CHECKING:
-    from vsre.mediation import Mediation
-
-STATEMENTS_PER_EXAMPLE = 4
+from vsre.site import scores
+from vsre.site.examples import read_examples
+from vsre.site.frame import Page, write_site
+from vsre.site.runs import as_text, origins
+from vsre.summary import Evaluation, headline, read_evaluation
 
 PAINTED_EXAMPLES = 16
 
-
-@dataclass(frozen=True)
-class Statement:
-    """A question about an example image, its right answer, and (answer, right?) of every model."""
-
-    caption: str
-    answer: str
-    given: list[tuple[str, bool]]
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image ready for the page, with statements about it."""
-
-    picture: Picture
-    statements: list[Statement]
+GALLERIES = {"gallery": "Gallery", "painted_gallery": "Painted gallery"}
+"""Settings that name a folder of ``vsre gallery``, and what its page is called here."""
 
 
 def write_report(config: ReportConfig) -> Path:
-    """Write ``index.html`` and ``summary.json``.
+    """Write the pages, what they need, and ``summary.json``.
 
     Returns:
-        The path of the page.
+        The path of the first page.
 
     Raises:
         ConfigError: no evaluation is named, or a folder is named that nothing was written to.
-        RecordError: an evaluation has no predictions, or the dataset folder cannot be read.
+        RecordError: an evaluation has no predictions, no question was answered, or the dataset folder cannot be read.
     """
     if not config.evaluations:
         raise ConfigError("evaluations is empty; name the output folder of at least one 'vsre eval'")
     evaluations = [read_evaluation(name, Path(folder)) for name, folder in config.evaluations.items()]
-    painting = read_painting(Path(config.painted), PAINTED_EXAMPLES) if config.painted else None
-    mediation = _mediation(config)
-    content = _render(config, evaluations, painting, mediation)
+    summary = headline(evaluations)
+    pages = list(_pages(config, evaluations, summary))
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    patched = {"interpret": mediation.summary} if mediation else {}
-    write_json(out / "summary.json", headline(evaluations) | _painted_summary(painting) | patched)
-    page = out / "index.html"
-    page.write_text(content, encoding="utf-8")
-    return page
+    write_site(out, config.title, pages)
+    write_json(out / "summary.json", summary)
+    return out / pages[0].file
 
 
-def choose_examples(rows: Sequence[Prediction], count: int) -> list[str]:
-    """Return ``count`` image ids, going round the relations so that as many as possible are shown; always the same."""
-    by_relation: dict[str, list[str]] = {}
-    for row in sorted(rows, key=lambda row: row.image_id):
-        images = by_relation.setdefault(row.relation, [])
-        if row.image_id not in images:
-            images.append(row.image_id)
-    chosen: list[str] = []
-    for turn in range(max(map(len, by_relation.values()), default=0)):
-        for _, images in sorted(by_relation.items()):
-            if turn < len(images) and images[turn] not in chosen:
-                chosen.append(images[turn])
-    return chosen[:count]
+def _pages(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dict[str, Any]) -> Iterator[Page]:
+    """Yield the pages that have something to say; what others count goes into the summary as well."""
+    pairs = [pair for pair in compare_all(rows_of(evaluations)) if pair.found["n"]]
+    rows = scores.rows_of_all(evaluations)
+    if not rows:
+        raise RecordError("none of these evaluations has an answer; their results.json say under 'failed' why")
+    yield _overview(evaluations, rows, pairs)
+    yield _scores(rows)
+    yield from _data(config, evaluations, summary)
+    yield from _training(config)
+    yield from _attention(config)
+    yield from _explanation(config, summary)
+    yield _provenance(config)
 
 
-def loss_curve(log: Path) -> list[tuple[int, float]]:
-    """Return (step, loss) from a training log of JSON lines; empty if there is none."""
-    if not log.is_file():
-        return []
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [(entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
-
-
-def passes_over_data(log: Path) -> float | None:
-    """Return how often a training run saw each of its pictures; ``None`` where its log does not say."""
-    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line] if log.is_file() else []
-    return max((float(entry["epoch"]) for entry in entries if "epoch" in entry), default=None)
-
-
-def _tuning(config: ReportConfig) -> dict[str, tuple[dict[str, Any], float]]:
-    """Return what ``training.json`` says of each run that has ended, and how often it saw its pictures."""
-    found = {}
-    for name, folder in config.training.items():
-        path, passes = Path(folder) / "training.json", passes_over_data(Path(folder) / "log.jsonl")
-        if path.is_file() and passes is not None:
-            found[name] = (json.loads(path.read_text("utf-8")), passes)
-    return found
-
-
-def _painted_summary(painting: Painting | None) -> dict[str, dict[str, int]]:
-    """Return what ``summary.json`` says of painting; nothing where nothing was painted."""
-    return {"diffusion": {"attempts": painting.attempts, "accepted": painting.accepted}} if painting else {}
-
-
-def _mediation(config: ReportConfig) -> "Mediation | None":
-    if not config.interpretations:
-        return None
-    from vsre.mediation import read_mediation  # with it comes torch
-
-    return read_mediation(config.interpretations, Path(config.out))
-
-
-def _render(
-    config: ReportConfig, evaluations: Sequence[Evaluation], painting: Painting | None, mediation: "Mediation | None"
-) -> str:
-    from vsre.charts import relation_chart, training_chart
-
-    relations = {e.name: run["per_relation"] for e in evaluations if (run := e.find(GREEDY, IMAGE))}
-    curves = {name: loss_curve(Path(folder) / "log.jsonl") for name, folder in config.training.items()}
-    curves = {name: points for name, points in curves.items() if points}
-    return (
-        template_environment()
-        .get_template("report.html.j2")
-        .render(
-            title=config.title,
-            overview={name: scores for e in evaluations for name, scores in overview(e).items()},
-            pairs=_pairs(evaluations),
-            controls={e.name: e.controls for e in evaluations if e.controls},
-            relation_chart=Markup(relation_chart(relations)) if any(relations.values()) else "",
-            tuning=_tuning(config),
-            training_chart=Markup(training_chart(curves)) if curves else "",
-            models=[e.name for e in evaluations],
-            examples=_examples(config, evaluations) if config.data else [],
-            gallery=_gallery_link(config, "gallery"),
-            painting=painting,
-            mediation=mediation,
-            painted_gallery=_gallery_link(config, "painted_gallery"),
-            provenance=_provenance(config),
-        )
+def _overview(evaluations: Sequence[Evaluation], rows: Sequence[scores.Scored], pairs: Sequence[Pair]) -> Page:
+    return Page(
+        "index.html",
+        "Overview",
+        "overview",
+        "",
+        {
+            "tiles": scores.tiles(evaluations, rows),
+            "findings": scores.findings(rows, pairs),
+            "chart": scores.score_chart(evaluations, rows),
+            "table": score_cells({row.name: row.scores for row in rows}),
+            "pairs": pair_cells(pairs) if pairs else None,
+            "controls": scores.control_chart(evaluations),
+        },
     )
 
 
-def _pairs(evaluations: Sequence[Evaluation]) -> Cells | None:
-    """Return the table of every two rows that have questions in common; ``None`` where there are none."""
-    pairs = [pair for pair in compare_all(rows_of(evaluations)) if pair.found["n"]]
-    return pair_cells(pairs) if pairs else None
+def _scores(rows: Sequence[scores.Scored]) -> Page:
+    about = "each relation and category by itself, other wordings, and whether models know when they are right"
+    content = {
+        "charts": [scores.relation_chart(rows), scores.category_chart(rows)],
+        "wordings": scores.wording_chart(rows),
+        "spread": scores.spread_cells(rows),
+        "reliability": scores.reliability_chart(rows),
+        "errors": scores.reliability_cells(rows),
+    }
+    return Page("scores.html", "Scores", "scores", about, content)
 
 
-def _examples(config: ReportConfig, evaluations: Sequence[Evaluation]) -> list[Example]:
-    images = DatasetFolder(config.data).images
-    answers = [_plain_rows(evaluation) for evaluation in evaluations]
-    first = [row for row in answers[0].values() if row.image_id in images and row.relation]
-    examples = []
-    for image_id in choose_examples(first, config.examples):
-        row, statements = images[image_id], _statements(first, answers, image_id)
-        alt = describe(row) if row.objects else f"image, asked about: {statements[0].caption}"
-        examples.append(Example(picture(row, alt), statements))
-    return examples
+def _data(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dict[str, Any]) -> Iterator[Page]:
+    galleries = {name: _gallery(config, name) for name in GALLERIES if getattr(config, name)}
+    examples = read_examples(config.data, evaluations, config.examples) if config.data else []
+    painting = calibrated = None
+    if config.painted:
+        from vsre.painting import read_painting
+        from vsre.site.calibration import read_calibrated
+
+        painted = Path(config.painted)
+        painting, calibrated = read_painting(painted, PAINTED_EXAMPLES), read_calibrated(painted)
+        summary["diffusion"] = {"attempts": painting.attempts, "accepted": painting.accepted}
+    if examples or painting or galleries:
+        about = "pictures with statements and every model's answers" + "; what was painted and kept" * bool(painting)
+        linked = {GALLERIES[name]: _page_of(name) for name in galleries}
+        found = {"examples": examples, "painting": painting, "calibrated": calibrated, "galleries": linked}
+        yield Page("data.html", "Data", "data", about, found)
+    for name, page in galleries.items():
+        yield Page(_page_of(name), GALLERIES[name], "", "groups of the data, with filters", {}, page)
 
 
-def _gallery_link(config: ReportConfig, setting: str) -> str:
-    """Return where the page of a gallery lies as seen from the report, or an empty string.
+def _training(config: ReportConfig) -> Iterator[Page]:
+    from vsre.site.training import read_training
+
+    looks = {name: place for place, name in enumerate(config.evaluations)}
+    if training := read_training(config.training, looks):
+        about = "losses step by step, and what the runs took"
+        yield Page("training.html", "Training", "training", about, {"training": training})
+
+
+def _attention(config: ReportConfig) -> Iterator[Page]:
+    if config.attention:
+        from vsre.site.attention import read_attention
+
+        parts = read_attention(config.attention, Path(config.out))
+        about = "where models look when they answer, before and after decoders change it"
+        yield Page("attention.html", "Attention", "attention", about, {"parts": parts})
+
+
+def _explanation(config: ReportConfig, summary: dict[str, Any]) -> Iterator[Page]:
+    if config.interpretations:
+        from vsre.mediation import read_mediation  # with it comes torch
+
+        mediation = read_mediation(config.interpretations, Path(config.out))
+        summary["interpret"] = mediation.summary
+        about = "which layers, tokens and heads carry the answer"
+        yield Page("explanation.html", "Explanation", "explanation", about, {"mediation": mediation})
+
+
+def _provenance(config: ReportConfig) -> Page:
+    about = "settings, hashes, machines, and the commands that make every number again"
+    content = {"origins": origins(config), "environment": as_text(environment())}
+    return Page("provenance.html", "Provenance", "provenance", about, content)
+
+
+def _gallery(config: ReportConfig, setting: str) -> Path:
+    """Return the page of a gallery.
 
     Raises:
         ConfigError: there is no page in the folder that the settings name.
     """
     folder = getattr(config, setting)
-    if not folder:
-        return ""
     page = Path(folder) / GALLERY_PAGE
     if not page.is_file():
         raise ConfigError(f"{setting}: {page} does not exist; write it with 'vsre gallery DIR --out {folder}'")
-    return Path(os.path.relpath(page, config.out)).as_posix()
+    return page
 
 
-def _statements(rows: Sequence[Prediction], answers: Sequence[dict[str, Prediction]], image_id: str) -> list[Statement]:
-    shown = [row for row in rows if row.image_id == image_id][:STATEMENTS_PER_EXAMPLE]
-    statements = []
-    for row in shown:
-        found = [by_id.get(row.record_id) for by_id in answers]
-        given = [(other.predicted, other.correct) if other else ("-", False) for other in found]
-        statements.append(Statement(row.caption, row.answer, given))
-    return statements
-
-
-def _plain_rows(evaluation: Evaluation) -> dict[str, Prediction]:
-    """Return the greedy answers with the image by record, in the first template that asked for it."""
-    rows: dict[str, Prediction] = {}
-    for row in sorted(evaluation.predictions, key=lambda row: (row.record_id, row.template)):
-        if (row.decoder, row.image_mode) == (GREEDY, IMAGE) and not row.failed:
-            rows.setdefault(row.record_id, row)
-    return rows
-
-
-def _provenance(config: ReportConfig) -> dict[str, str]:
-    """Return the text of every file that tells how a number came about, by title."""
-    sources: dict[str, str] = {}
-    for name, folder in config.evaluations.items():
-        sources |= _texts(f"evaluation of {name}", Path(folder), ("config.yaml", "environment.json"))
-    for name, folder in config.interpretations.items():
-        sources |= _texts(f"patching of {name}", Path(folder), ("config.yaml", "environment.json"))
-    for name, folder in config.training.items():
-        sources |= _texts(f"training of {name}", Path(folder), ("training.json",))
-    if config.data:
-        sources |= _texts("data", Path(config.data), ("README.md",))
-    if config.painted:
-        sources |= _texts("painted data", Path(config.painted), ("README.md", "yield.json"))
-    return sources | {"this page: environment": json.dumps(environment(), indent=2)}
-
-
-def _texts(title: str, folder: Path, names: Sequence[str]) -> dict[str, str]:
-    paths = [folder / name for name in names if (folder / name).is_file()]
-    return {f"{title}: {path.name}": path.read_text(encoding="utf-8") for path in paths}
+def _page_of(gallery: str) -> str:
+    return f"{gallery.replace('_', '-')}.html"

@@ -9,8 +9,11 @@ from PIL import Image
 
 from datagen.config import DatagenConfig
 from datagen.run import generate
+from eval.attend.run import attend
+from eval.config import AttendConfig, DataConfig
 from spatial.dataset import write_shard
 from spatial.records import ImageObject, ImageRow, Record, image_id_of
+from spatial.shipped import ASSETS
 from vsre.config import RunConfig
 from vsre.pipeline import run
 from vsre.settings import from_mapping
@@ -52,6 +55,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos") / "photos"
     write_shard(folder, 0, rows, records)
     return folder
+
+
+@pytest.fixture(scope="session")
+def attended(renders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ``vsre attend``: a few questions about the renders, asked of the tiny base."""
+    data = DataConfig(path=str(renders), tasks=["statement"], topics=["relation"], limit=6)
+    out = str(tmp_path_factory.mktemp("attended") / "run")
+    return attend(
+        AttendConfig(str(ASSETS / "tiny-base"), data, out, ["question"], ["scale(alpha=2)"], examples=1, bootstrap=20)
+    )
 
 
 @pytest.fixture(scope="session")

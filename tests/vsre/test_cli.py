@@ -27,6 +27,7 @@ COMMAND_OF_FOLDER = {
     "configs": "run",
     "recipes": "run",
     "interpret": "interpret",
+    "attend": "attend",
     "matrix": "matrix",
     "ablations": "matrix",
     "vsre": "train",

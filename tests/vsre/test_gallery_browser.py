@@ -15,6 +15,7 @@ from spatial.dataset import DatasetFolder
 from vsre.config import GalleryConfig
 from vsre.gallery.run import write_gallery
 from vsre.pages import TEMPLATES
+from vsre.site.chart import PALETTE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), "")
@@ -183,13 +184,13 @@ def contrast(first: tuple[float, ...], second: tuple[float, ...]) -> float:
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_text_has_contrast_in_both_modes(mode: str) -> None:
-    named = colours((TEMPLATES / "_style.css").read_text(encoding="utf-8"))
-    if mode == "dark":
-        sheet = (TEMPLATES / "gallery.css").read_text(encoding="utf-8")
-        named |= colours(sheet[sheet.index("prefers-color-scheme: dark") :])
-    for text in ("ink", "soft", "right", "wrong"):
+    light, _, dark = (TEMPLATES / "_style.css").read_text(encoding="utf-8").partition("prefers-color-scheme: dark")
+    named = colours(light) | (colours(dark) if mode == "dark" else {})
+    for text in ("ink", "soft", "right", "wrong", "link"):
         assert contrast(named[text], named["paper"]) >= 4.5 and contrast(named[text], named["pale"]) >= 4.5
     for answer, share in (("right", 0.14), ("wrong", 0.10)):
         pairs = zip(named[answer], named["paper"], strict=True)
         tinted = tuple(share * over + (1 - share) * under for over, under in pairs)
         assert contrast(named[answer], tinted) >= 4.5 and contrast(named["soft"], tinted) >= 4.5
+    for mark in colours("".join(f"--{place}: {colour};" for place, colour in enumerate(PALETTE))).values():
+        assert contrast(mark, named["paper"]) >= 3

@@ -1,11 +1,11 @@
-"""The report: numbers from predictions, one page that needs nothing from elsewhere."""
+"""The report: numbers from predictions, on pages that need nothing from elsewhere."""
 
 import json
-import os
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +14,13 @@ from eval.predictions import Prediction, write_predictions
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageObject, ImageRow, encode_png
-from vsre.config import ReportConfig, RunConfig
-from vsre.mediation_tables import functions_of
-from vsre.report import choose_examples, loss_curve, write_report
+from spatial.shipped import ASSETS
+from vsre.config import ReportConfig
+from vsre.pages import unbroken
+from vsre.report import write_report
+from vsre.site.calibration import read_calibrated
+from vsre.site.curves import thinned
+from vsre.site.examples import choose_examples
 
 RELATIONS = ("left of", "above")
 
@@ -51,37 +55,65 @@ def predictions(right: float, decoder: str, image_mode: str) -> list[Prediction]
     return rows
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> ReportConfig:
-    """Evaluations of a base at chance and of an expert, a training log, and the images."""
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with evaluations of a base at chance and of an expert, a training log, and the images."""
+    folder = tmp_path_factory.mktemp("evaluated")
     runs = {
         "base": predictions(0, "greedy", "image") + predictions(0.2, "adaptvis(a1=0.5,a2=1.2,beta=0.4)", "image"),
         "expert": predictions(0.9, "greedy", "image") + predictions(0, "greedy", "image_blind"),
     }
     for name, rows in runs.items():
         extra = predictions(0, "scale(alpha=0.5)", "image")
-        write_predictions(tmp_path / name / "predictions.parquet", rows + extra)
+        write_predictions(folder / name / "predictions.parquet", rows + extra)
         decoders = list(dict.fromkeys(row.decoder for row in rows))
-        (tmp_path / name / "results.json").write_text(json.dumps({"config": {"decoders": decoders}}))
-        (tmp_path / name / "config.yaml").write_text(f"model: {name}-model")
-    log = tmp_path / "run" / "log.jsonl"
+        (folder / name / "results.json").write_text(
+            json.dumps({"config": {"decoders": decoders}, "model_hash": "1234"})
+        )
+        (folder / name / "config.yaml").write_text(f"model: {name}-model")
+    log = folder / "run" / "log.jsonl"
     log.parent.mkdir()
     log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 2, "train_runtime": 3}\n')
     pixels = encode_png(np.zeros((8, 8, 3), dtype=np.uint8))
     names = sorted({row.image_id for row in runs["base"]})
-    write_shard(tmp_path / "data", 0, [ImageRow(name, pixels, 8, 8, "render") for name in names], [])
-    return ReportConfig(
-        out=str(tmp_path / "report"),
-        evaluations={name: str(tmp_path / name) for name in runs},
-        training={"expert": str(tmp_path / "run")},
-        data=str(tmp_path / "data"),
-        examples=3,
-    )
+    write_shard(folder / "data", 0, [ImageRow(name, pixels, 8, 8, "render") for name in names], [])
+    return folder
 
 
-def test_the_summary_has_the_numbers_of_every_part_that_was_evaluated(config: ReportConfig) -> None:
-    write_report(config)
-    summary = json.loads((Path(config.out) / "summary.json").read_text())
+def settings(evaluated: Path, out: Path) -> ReportConfig:
+    """Return settings that name all of it."""
+    evaluations = {name: str(evaluated / name) for name in ("base", "expert")}
+    training = {"expert": str(evaluated / "run")}
+    return ReportConfig(str(out), evaluations=evaluations, training=training, data=str(evaluated / "data"), examples=3)
+
+
+@pytest.fixture
+def config(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReportConfig:
+    """Settings for a report of one's own, with quick intervals."""
+    monkeypatch.setattr("vsre.summary.RESAMPLES", 20)
+    return settings(evaluated, tmp_path / "report")
+
+
+@pytest.fixture(scope="module")
+def site(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report that several tests read."""
+    return write_report(settings(evaluated, tmp_path_factory.mktemp("site") / "report")).parent
+
+
+def text_of(site: Path, page: str) -> str:
+    """Return a page, with plain blanks."""
+    return (site / f"{page}.html").read_text().replace("\u00a0", " ")
+
+
+def figure_of(page: str, name: str) -> dict[str, Any]:
+    """Return the figure of a chart."""
+    found = re.search(rf'<script type="application/json" id="{name}-figure">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_summary_has_the_numbers_of_every_part_that_was_evaluated(site: Path) -> None:
+    summary = json.loads((site / "summary.json").read_text())
     assert summary["n"] == 40
     assert summary["base"]["accuracy"] == 0.5
     assert summary["base+adaptvis"]["accuracy"] == 0.6
@@ -93,70 +125,128 @@ def test_the_summary_has_the_numbers_of_every_part_that_was_evaluated(config: Re
     assert not [name for name in summary if "scale" in name or "diffusion" in name]
 
 
-def test_the_page_holds_everything_itself(config: ReportConfig) -> None:
-    page = write_report(config).read_text()
-    links = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert links and all(link.startswith(("data:", "#")) for link in links)
-    assert page.count('src="data:image/png;base64,') == 3
-    assert page.count("<svg") == 2
-    assert 'name="viewport"' in page
+def test_the_folder_holds_all_that_its_pages_need(site: Path) -> None:
+    pages = sorted(path.name for path in site.glob("*.html"))
+    assert pages == ["data.html", "index.html", "provenance.html", "scores.html", "training.html"]
+    for page in pages:
+        text = (site / page).read_text()
+        assert text.count('aria-current="page"') == 1 and 'name="viewport"' in text
+        needed = re.findall(r'(?:src|href)="([^"]*)"', text)
+        beside = [link for link in needed if not link.startswith(("data:", "#"))]
+        assert set(pages) <= set(beside) and all((site / link).exists() for link in beside)
+        anchors = [link[1:] for link in needed if link.startswith("#")]
+        assert anchors and all(f'id="{anchor}"' in text for anchor in anchors)
+        assert ("assets/plotly.min.js" in text) is ('class="plot"' in text)
+    assert text_of(site, "data").count('src="data:image/png;base64,') == 3
+
+
+def test_charts_have_their_numbers_below_them(site: Path) -> None:
+    page = text_of(site, "index")
+    traces = figure_of(page, "scores")["data"]
+    assert {trace["name"] for trace in traces} == {"base", "expert"}
+    assert [trace["x"] for trace in traces if trace["mode"] == "markers"] == [[50.0, 60.0], [95.0, 50.0]]
+    told = traces[0]["customdata"][1]
+    cells = re.search(r'<th scope="row">base\+adaptvis</th><td>(60\.0 \([^<]*)</td><td>40</td>', page)
+    assert cells and cells[1] in told and "n = 40" in told
+    scores = text_of(site, "scores")
+    shown = {trace["name"]: trace["visible"] for trace in figure_of(scores, "relations")["data"]}
+    assert shown == {"base": True, "base+adaptvis": False, "expert": True}
+    assert (
+        scores.count('<section class="chart"') == scores.count("Numbers of this chart") == 1
+    )  # one wording, one category
+
+
+def test_the_first_sentences_tell_the_difference_and_whether_it_may_be_luck(site: Path) -> None:
+    page = text_of(site, "index")
+    assert re.search(
+        r"expert answers 95\.0 % \([^)]*\) of 40 questions about relations rightly; base answers 50\.0 %", page
+    )
+    assert "the difference is +45.0 points" in page and "more than luck explains (p &lt; 0.001)" in page
+    assert "Guessing reaches 50.0 %" in page and "Asked about an empty picture, expert answers 50.0 %" in page
 
 
 @pytest.mark.parametrize(("passes", "enough"), [(0.14, False), (3.04, True)])
-def test_the_page_says_when_the_time_was_over_too_early(config: ReportConfig, passes: float, enough: bool) -> None:
-    run = Path(config.training["expert"])
+def test_the_page_says_when_the_time_was_over_too_early(
+    config: ReportConfig, tmp_path: Path, passes: float, enough: bool
+) -> None:
+    run = shutil.copytree(config.training["expert"], tmp_path / "run")
     (run / "training.json").write_text(json.dumps({"steps": 42, "seconds": 300.4}))
     with (run / "log.jsonl").open("a") as log:
         log.write(json.dumps({"step": 42, "loss": 0.9, "epoch": passes}) + "\n")
-    page = write_report(config).read_text()
+    config.training = {"expert": str(run)}
+    page = text_of(write_report(config).parent, "training")
     assert f"42 steps in 300 s; each picture was seen {passes:.1f} times" in page
     assert ("before all pictures had been seen once" in page) is not enough
+    assert figure_of(page, "loss")["data"][0]["y"] == [2.0, 1.0, 0.9]
 
 
-def test_the_page_shows_captions_as_text_and_where_numbers_come_from(config: ReportConfig) -> None:
-    page = write_report(config).read_text()
-    assert "The &lt;red&gt; cup" in page and "<red>" not in page
-    assert "base+adaptvis" in page and "image_blind" in page
-    assert "model: expert-model" in page
+def test_captions_are_shown_as_text_and_numbers_with_where_they_come_from(site: Path) -> None:
+    data, index, origin = (text_of(site, page) for page in ("data", "index", "provenance"))
+    assert "The &lt;red&gt; cup" in data and "<red>" not in data
+    assert "base+adaptvis" in index and "image_blind" in index
+    assert "model: expert-model" in origin and "1234" in origin
+    assert re.search(r"<code>vsre eval [^<]*/expert/config.yaml --out [^<]*</code>", origin)
 
 
-def test_a_report_without_data_and_training_has_neither_images_nor_curve(config: ReportConfig) -> None:
+def test_one_evaluation_alone_is_a_report_without_the_pages_of_other_parts(config: ReportConfig) -> None:
+    site = write_report(config).parent
+    assert (site / "data.html").exists() and (site / "training.html").exists()
     config.data, config.training = "", {}
-    page = write_report(config).read_text()
-    assert page.count("<svg") == 1 and "<img" not in page
+    config.evaluations = {"<mine>": config.evaluations["expert"]}
+    write_report(config)
+    assert sorted(path.name for path in site.glob("*.html")) == ["index.html", "provenance.html", "scores.html"]
+    page = text_of(site, "index")
+    assert "&lt;mine&gt; answers 95.0 %" in page and "<img" not in page and "Every two" not in page
+    assert "<mine>" not in page and "training" not in page.lower()
 
 
-def test_examples_show_their_objects_and_the_gallery_is_linked(config: ReportConfig, tmp_path: Path) -> None:
-    data = DatasetFolder(tmp_path / "data")
+def test_examples_show_their_objects_and_galleries_become_pages(config: ReportConfig, tmp_path: Path) -> None:
+    data = DatasetFolder(shutil.copytree(config.data, tmp_path / "data"))
     cup = ImageObject("cup", (0.0, 2.0, 4.0, 8.0), "red")
     write_shard(data.path, 0, [replace(row, objects=(cup,)) for row in data.images.values()], [])
-    config.gallery = str(tmp_path / "the gallery")
+    config.data, config.gallery = str(data.path), str(tmp_path / "the gallery")
     with pytest.raises(ConfigError, match="vsre gallery DIR --out"):
         write_report(config)
     (tmp_path / "the gallery").mkdir()
-    (tmp_path / "the gallery" / "gallery.html").write_text("")
-    page = write_report(config).read_text()
-    assert page.count('alt="red cup"') == 3 and page.count(">red cup</text>") == 3
-    assert '<a href="../the%20gallery/gallery.html">' in page
+    (tmp_path / "the gallery" / "gallery.html").write_text("<!-- navigation --><!-- end of navigation --><p>groups")
+    for _ in range(2):
+        site = write_report(config).parent
+        page = text_of(site, "data")
+        assert page.count('alt="red cup"') == 3 and page.count(">red cup</text>") == 3
+        assert page.count('<a href="gallery.html">') == 2
+        copied = text_of(site, "gallery")
+        assert copied.count('<a href="index.html">') == 1 and copied.endswith("<p>groups")
+        config.gallery = str(site)  # a gallery that was written into the report's own folder
 
 
 def test_painted_data_has_its_yields_and_its_pictures_beside_their_renders(
     config: ReportConfig, painted: Path, tmp_path: Path
 ) -> None:
     config.painted = str(painted)
-    page = write_report(config).read_text()
+    site = write_report(config).parent
+    page = text_of(site, "data")
     counted = json.loads((painted / "yield.json").read_text())
-    summary = json.loads((Path(config.out) / "summary.json").read_text())
+    summary = json.loads((site / "summary.json").read_text())
     assert summary["diffusion"] == {"attempts": 48, "accepted": counted["accepted"]}
     assert f"{counted['accepted']} of 48 painted pictures are in the data" in page
     assert page.count('<figure class="painted">') == 16 == page.count('alt="render of: ')
     assert page.count("✓ accepted</b>") == 8 and "✗ relation: contradicted</b>" in page
-    assert page.count("<svg") > 2 and "partner: rejected (" in page and "painted data: yield.json" in page
-    links = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert all(link.startswith(("data:", "#")) for link in links)
+    assert "<svg" in page and "partner: rejected (" in page
+    assert "painted data: yield.json" in text_of(site, "provenance")
     config.painted_gallery = str(tmp_path / "none")
     with pytest.raises(ConfigError, match=r"painted_gallery: .* does not exist"):
         write_report(config)
+
+
+def test_the_calibration_that_painted_data_relies_on_is_shown(tmp_path: Path) -> None:
+    assert read_calibrated(tmp_path) is None
+    made = {"verify": {"calibration": "calibration.json"}, "calibration_name": "tiny-verifier"}
+    (tmp_path / "dataset.json").write_text(json.dumps(made))
+    shutil.copy(ASSETS / "tiny-verifier" / "calibration.json", tmp_path)
+    found = read_calibrated(tmp_path)
+    assert found and found.name == "tiny-verifier"
+    assert [row[0] for row in found.faults[1]][:2] == ["faithful, accepted", "missing, rejected"]
+    assert {len(row) for row in found.relations[1]} == {len(found.relations[0])}
 
 
 def test_a_folder_in_which_nothing_was_painted_is_refused(config: ReportConfig, renders: Path) -> None:
@@ -165,91 +255,22 @@ def test_a_folder_in_which_nothing_was_painted_is_refused(config: ReportConfig, 
         write_report(config)
 
 
-@pytest.fixture
-def with_patching(config: ReportConfig, patched: RunConfig) -> ReportConfig:
-    """The report, with the runs of both models."""
-    return replace(config, interpretations={name: f"{patched.out}/{name}" for name in ("expert", "base")})
-
-
-def test_the_parts_that_carry_the_answer_are_shown_with_every_picture(with_patching: ReportConfig) -> None:
-    page = write_report(with_patching).read_text()
-    section = page.partition("<h2>Which parts carry the answer</h2>")[2].partition("<h2>")[0]
-    for name, folder in with_patching.interpretations.items():
-        pictures = list(Path(folder).glob("*.png"))
-        assert len(pictures) >= 4 and section.count(f'alt="{name}, ') == len(pictures)
-        assert f"vsre interpret {folder}/config.yaml" in section
-        assert f'href="{os.path.relpath(folder, with_patching.out)}"' in section
-    assert section.count("<img") == section.count('src="data:image/png;base64,')
-    assert "share of the answer restored" in section and "largest effects" in section and "heads at" in section
-    assert "T2: both sides right" in section
-    assert "On the 4 pairs that count in both models, 0 of " in section  # the same model twice
-    assert "patching of expert: config.yaml" in page
-
-
-def test_the_summary_has_selected_heads_beside_random_ones(with_patching: ReportConfig) -> None:
-    write_report(with_patching)
-    short = json.loads((Path(with_patching.out) / "summary.json").read_text())["interpret"]
-    assert list(short) == ["expert", "base"] and short["expert"] == short["base"]
-    found = json.loads((Path(with_patching.interpretations["base"]) / "results.json").read_text())["modes"]["image"]
-    own = short["base"]["image"]
-    assert (own["pairs"], own["counted"], len(own["heads"])) == (4, 4, len(found["exchanged"]["heads"]))
-    low, high = own["other_pairs"]["denoise"]["ci95"]
-    assert low <= own["other_pairs"]["denoise"]["difference"] <= high
-
-
-@pytest.mark.parametrize(
-    ("bounds", "pairs", "words"),
-    [
-        ([0.1, 0.3], 20, "more"),
-        ([-0.3, -0.1], 20, "less"),
-        ([-0.1, 0.3], 20, "no clear difference"),
-        ([0.1, 0.3], 3, "too few pairs"),
-    ],
-)
-def test_the_check_on_other_pairs_is_told_whichever_way_it_falls(
-    with_patching: ReportConfig, tmp_path: Path, bounds: list[float], pairs: int, words: str
-) -> None:
-    folder = shutil.copytree(with_patching.interpretations["base"], tmp_path / "copy")
-    found = json.loads((folder / "results.json").read_text())
-    for direction in ("denoise", "noise"):
-        found["modes"]["image"]["exchanged"][direction] |= {"ci95": bounds, "pairs": pairs}
-    (folder / "results.json").write_text(json.dumps(found))
-    with_patching.interpretations = {"base": str(folder)}
-    page = write_report(with_patching).read_text()
-    interval = f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
-    assert page.count(f"<td>{words}</td>") == 2 == page.count(f" ({interval})</td>")
-
-
-def test_pairs_that_none_counts_of_leave_their_tables_out(with_patching: ReportConfig, tmp_path: Path) -> None:
-    folder = shutil.copytree(with_patching.interpretations["expert"], tmp_path / "copy")
-    found = json.loads((folder / "results.json").read_text())
-    for mode in found["modes"].values():
-        mode["directions"] = {name: [] for name in mode["directions"]}
-        mode |= {"heads": {"role": "", "all": [], "by_chance": 0.0}, "exchanged": None}
-    found |= {"functions": [], "against": {"folder": "elsewhere", "pairs": 0, "sites": {}}}
-    (folder / "results.json").write_text(json.dumps(found))
-    with_patching.interpretations = {"expert": str(folder)}
-    page = write_report(with_patching).read_text()
-    assert "largest effects" not in page and "Selected heads on other pairs" not in page
-    assert "No pair counts in both models" in page and "What differs from elsewhere" in page
-
-
-def test_without_patched_models_the_page_says_nothing_of_them(config: ReportConfig) -> None:
-    assert "Which parts carry the answer" not in write_report(config).read_text()
-    assert "interpret" not in json.loads((Path(config.out) / "summary.json").read_text())
-
-
-def test_a_folder_without_finished_patching_names_the_command(config: ReportConfig, tmp_path: Path) -> None:
-    config.interpretations = {"expert": str(tmp_path / "nothing")}
-    with pytest.raises(ConfigError, match=r"results\.json does not exist; write it with: vsre interpret --model"):
+def test_attention_is_shown_before_and_after_interventions(config: ReportConfig, attended: Path) -> None:
+    config.attention = {"expert": str(attended)}
+    page = text_of(write_report(config).parent, "attention")
+    pictures = list(attended.glob("*.png"))
+    assert len(pictures) == 4 == page.count('alt="expert, ') == page.count('src="data:image/png;base64,')
+    assert "8 questions about " in page and "decoders greedy, scale(alpha=2)." in page
+    layers = page.partition("<caption>Attention of the last prompt token")[2].partition("</table>")[0]
+    assert layers.count('<th scope="row">greedy</th>') == layers.count('<th scope="row">scale(alpha=2)</th>') == 4
+    config.attention = {"expert": config.evaluations["expert"]}
+    with pytest.raises(ConfigError, match=r"attention: .* is of another command; .*vsre attend"):
         write_report(config)
-    (tmp_path / "nothing").mkdir()
-    (tmp_path / "nothing" / "config.yaml").write_text("{}")
-    with pytest.raises(ConfigError, match=r"vsre interpret .*nothing/config\.yaml$"):
-        write_report(config)
-    config.interpretations = {"expert": config.evaluations["expert"]}
-    with pytest.raises(ConfigError, match="is of another command"):
-        write_report(config)
+
+
+def test_without_patched_models_the_report_says_nothing_of_them(site: Path) -> None:
+    assert not (site / "explanation.html").exists() and "explanation" not in text_of(site, "index").lower()
+    assert "interpret" not in json.loads((site / "summary.json").read_text())
 
 
 def test_examples_go_round_the_relations() -> None:
@@ -263,15 +284,28 @@ def test_examples_go_round_the_relations() -> None:
 def test_nothing_to_report_is_said(config: ReportConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="evaluations is empty"):
         write_report(ReportConfig(out=str(tmp_path)))
-    (tmp_path / "base" / "results.json").unlink()
+    config.training = {"expert": str(tmp_path / "nothing")}
+    with pytest.raises(ConfigError, match=r"training\.expert: .*log\.jsonl does not exist; name the output folder"):
+        write_report(config)
+    failed = [replace(row, failed="no image") for row in predictions(1, "greedy", "image")]
+    write_predictions(tmp_path / "failed" / "predictions.parquet", failed)
+    (tmp_path / "failed" / "results.json").write_text('{"config": {"decoders": ["greedy"]}}')
+    with pytest.raises(RecordError, match="none of these evaluations has an answer"):
+        write_report(ReportConfig(out=str(tmp_path), evaluations={"mine": str(tmp_path / "failed")}))
+    config.evaluations = {"expert": str(tmp_path / "nothing")}
     with pytest.raises(RecordError, match="vsre eval"):
         write_report(config)
-    assert loss_curve(tmp_path / "no-log.jsonl") == []
 
 
-def test_a_label_of_a_head_says_what_cutting_it_off_costs() -> None:
-    label = {"layer": 1, "head": 2, "function": "detection", "value": 0.81, "labelled": True}
-    tried = {"lost": 0.021, "random": -0.0001, "confirmed": True}
-    rows = [label | {"confirmation": tried}, label | {"head": 3, "confirmation": None}, label | {"labelled": False}]
-    ((_, heads),) = functions_of({"functions": rows}).values()
-    assert heads == "1.2 (0.81; cut off: 2.1 % lost, 0.0 by random heads, confirmed), 1.3 (0.81)"
+def test_a_long_curve_has_a_short_table() -> None:
+    points = [(float(step), 1 / (step + 1)) for step in range(1000)]
+    few = thinned(points)
+    assert len(few) == 40 and few[0] == points[0] and few[-1] == points[-1]
+    assert thinned(points[:40]) == points[:40]
+
+
+def test_intervals_are_not_broken_over_lines() -> None:
+    assert (
+        unbroken("48.6 to -51.2 next to < 0.001, n = 4")
+        == "48.6\u00a0to\u00a0-51.2 next to <\u00a00.001, n\u00a0=\u00a04"
+    )
