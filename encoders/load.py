@@ -186,7 +186,22 @@ def _load_base(folder: Path, dtype: torch.dtype | None, quantization: Any = None
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or build it again")
+    check_finite(model, folder)
     return without_slow_halves(model) if dtype is None else model
+
+
+def check_finite(model: "PreTrainedModel | PeftModel", folder: Path) -> None:
+    """Make sure that every weight is a number: with one that is not, all scores would look like those of guessing.
+
+    Raises:
+        CheckpointError: one is NaN or infinite; names the first.
+    """
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not weight.is_meta and not weight.isfinite().all():
+            raise CheckpointError(
+                f"{folder}: the weight {name} is not finite (NaN or infinity), as after a training that diverged;"
+                " copy the directory again or train it again"
+            )
 
 
 def without_slow_halves(model: Model) -> Model:
@@ -224,6 +239,7 @@ def _adapt(model: "PreTrainedModel", folder: Path, trainable: bool = False) -> "
         raise CheckpointError(
             f"adapter {folder} lacks {len(missing)} weights, the first is {missing[0]}; train it again"
         )
+    check_finite(adapted, folder)
     return adapted
 
 
@@ -238,7 +254,9 @@ def load_processor(folder: Path) -> VsreProcessor:
     folder = next((each for each in folders if (each / "processor_config.json").is_file()), folders[-1])
     try:
         processor: VsreProcessor = VsreProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # JSON of another shape fails anywhere in Transformers, and tokenizers has no kinds of errors
         raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the base") from error
     return processor
 

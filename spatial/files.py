@@ -75,4 +75,5 @@ def write_json(path: Path, content: Any, sort_keys: bool = False) -> None:
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=sort_keys, allow_nan=False)
     with atomic(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # A path that is no UTF-8 holds half surrogates; escaped, they are JSON and give that path again.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

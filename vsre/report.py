@@ -17,6 +17,7 @@ from eval.predictions import Prediction
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
 from spatial.files import write_json
+from spatial.json_files import read_lines
 from vsre.compare import compare_all, pair_cells, rows_of
 from vsre.compare_tables import Cells
 from vsre.config import ReportConfig
@@ -93,16 +94,17 @@ def choose_examples(rows: Sequence[Prediction], count: int) -> list[str]:
 
 def loss_curve(log: Path) -> list[tuple[int, float]]:
     """Return (step, loss) from a training log of JSON lines; empty if there is none."""
-    if not log.is_file():
-        return []
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [(entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
+    return [(entry["step"], entry["loss"]) for entry in _entries(log) if "loss" in entry]
 
 
 def passes_over_data(log: Path) -> float | None:
     """Return how often a training run saw each of its pictures; ``None`` where its log does not say."""
-    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line] if log.is_file() else []
-    return max((float(entry["epoch"]) for entry in entries if "epoch" in entry), default=None)
+    return max((float(entry["epoch"]) for entry in _entries(log) if "epoch" in entry), default=None)
+
+
+def _entries(log: Path) -> list[dict[str, Any]]:
+    """Return the lines of a training log, none if there is no such file; RecordError if it is damaged."""
+    return [entry for entry in read_lines(log) if isinstance(entry, dict)] if log.exists() else []
 
 
 def _tuning(config: ReportConfig) -> dict[str, tuple[dict[str, Any], float]]:

@@ -1,0 +1,163 @@
+"""Places where nothing can be written, or that are called strangely, and surroundings that lack what is usual."""
+
+import os
+import resource
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.chaos.bench import LOST, READ, REFUSED, RESUMED, TRACED, WRONG, Bench, Defect, Fault, check_refused, check_same, contents, last_lines
+from tests.chaos.kills import STAGES, Stage, command_of, unharmed
+
+NOBODY = 65534
+"""User that the child of a process of root becomes, as permissions do not bind root."""
+
+WITH_OUT = tuple(stage for stage in STAGES if "--out=out" in stage.command and stage.prepare is None)
+
+STRANGE = {
+    "accents and an emoji": "ünïcødé/日本語/🐱",
+    "spaces and a line break": "a b/c\nd",
+    "quotes and angle brackets": "<b>&\"'`$(x);",
+    "percent signs and braces": "%s{0}{{x}}%20",
+    "200 letters": "l" * 200,
+    "a path of 1,000 letters": "/".join(["m" * 100] * 10),
+    "right to left": "\u202eabc",
+}
+
+IMPOSSIBLE = {
+    "a name of 300 letters": "n" * 300,
+    "a path of 5,000 letters": "/".join(["p" * 100] * 50),
+    "a file": "blocker",
+    "a folder in a file": "blocker/out",
+    "/dev/full": "/dev/full",
+    "below /proc": "/proc/nowhere/out",
+    "a link to nothing": "dangling/out",
+}
+
+SURROUNDINGS: Mapping[str, Mapping[str, str | None]] = {
+    "HOME unset": {"HOME": None, "XDG_CACHE_HOME": None},
+    "HOME that is not there": {"HOME": "/nowhere"},
+    "ASCII for a locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+    "TMPDIR that is not there": {"TMPDIR": "/nowhere"},
+    "PATH empty": {"PATH": ""},
+}
+
+FEW = ("datagen, renders", "train", "eval", "import, vsr")
+SIZES = (1, 3_000, 40_000)
+"""Bytes that a file may have on a full disk."""
+
+
+def place_faults() -> list[Fault]:
+    """Return every place for every command that writes a folder."""
+    faults = [
+        Fault(stage.name, "place that cannot be written", name, lambda bench, a=stage, b=out: _impossible(bench, a, b))
+        for stage in WITH_OUT
+        for name, out in IMPOSSIBLE.items()
+        if stage.name in FEW or name in ("a file", "a folder in a file", "a name of 300 letters")
+    ]
+    faults += [
+        Fault(stage.name, "folder without permission", "read only", lambda bench, a=stage: _forbidden(bench, a))
+        for stage in WITH_OUT
+    ]
+    faults += [
+        Fault(stage.name, "full disk", f"files of at most {size:,} bytes", lambda bench, a=stage, b=size: _full(bench, a, b))
+        for stage in WITH_OUT
+        for size in SIZES
+    ]
+    faults += [
+        Fault(stage.name, "strange path", name, lambda bench, a=stage, b=out: _strange(bench, a, b))
+        for stage in WITH_OUT
+        for name, out in STRANGE.items()
+        if stage.name in FEW or name in ("accents and an emoji", "spaces and a line break")
+    ]
+    faults += [
+        Fault(stage.name, "surroundings", name, lambda bench, a=stage, b=change: _surrounded(bench, a, b))
+        for stage in WITH_OUT
+        for name, change in SURROUNDINGS.items()
+        if stage.name in FEW
+    ]
+    return faults + [
+        Fault(stage.name, "surroundings", "working directory deleted", lambda bench, a=stage: _homeless(bench, a))
+        for stage in WITH_OUT
+        if stage.name in FEW
+    ]
+
+
+def _with_out(stage: Stage, bench: Bench, out: str | Path) -> list[str]:
+    return [part.replace("=out/", f"={out}/") if part.startswith("--sheet") else part.replace("--out=out", f"--out={out}")
+            for part in command_of(stage, bench.made)]  # fmt: skip
+
+
+def _impossible(bench: Bench, stage: Stage, out: str) -> str:
+    (bench.folder / "blocker").write_text("in the way")
+    (bench.folder / "dangling").symlink_to(bench.folder / "nowhere")
+    ended = bench.run(*_with_out(stage, bench, out))
+    if ended.code == 0 and out == "dangling/out":
+        return READ
+    if (bench.folder / "blocker").read_text() != "in the way":
+        raise Defect(LOST, "a file of the user was written over")
+    return check_refused(ended)
+
+
+def _forbidden(bench: Bench, stage: Stage) -> str:
+    place = bench.folder / "locked"
+    place.mkdir(mode=0o555)
+
+    def become_nobody() -> None:
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+
+    options = {"prepare": become_nobody, "environment": {"HOME": str(place)}}
+    return check_refused(bench.run(*_with_out(stage, bench, place / "out"), **options))
+
+
+def _full(bench: Bench, stage: Stage, size: int) -> str:
+    """No file may have more bytes, as if the disk were full in it; with space again the same command ends as ever."""
+    _, expected = unharmed(stage, bench)
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    command = command_of(stage, bench.made)
+    ended = bench.run(*command, prepare=fill, piped=True)
+    if ended.code == 0:
+        check_same(contents(bench.folder / "out", stage.differ), expected)
+        return READ
+    check_refused(ended)
+    again = bench.run(*command)
+    if again.traced or again.code:
+        raise Defect(TRACED if again.traced else LOST, f"with space again: {last_lines(again.text)}")
+    check_same(contents(bench.folder / "out", stage.differ), expected)
+    return RESUMED
+
+
+def _strange(bench: Bench, stage: Stage, out: str) -> str:
+    _, expected = unharmed(stage, bench)
+    bench.done(*_with_out(stage, bench, out))
+    found = contents(bench.folder / out, stage.differ)
+    if set(found) != set(expected):
+        raise Defect(WRONG, f"other files: {sorted(set(found) ^ set(expected))[:5]}")
+    return READ
+
+
+def _surrounded(bench: Bench, stage: Stage, change: Mapping[str, str | None]) -> str:
+    _, expected = unharmed(stage, bench)
+    bench.done(*command_of(stage, bench.made), environment=change)
+    check_same(contents(bench.folder / "out", stage.differ), expected)
+    return READ
+
+
+def _homeless(bench: Bench, stage: Stage) -> str:
+    gone = bench.folder / "gone"
+    gone.mkdir()
+    out = bench.folder / "out"
+    ended = bench.run(*_with_out(stage, bench, out), folder=gone, prepare=lambda: shutil.rmtree(gone))
+    if ended.code == 0 and not ended.traced:
+        return READ
+    return check_refused(ended)
+
+
+Prepare = Callable[[], None]
+__all__ = ["REFUSED", "Prepare", "place_faults"]
