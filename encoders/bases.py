@@ -6,6 +6,7 @@ Nothing is copied: what is returned are the tensors as they were loaded, under t
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -146,7 +147,7 @@ def _read_weights(base: Base, source: str, dtype: torch.dtype | None) -> None:
     loader = LlavaForConditionalGeneration if base.llava else AutoModelForCausalLM
     try:
         model, info = loader.from_pretrained(source, dtype=dtype or "auto", output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, UnpicklingError) as error:
         raise _damaged(source, error) from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
