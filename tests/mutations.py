@@ -1,4 +1,4 @@
-"""Valid files with some bytes changed, and what readers must make of them: the same value, another valid one, or our error.
+"""Valid files with some bytes changed, and what readers must make of them: a valid value, or our own error.
 
 No other exception, no endless loop. Files with checksums must give the very value that they held, or be refused.
 """
@@ -135,4 +135,3 @@ def _ours(read: Callable[[], T]) -> T | None:
     except UserError as error:
         assert "\n" not in str(error), "an error of ours is one line"
         return None
-

@@ -1,8 +1,9 @@
 """The command line: ``vsre COMMAND [CONFIG.yaml] [--key VALUE ...]``.
 
 Nothing heavy is imported before the command line has been understood, so help and mistakes answer at once. A
-mistake of the user is one line on standard error and exit code 2; so is an interrupt, with code 130. Where whoever
-reads the output goes away, as ``head`` does, nothing is said. Anything else keeps its stack trace.
+mistake of the user is one line on standard error and exit code 2, and so is a disk that is full or refuses a file; an
+interrupt is a line and code 130. Where whoever reads the output goes away, as ``head`` does, nothing is said. Anything
+else keeps its stack trace.
 """
 
 import os
@@ -51,6 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
         if not _lost_reader():
             raise
         return 141  # as a shell shows a program that SIGPIPE ended
+    except Exception as error:
+        from spatial.disk import refusal
+
+        said = refusal(error)
+        if said is None:
+            raise
+        print(f"vsre: {said}", file=sys.stderr)
+        return 2
 
 
 def _flushed(arguments: list[str]) -> int:

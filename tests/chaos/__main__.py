@@ -2,13 +2,12 @@
 
     python -m tests.chaos [--only PATTERN] [--seed N] [--faults N] [--out DIR] [--again] [--list]
 
-It writes ``chaos.md`` and ``results.json`` into ``runs/chaos``, and goes on where it was stopped. ``--faults`` bounds how
-many are tried: a sample drawn by the seed. It ends with code 1 if a fault was not survived; the folder of each such fault is
-kept, with what its commands printed.
+It writes ``chaos.md`` and ``results.json`` into ``runs/chaos``, and goes on where it was stopped. ``--faults`` bounds
+how many are tried: a sample drawn by the seed. It ends with code 1 if a fault was not survived; the folder of each such
+fault is kept, with what its commands printed.
 """
 
 import argparse
-import json
 import random
 import shutil
 import sys
@@ -85,7 +84,7 @@ def _try(fault: Fault, out: Path, seed: int) -> Tried:
     started = time.monotonic()
     survived, defect, told = "", "", ""
     try:
-        survived = fault.run(Bench(folder, out / "made", random.Random(f"{seed}/{fault.key}")))
+        survived = fault.run(Bench(folder, out / "made", random.Random(f"{seed}/{fault.key}")), *fault.given)
     except Defect as error:
         defect, told = error.kind, str(error)
     except Exception as error:

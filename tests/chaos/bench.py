@@ -1,7 +1,7 @@
 """What a fault is, what may come of it, and the bench on which it is put into a command.
 
-A fault ends well where the command is refused with one line that a user can act on, where it goes on to the result that it
-would have had, or where what is damaged is named and passed over. Everything else is a defect, of one of four kinds.
+A fault ends well where the command is refused with one line that a user can act on, where it goes on to the result that
+it would have had, or where what is damaged is named and passed over. Everything else is a defect, of one of four kinds.
 """
 
 import hashlib
@@ -39,12 +39,14 @@ class Fault:
         kind: for the table: "kill", "damaged file", ...
         name: what is done, unique with stage and kind.
         run: does it on a bench and returns how it was survived.
+        given: to ``run`` after the bench.
     """
 
     stage: str
     kind: str
     name: str
-    run: "Callable[[Bench], str]"
+    run: Callable[..., str]
+    given: tuple[object, ...] = ()
 
     @property
     def key(self) -> str:
@@ -129,7 +131,17 @@ def last_lines(text: str, count: int = 6) -> str:
 
 
 TIMES = frozenset(
-    ("seconds", "started", "train_seconds", "seconds_spent", "time", "timestamp", "images_per_second", "versions", "throughput")
+    (
+        "seconds",
+        "started",
+        "train_seconds",
+        "seconds_spent",
+        "time",
+        "timestamp",
+        "images_per_second",
+        "versions",
+        "throughput",
+    )
 )
 """Keys of JSON files that say how long something took."""
 

@@ -1,7 +1,7 @@
-"""Thousands of changed files for the readers themselves, in a child that may crash or hang without taking the suite along.
+"""Thousands of changed files for the readers themselves, in a child that may crash or hang without ending the suite.
 
-The properties are those of ``tests/mutations.py``, which the fast tests hold with fewer examples. Only here a fault is put in
-below the command line: a start of the command for each of so many files would take days.
+The properties are those of ``tests/mutations.py``, which the fast tests hold with fewer examples. Only here a fault is
+put in below the command line: a start of the command for each of so many files would take days.
 """
 
 import os
@@ -22,7 +22,18 @@ LIMIT = 180.0
 
 def fuzz_faults() -> list[Fault]:
     """Return batches of changed files for every reader."""
-    from tests.mutations import KINDS, MASK, ROWS, SETTINGS, check_json, check_mask, check_picture, check_settings, check_shard, picture
+    from tests.mutations import (
+        KINDS,
+        MASK,
+        ROWS,
+        SETTINGS,
+        check_json,
+        check_mask,
+        check_picture,
+        check_settings,
+        check_shard,
+        picture,
+    )
 
     readers: dict[str, Callable[[Path, object], None]] = {
         "settings": lambda folder, it: check_settings(folder, SETTINGS, it),  # type: ignore[arg-type]
@@ -33,7 +44,7 @@ def fuzz_faults() -> list[Fault]:
         **{kind: lambda folder, it, a=kind: check_picture(picture(a), it) for kind in KINDS},  # type: ignore[misc]
     }
     return [
-        Fault("readers", "fuzzing", f"{name}, batch {batch + 1}", lambda bench, a=check, b=name: _fuzz(bench, a, b))
+        Fault("readers", "fuzzing", f"{name}, batch {batch + 1}", _fuzz, (check, name))
         for name, check in readers.items()
         for batch in range(BATCHES)
     ]

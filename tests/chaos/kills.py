@@ -1,8 +1,8 @@
 """Kill commands with signal 9, then give the same command again: it must end where one that was not killed ends.
 
-The moment is drawn over the seconds that the command takes unharmed, or is the one in which a file appears, so that kills
-also fall into the middle of a checkpoint. What was finished at the kill and is promised to be kept must be the same file,
-with the same time, in the end.
+The moment is drawn over the seconds that the command takes unharmed, or is the one in which a file appears, so that
+kills also fall into the middle of a checkpoint. What was finished at the kill and is promised to be kept must be the
+same file, with the same time, in the end.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.chaos.bench import (
     contents,
     last_lines,
 )
-from tests.chaos.made import ASKED, DATAGEN, DECODERS, EVAL, FORMATS, PAINTED, TRAIN
+from tests.chaos.made import DATAGEN, DECODERS, EVAL, FORMATS, PAINTED, TRAIN
 
 PIPELINE = """\
 out: out
@@ -90,7 +90,11 @@ STAGES = (
     Stage("datagen, renders", (*DATAGEN, "--out=out"), ("records/shard-*.parquet",), moments=SHARDS),
     Stage("datagen, 2 workers", (*DATAGEN, "--workers=2", "--out=out"), ("records/shard-*.parquet",)),
     Stage(
-        "datagen, painted", (*PAINTED, "--out=out"), ("records/shard-*.parquet",), ("times/*",), moments=("rejected/*/*",)
+        "datagen, painted",
+        (*PAINTED, "--out=out"),
+        ("records/shard-*.parquet",),
+        ("times/*",),
+        moments=("rejected/*/*",),
     ),
     Stage(
         "calibrate",
@@ -111,7 +115,13 @@ STAGES = (
         (*TUNE, '--stages=[{{"name":"one","stage":"align"}},{{"name":"two","stage":"finetune"}}]'),
         moments=("one/training.json", "two/checkpoints/*"),
     ),
-    Stage("eval", (*EVAL, DECODERS, "--data.path={made}/data", "--out=out"), ("predictions/*.parquet",), PARTS, moments=("predictions/*", "*.parquet")),
+    Stage(
+        "eval",
+        (*EVAL, DECODERS, "--data.path={made}/data", "--out=out"),
+        ("predictions/*.parquet",),
+        PARTS,
+        moments=("predictions/*", "*.parquet"),
+    ),
     Stage("attend", ("attend", "--out=out", "--examples=1", "--batch_size=4", *LOOK), moments=("*.parquet",)),
     Stage(
         "interpret",
@@ -119,7 +129,9 @@ STAGES = (
         ("parts/*",),
         moments=("parts/*",),
     ),
-    Stage("study", ("study", "{made}/data", "--out=out", "--folds=2", "--samples=4", "--batch_size=4", "--bootstrap=50")),
+    Stage(
+        "study", ("study", "{made}/data", "--out=out", "--folds=2", "--samples=4", "--batch_size=4", "--bootstrap=50")
+    ),
     Stage("audit", ("audit", "{made}/data", "--out=out", "--folds=2", "--bootstrap=50"), moments=("features/*",)),
     Stage(
         "run",
@@ -136,15 +148,21 @@ STAGES = (
         ("steps/*", "*/predictions/*"),
         lambda bench: (bench.folder / "matrix.yaml").write_text(PIPELINE + AXES),
     ),
+    *(Stage(f"export, {name}", ("export", "{made}/data", f"--to={name}", "--out=out")) for name in FORMATS),
     *(
-        Stage(f"export, {name}", ("export", "{made}/data", f"--to={name}", "--out=out"))
+        Stage(f"import, {name}", ("import", "{made}/as-" + name, "--out=out", "--images_per_shard=4"))
         for name in FORMATS
     ),
-    *(Stage(f"import, {name}", ("import", "{made}/as-" + name, "--out=out", "--images_per_shard=4")) for name in FORMATS),
     Stage(
         "import-vsr",
-        ("import-vsr", "--annotations={made}/vsr", "--images={made}/vsr", "--splits=[mine]", "--out=out",
-         "--photos_per_shard=2"),
+        (
+            "import-vsr",
+            "--annotations={made}/vsr",
+            "--images={made}/vsr",
+            "--splits=[mine]",
+            "--out=out",
+            "--photos_per_shard=2",
+        ),
         ("records/shard-*.parquet",),
         moments=SHARDS,
     ),
@@ -158,7 +176,7 @@ STAGES = (
     Stage("build-model", ("build-model", "--base=tiny-base", "--encoders=[siglip,dinov2]", "--out=out")),
     Stage("card", ("card", "out"), prepare=lambda bench: bench.copy("data", "out")),
     Stage("yield", ("yield", "out"), prepare=lambda bench: bench.copy("painted", "out")),
-)  # fmt: skip
+)
 
 
 def command_of(stage: Stage, made: Path) -> list[str]:

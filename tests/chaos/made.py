@@ -41,7 +41,8 @@ PAINTED = (
     "datagen",
     *words(
         "--groups=4 --groups_per_shard=2 --image_size=64 --supersample=1 --workers=1 --looks=plain --frames=viewer"
-        " --seed=4 --contrasts=[direct] --nouns=[core] --exclude_nouns=[] --engine.name=tiny-depth --engine.batch_size=4"
+        " --seed=4 --contrasts=[direct] --nouns=[core] --exclude_nouns=[] --engine.name=tiny-depth"
+        " --engine.batch_size=4"
         " --engine.steps=4 --verify.calibration=tiny-verifier --relations=[left of,right of,above,below]"
     ),
 )

@@ -4,7 +4,8 @@ from tests.chaos.bench import Fault
 from tests.chaos.files import file_faults
 from tests.chaos.fuzz import fuzz_faults
 from tests.chaos.kills import kill_faults
-from tests.chaos.pictures import path_faults, picture_faults
+from tests.chaos.names import path_faults
+from tests.chaos.pictures import picture_faults
 from tests.chaos.places import place_faults
 from tests.chaos.rivals import rival_faults
 from tests.chaos.settings import settings_faults

@@ -1,8 +1,8 @@
 """Run ``python -m vsre ...`` in a process that can be killed, without paying for its imports each time.
 
-Starting Python and importing torch and Transformers takes seconds, a fault only moments. So this process imports all of it
-once, computes nothing, and forks a child for each command line, which then runs ``vsre.__main__`` with a working directory,
-an environment and limits of its own, and writes into files of its own, as a shell would have started it.
+Starting Python and importing torch and Transformers takes seconds, a fault only moments. So this process imports all of
+it once, computes nothing, and forks a child for each command line, which then runs ``vsre.__main__`` with a working
+directory, an environment and limits of its own, and writes into files of its own, as a shell would have started it.
 """
 
 import contextlib

@@ -2,9 +2,21 @@
 
 from collections.abc import Sequence
 
-from tests.chaos.bench import LOST, REFUSED, RESUMED, TRACED, WAITED, WRONG, Bench, Defect, Ended, Fault, check_refused, contents, last_lines
+from tests.chaos.bench import (
+    LOST,
+    REFUSED,
+    TRACED,
+    WAITED,
+    WRONG,
+    Bench,
+    Defect,
+    Ended,
+    Fault,
+    check_refused,
+    contents,
+    last_lines,
+)
 from tests.chaos.kills import STAGES, Stage, command_of, unharmed
-from tests.chaos.made import DATAGEN, EVAL
 
 OTHERS: dict[str, Sequence[str]] = {
     "datagen, renders": ("--seed=7",),
@@ -19,24 +31,28 @@ OTHERS: dict[str, Sequence[str]] = {
 }
 """Settings by which the second command differs from the first."""
 
+HOW = ("at once", "a moment later")
+
 
 def rival_faults() -> list[Fault]:
     """Return two of the same command for every stage, and two that differ where both would write into one folder."""
     stages = {stage.name: stage for stage in STAGES}
     faults = [
-        Fault(stage.name, "two processes", f"the same command, {number + 1}", lambda bench, a=stage, b=number: _same(bench, a, b))
-        for stage in STAGES
-        for number in range(2)
+        Fault(stage.name, "two processes", f"the same command, {HOW[number]}", _same, (stage, number))
+        for place, stage in enumerate(STAGES)
+        for number in ((0, 1) if stage.name in OTHERS else (place % 2,))
         if stage.name not in ("card", "yield")
     ]  # fmt: skip
     return faults + [
-        Fault(name, "two processes", f"another command, {number + 1}", lambda bench, a=stages[name], b=more, c=number: _other(bench, a, b, c))
+        Fault(name, "two processes", f"another command, {HOW[number]}", _other, (stages[name], more, number))
         for name, more in OTHERS.items()
         for number in range(2)
     ]  # fmt: skip
 
 
-def _both(bench: Bench, stage: Stage, first: Sequence[str], second: Sequence[str], at_once: bool) -> tuple[Ended, Ended]:
+def _both(
+    bench: Bench, stage: Stage, first: Sequence[str], second: Sequence[str], at_once: bool
+) -> tuple[Ended, Ended]:
     """Run both, at once or the second at a moment drawn over the first's time."""
     seconds, _ = unharmed(stage, bench)
     one = bench.start(*first)
@@ -87,6 +103,3 @@ def _check(bench: Bench, stage: Stage, expected: Sequence[dict[str, str]]) -> No
     if found not in expected:
         wanted = min(expected, key=lambda it: len(set(it.items()) ^ set(found.items())))
         raise Defect(WRONG, f"a mixture: {sorted({name for name, _ in set(wanted.items()) ^ set(found.items())})[:5]}")
-
-
-__all__ = ["DATAGEN", "EVAL", "RESUMED", "rival_faults"]

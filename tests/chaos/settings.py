@@ -82,16 +82,13 @@ LINES: dict[str, tuple[Sequence[str], str]] = {
 def settings_faults() -> list[Fault]:
     """Return every damage for every command, and the mistaken command lines."""
     faults = [
-        Fault(command, "settings file", name, lambda bench, a=command, b=change, c=says: _file(bench, a, b, c))
+        Fault(command, "settings file", name, _file, (command, change, says))
         for command in COMMANDS
         for name, (change, says) in DAMAGES.items()
     ]
     for command in COMMANDS:
-        faults.append(Fault(command, "settings file", "empty", lambda bench, a=command: _empty(bench, a)))
-    return faults + [
-        Fault(line[0], "command line", name, lambda bench, a=line, b=says: _line(bench, a, b))
-        for name, (line, says) in LINES.items()
-    ]
+        faults.append(Fault(command, "settings file", "empty", _empty, (command,)))
+    return faults + [Fault(line[0], "command line", name, _line, (line, says)) for name, (line, says) in LINES.items()]
 
 
 def _file(bench: Bench, command: str, change: Change, says: str) -> str:

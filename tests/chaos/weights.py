@@ -8,9 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.chaos.bench import LOST, NAMED, READ, REFUSED, RESUMED, TRACED, WRONG, Bench, Defect, Fault, check_refused, check_same, contents, last_lines
+from tests.chaos.bench import (
+    LOST,
+    READ,
+    REFUSED,
+    TRACED,
+    WRONG,
+    Bench,
+    Defect,
+    Fault,
+    check_refused,
+    last_lines,
+)
 from tests.chaos.kills import STAGES, kill
-from tests.chaos.made import ASKED, EVAL, TINY_BASE, TRAIN
+from tests.chaos.made import ASKED, TINY_BASE, TRAIN
 
 MARKER = "marker"
 
@@ -18,8 +29,24 @@ EVALUATE = ("eval", "--model=given", "--nproc=1", "--data.path={made}/data", *AS
 TUNE = (*TRAIN[:1], "--model=given", *TRAIN[2:], "--data=[{made}/data]", "--out=out")
 MERGE = ("merge", "given", "--out=out")
 BUILD = ("build-model", "--base=given", "--encoders=[siglip]", "--out=out")
-ATTEND = ("attend", "--model=given", "--data.path={made}/data", "--data.tasks=[statement]", "--templates=[question]", "--out=out")
-INTERPRET = ("interpret", "--model=given", "--data.path={made}/data", "--data.tasks=[statement]", "--pairs=2", "--tier=0", "--knockouts=0", "--out=out")
+ATTEND = (
+    "attend",
+    "--model=given",
+    "--data.path={made}/data",
+    "--data.tasks=[statement]",
+    "--templates=[question]",
+    "--out=out",
+)
+INTERPRET = (
+    "interpret",
+    "--model=given",
+    "--data.path={made}/data",
+    "--data.tasks=[statement]",
+    "--pairs=2",
+    "--tier=0",
+    "--knockouts=0",
+    "--out=out",
+)
 CACHE = ("cache-features", "--model=given", "--data=[{made}/data]", "--out=out")
 STUDY = ("study", "{made}/data", "--model=given", "--folds=2", "--samples=4", "--out=out")
 AUDIT = ("audit", "{made}/data", "--model=given", "--folds=2", "--out=out")
@@ -85,7 +112,11 @@ def _remote_code(bench: Bench) -> None:
     given = _base(bench)
     config = json.loads((given / "config.json").read_text())
     config |= {"model_type": "mine", "architectures": ["Mine"]}
-    config["auto_map"] = {"AutoConfig": "mine.Config", "AutoModelForImageTextToText": "mine.Mine", "AutoModel": "mine.Mine"}
+    config["auto_map"] = {
+        "AutoConfig": "mine.Config",
+        "AutoModelForImageTextToText": "mine.Mine",
+        "AutoModel": "mine.Mine",
+    }
     (given / "config.json").write_text(json.dumps(config))
     (given / "mine.py").write_text(f"open({str(bench.folder / MARKER)!r}, 'w')\n")
 
@@ -95,19 +126,23 @@ def _remote_code_of_ours(bench: Bench) -> None:
     for name in ("config.json", "processor_config.json", "tokenizer_config.json"):
         config = json.loads((given / name).read_text())
         classes = ("AutoConfig", "AutoProcessor", "AutoModel", "AutoModelForImageTextToText", "AutoImageProcessor")
-        config["auto_map"] = {kind: "mine.Mine" for kind in classes} | {"AutoTokenizer": [None, "mine.Mine"]}
+        config["auto_map"] = dict.fromkeys(classes, "mine.Mine") | {"AutoTokenizer": [None, "mine.Mine"]}
         (given / name).write_text(json.dumps(config))
     (given / "mine.py").write_text(f"open({str(bench.folder / MARKER)!r}, 'w')\n")
 
 
 def _template_code(bench: Bench) -> None:
     given = _base(bench)
-    code = "{{ ''.__class__.__mro__[1].__subclasses__() }}{% set x = cycler.__init__.__globals__.os.system('touch marker') %}"
+    code = "{% set run = cycler.__init__.__globals__.os.system %}{{ run('touch marker') }}{{ ''.__class__.__mro__ }}"
     (given / "chat_template.jinja").write_text(code)
 
 
 PAYLOADS: dict[str, tuple[Callable[[Bench], None], Sequence[str], bool]] = {
-    "pytorch_model.bin": (_pickled_model, ("eval", "train", "build-model", "attend", "interpret", "cache-features", "study", "audit"), False),
+    "pytorch_model.bin": (
+        _pickled_model,
+        ("eval", "train", "build-model", "attend", "interpret", "cache-features", "study", "audit"),
+        False,
+    ),
     "a pickle called model.safetensors": (_pickle_as_safetensors, ("eval", "train", "cache-features", "study"), False),
     "shards of pickles": (_sharded_pickle, ("eval", "train", "build-model"), False),
     "auto_map, unknown model_type": (_remote_code, ("eval", "train", "build-model", "doctor", "push", "attend"), False),
@@ -119,17 +154,39 @@ PAYLOADS: dict[str, tuple[Callable[[Bench], None], Sequence[str], bool]] = {
 def payload_faults() -> list[Fault]:
     """Return every payload in every command that loads a model, and those in files that are resumed from."""
     faults = [
-        Fault(command, "code in a checkpoint", name, lambda bench, a=make, b=command, c=fine: _loaded(bench, a, COMMANDS[b], c))
+        Fault(
+            command,
+            "code in a checkpoint",
+            name,
+            _loaded,
+            (make, COMMANDS[command], fine),
+        )
         for name, (make, commands, fine) in PAYLOADS.items()
         for command in commands
     ]
-    faults.append(Fault("eval", "code in a checkpoint", "adapter_model.bin", lambda bench: _loaded(bench, _pickled_adapter, EVALUATE, False)))
-    faults.append(Fault("merge", "code in a checkpoint", "adapter_model.bin", lambda bench: _loaded(bench, _pickled_adapter, MERGE, False)))
+    faults.append(
+        Fault(
+            "eval",
+            "code in a checkpoint",
+            "adapter_model.bin",
+            _loaded,
+            (_pickled_adapter, EVALUATE, False),
+        )
+    )
+    faults.append(
+        Fault(
+            "merge",
+            "code in a checkpoint",
+            "adapter_model.bin",
+            _loaded,
+            (_pickled_adapter, MERGE, False),
+        )
+    )
     for file in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
-        faults.append(Fault("train", "code in a checkpoint", f"resumed {file}", lambda bench, a=file: _resumed(bench, a)))
+        faults.append(Fault("train", "code in a checkpoint", f"resumed {file}", _resumed, (file,)))
     for pattern in ("trials/*", "features/*", "parts/*"):
         name = {"trials/*": "calibrate", "features/*": "audit", "parts/*": "interpret"}[pattern]
-        faults.append(Fault(name, "code in a leftover", pattern, lambda bench, a=name, b=pattern: _leftover(bench, a, b)))
+        faults.append(Fault(name, "code in a leftover", pattern, _leftover, (name, pattern)))
     return faults
 
 
@@ -203,10 +260,18 @@ def number_faults() -> list[Fault]:
             for command in ("eval", "train", "attend", "interpret", "cache-features", "study", "audit"):
                 if command in ("cache-features", "audit") and part != "vision_tower":
                     continue
-                faults.append(Fault(command, f"{value} in the weights", part, lambda bench, a=part, b=value, c=command: _spoilt(bench, a, b, c)))
-        faults.append(Fault("merge", f"{value} in the weights", "adapter", lambda bench, a=value: _spoilt_adapter(bench, a, MERGE)))
-        faults.append(Fault("eval", f"{value} in the weights", "adapter", lambda bench, a=value: _spoilt_adapter(bench, a, EVALUATE)))
-        faults.append(Fault("push", f"{value} in the weights", "adapter", lambda bench, a=value: _spoilt_adapter(bench, a, PUSH)))
+                faults.append(
+                    Fault(
+                        command,
+                        f"{value} in the weights",
+                        part,
+                        _spoilt,
+                        (part, value, command),
+                    )
+                )
+        faults.append(Fault("merge", f"{value} in the weights", "adapter", _spoilt_adapter, (value, MERGE)))
+        faults.append(Fault("eval", f"{value} in the weights", "adapter", _spoilt_adapter, (value, EVALUATE)))
+        faults.append(Fault("push", f"{value} in the weights", "adapter", _spoilt_adapter, (value, PUSH)))
     return faults
 
 
@@ -227,6 +292,3 @@ def _says_so(bench: Bench, command: Sequence[str]) -> str:
     if ended.code == 0:
         raise Defect(WRONG, f"numbers of such weights were published: {last_lines(ended.text, 2)}")
     return check_refused(ended, "nan|not finite|no number|infinit|finite")
-
-
-__all__ = ["EVAL", "NAMED", "RESUMED", "check_same", "contents", "number_faults", "payload_faults"]

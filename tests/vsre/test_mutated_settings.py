@@ -1,4 +1,4 @@
-"""Whatever bytes change in a settings file, it is read or refused in one line; what YAML alone would allow is refused."""
+"""Whatever bytes change in a settings file, it is read or refused in one line; so is what YAML alone would allow."""
 
 from pathlib import Path
 
