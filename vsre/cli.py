@@ -43,11 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _flushed(without_local_rank(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
-        print(f"vsre: {error}", file=sys.stderr)
-        return 2
+        said, code = str(error), 2
     except KeyboardInterrupt:
-        print("vsre: interrupted; the same command continues where it can", file=sys.stderr)
-        return 130
+        said, code = "interrupted; the same command continues where it can", 130
     except BrokenPipeError:
         if not _lost_reader():
             raise
@@ -55,11 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         from spatial.disk import refusal
 
-        said = refusal(error)
-        if said is None:
+        refused = refusal(error)
+        if refused is None:
             raise
-        print(f"vsre: {said}", file=sys.stderr)
-        return 2
+        said, code = refused, 2
+    # Only now is the error gone, and with it what it held: a progress bar that stood open on the line.
+    print(f"vsre: {said}", file=sys.stderr)
+    return code
 
 
 def _flushed(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""A full disk, and one that refuses a file, are told in one line; a record of a run leaves no lock in the repository."""
+"""A full disk, and one that refuses a file, are told in one line; the record of a run leaves no lock behind."""
 
 import errno
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 from spatial.disk import refusal
 from vsre import rundir
@@ -46,3 +47,15 @@ def test_asking_for_the_commit_locks_nothing(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(rundir, "ROOT", tmp_path)
     assert len(rundir.commit()) == 40
     assert index.read_bytes() == before
+
+
+def test_an_error_has_a_line_of_its_own_below_an_open_progress_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        for _ in tqdm(range(3)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "file")
+
+    monkeypatch.setattr("vsre.settings.parse", fail)
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("vsre: file cannot be written")

@@ -17,6 +17,7 @@ from spatial.records import ImageObject, ImageRow, encode_png
 from vsre.config import ReportConfig, RunConfig
 from vsre.mediation_tables import functions_of
 from vsre.report import choose_examples, loss_curve, write_report
+from vsre.summary import _decoders
 
 RELATIONS = ("left of", "above")
 
@@ -275,3 +276,17 @@ def test_a_label_of_a_head_says_what_cutting_it_off_costs() -> None:
     rows = [label | {"confirmation": tried}, label | {"head": 3, "confirmation": None}, label | {"labelled": False}]
     ((_, heads),) = functions_of({"functions": rows}).values()
     assert heads == "1.2 (0.81; cut off: 2.1 % lost, 0.0 by random heads, confirmed), 1.3 (0.81)"
+
+
+@pytest.mark.parametrize("content", [b'{"step": 1, "lo', b"\xff\xfe"])
+def test_a_damaged_training_log_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log.jsonl").write_bytes(content)
+    with pytest.raises(RecordError, match=r"log\.jsonl"):
+        loss_curve(tmp_path / "log.jsonl")
+
+
+def test_results_of_another_shape_are_named(tmp_path: Path) -> None:
+    for content in ("[1, 2]", '{"config": [1]}', '{"config": {"decoders": 3}}'):
+        (tmp_path / "results.json").write_text(content)
+        with pytest.raises(RecordError, match="missing or damaged"):
+            _decoders(tmp_path / "results.json")
