@@ -5,13 +5,17 @@ random, so that processes of several machines, whose numbers may be equal, can w
 """
 
 import contextlib
+import fcntl
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from spatial.errors import ConfigError
 
 
 @contextmanager
@@ -41,13 +45,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     What a killed process left beside ``path`` is removed first; one process at a time may write a folder.
 
     Raises:
+        ConfigError: another process is writing it.
         OSError: ``path`` is there and not empty, or cannot be written; nothing is left of the new folder.
     """
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    held = _hold(temporary, path)
     try:
+        _empty(temporary)
         yield temporary
         if path.exists():
             path.rmdir()
@@ -55,6 +60,40 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(held)
+
+
+def _hold(folder: Path, path: Path) -> int:
+    """Create a folder and lock it; the lock ends with the process, and moves along where the folder is renamed.
+
+    Raises:
+        ConfigError: another process holds it; ``path`` is what both would write.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(held)
+            raise ConfigError(
+                f"{path} is being written by another process; wait for it or end it, or choose another 'out'"
+            ) from error
+        except OSError:  # a file system without locks
+            return held
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(held), folder.stat()):
+                return held
+        os.close(held)  # whoever held it has renamed or removed it meanwhile
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def read_mapping(path: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ interrupt is a line and code 130. Where whoever reads the output goes away, as `
 else keeps its stack trace.
 """
 
+import gc
 import os
 import select
 import sys
@@ -57,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         if refused is None:
             raise
         said, code = refused, 2
-    # Only now is the error gone, and with it what it held: a progress bar that stood open on the line.
+    # Only now can what the error held go: progress bars that stood open on the line.
+    gc.collect()
     print(f"vsre: {said}", file=sys.stderr)
     return code
 

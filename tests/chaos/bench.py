@@ -174,7 +174,9 @@ def _content(path: Path) -> bytes:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _timeless(item) for key, item in value.items() if key not in TIMES}
+        return {
+            key: _timeless(item) for key, item in value.items() if key not in TIMES and not key.startswith("seconds")
+        }
     return [_timeless(item) for item in value] if isinstance(value, list) else value
 
 
