@@ -5,6 +5,7 @@ random, so that processes of several machines, whose numbers may be equal, can w
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -45,8 +46,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     What a killed process left beside ``path`` is removed first; one process at a time may write a folder.
 
     Raises:
-        ConfigError: another process is writing it.
-        OSError: ``path`` is there and not empty, or cannot be written; nothing is left of the new folder.
+        ConfigError: another process is writing it, or ``path`` is there and not empty; nothing is left of the new folder.
+        OSError: it cannot be written; likewise.
     """
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.partial")
@@ -55,7 +56,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         _empty(temporary)
         yield temporary
         if path.exists():
-            path.rmdir()
+            _give_way(path)
         temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -86,6 +87,18 @@ def _hold(folder: Path, path: Path) -> int:
             if os.path.samestat(os.fstat(held), folder.stat()):
                 return held
         os.close(held)  # whoever held it has renamed or removed it meanwhile
+
+
+def _give_way(path: Path) -> None:
+    """Remove an empty folder; ConfigError if it is not empty."""
+    try:
+        path.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        raise ConfigError(
+            f"{path} has been written by another process meanwhile; choose another 'out', or delete it"
+        ) from error
 
 
 def _empty(folder: Path) -> None:

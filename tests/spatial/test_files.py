@@ -59,7 +59,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_folder_that_holds_something_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
-    with pytest.raises(OSError), atomic_folder(tmp_path / "full"):
+    with pytest.raises(ConfigError, match="another process meanwhile"), atomic_folder(tmp_path / "full"):
         pass
     assert [found.name for found in tmp_path.rglob("*")] == ["full", "mine"]
 
