@@ -46,7 +46,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     What a killed process left beside ``path`` is removed first; one process at a time may write a folder.
 
     Raises:
-        ConfigError: another process is writing it, or ``path`` is there and not empty; nothing is left of the new folder.
+        ConfigError: another process is writing it, or ``path`` is there and not empty; nothing is left of the new one.
         OSError: it cannot be written; likewise.
     """
     path = path.resolve()

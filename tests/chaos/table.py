@@ -3,11 +3,11 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.bench import DEFECTS, HUNG, LOST, TRACED, WRONG
+from tests.chaos.bench import DEFECTS
 
 
 def read(file: Path, seed: int, kind: type[Any]) -> dict[str, Any]:
@@ -31,26 +31,30 @@ def write(file: Path, seed: int, tried: Mapping[str, Any]) -> None:
 
 
 def markdown(tried: Sequence[Any], seed: int) -> str:
-    """Return a table with one row per kind of fault and command, and what was not survived below it."""
-    rows: dict[tuple[str, str], list[Any]] = {}
-    for it in tried:
-        rows.setdefault((it.kind, it.stage), []).append(it)
+    """Return a table by kind of fault, one by kind and command, and what was not survived below them."""
+    failed = [f"- {it.kind}/{it.stage}/{it.name}: {it.told}" for it in tried if it.defect]
     lines = [
         f"Seed {seed}, {len(tried)} faults, {sum(it.seconds for it in tried) / 60:.0f} minutes.",
         "",
-        "| kind | command | tried | survived | how | lost | wrong | stack trace | hangs |",
-        "|---|---|---|---|---|---|---|---|---|",
+        *_table(tried, lambda it: (it.kind,), ("kind",)),
+        _row(("**all**",), tried),
+        "",
+        *_table(tried, lambda it: (it.kind, it.stage), ("kind", "command")),
     ]
-    lines += [_row(kind, stage, group) for (kind, stage), group in rows.items()]
-    lines.append(_row("**all**", "", list(tried)))
-    failed = [it for it in tried if it.defect]
-    lines += ["", *(f"- {it.kind}/{it.stage}/{it.name}: {it.told}" for it in failed)] if failed else []
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *failed] if failed else lines) + "\n"
 
 
-def _row(kind: str, stage: str, group: Sequence[Any]) -> str:
+def _table(tried: Sequence[Any], key: Callable[[Any], tuple[str, ...]], names: Sequence[str]) -> list[str]:
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for it in tried:
+        groups.setdefault(key(it), []).append(it)
+    titles = (*names, "tried", "survived", "how", *DEFECTS)
+    head = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    return head + [_row(name, group) for name, group in groups.items()]
+
+
+def _row(names: Sequence[str], group: Sequence[Any]) -> str:
     how = ", ".join(f"{name} {count}" for name, count in Counter(it.survived for it in group if it.survived).items())
     counts = Counter(it.defect for it in group)
-    survived = sum(not it.defect for it in group)
-    cells = [kind, stage, len(group), survived, how, *(counts[name] for name in (LOST, WRONG, TRACED, HUNG))]
+    cells = [*names, len(group), counts[""], how, *(counts[kind] for kind in DEFECTS)]
     return f"| {' | '.join(map(str, cells))} |"
