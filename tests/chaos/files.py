@@ -38,7 +38,9 @@ class Read:
     @property
     def all_ways(self) -> list[str]:
         """Return the ways in which it is damaged, with those of its kind."""
-        return [*self.ways, *(OF_JSON if self.file.endswith((".json", ".yaml")) else ())]
+        of_kind = OF_JSON if self.file.endswith((".json", ".yaml")) else {}
+        # A dataset of other makers may say anything, or nothing, about itself.
+        return [*self.ways, *(way for way in of_kind if (self.file, way) != ("dataset.json", "other keys"))]
 
 
 SCORE = (*EVAL, "--data.path=given", "--out=out")
