@@ -56,7 +56,7 @@ def _check(text: str, path: Path) -> None:
     sizes: dict[str, int] = {}
     opened: list[_Open] = []
     for event in yaml.parse(text, Loader=_LOADER):
-        place = f"{path}:{event.start_mark.line + 1}"
+        place = f"{path}:{event.start_mark.line + 1}" if event.start_mark else str(path)
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             opened.append(_Open(event.anchor, isinstance(event, yaml.MappingStartEvent)))
             if len(opened) > DEEPEST:
@@ -68,7 +68,7 @@ def _check(text: str, path: Path) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(it.anchor == event.anchor for it in opened):
                 raise ConfigError(f"{place}: '*{event.anchor}' stands within '&{event.anchor}' itself; write it out")
-            anchor, values = None, sizes.get(event.anchor, 1)
+            anchor, values = None, sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             anchor, values = event.anchor, 1
             _check_key(event.value, opened, place)
