@@ -3,7 +3,7 @@ BIN := .venv/bin
 FAST := not slow
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: quickstart test test-full lint bench setup setup-dev
+.PHONY: quickstart test test-full lint bench chaos setup setup-dev
 
 quickstart: setup
 	$(BIN)/vsre run configs/quickstart.yaml
@@ -22,6 +22,9 @@ lint: setup-dev
 
 bench: setup-dev
 	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file --quick || exit 1; done
+
+chaos: setup-dev
+	$(BIN)/python -m tests.chaos
 
 setup:
 	@scripts/setup.sh

@@ -6,6 +6,7 @@ Nothing is copied: what is returned are the tensors as they were loaded, under t
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ def read_tokenizer(source: str) -> Any:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # JSON of another shape fails anywhere in Transformers
         raise _damaged(source, error) from error
     if not tokenizer.is_fast:
         raise CheckpointError(f"base {source} has no fast tokenizer; save it with one (tokenizer.json)")
@@ -146,7 +147,7 @@ def _read_weights(base: Base, source: str, dtype: torch.dtype | None) -> None:
     loader = LlavaForConditionalGeneration if base.llava else AutoModelForCausalLM
     try:
         model, info = loader.from_pretrained(source, dtype=dtype or "auto", output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, UnpicklingError) as error:
         raise _damaged(source, error) from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:

@@ -23,7 +23,7 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import GENERATION_CONFIG_NAME, is_torchvision_available
 
-from encoders.load import lineage, load_merged, without_slow_halves
+from encoders.load import check_finite, lineage, load_merged, without_slow_halves
 from encoders.source_files import check_safetensors, read_description
 from spatial.errors import CheckpointError, first_line
 
@@ -67,6 +67,7 @@ def _load_whole(folder: Path, dtype: torch.dtype | None, kind: Any) -> PreTraine
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; {_COPY}")
+    check_finite(model, folder)
     return without_slow_halves(model) if dtype is None else model
 
 
@@ -100,7 +101,7 @@ def load_processor(folder: Path, model: PreTrainedModel) -> Any:
         if kind is None or is_torchvision_available() or VIDEO not in kind.get_attributes():
             return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         processor: Any = without_video(kind).from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # as of our own models
         raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the hub") from error
     nested = read_description(folder / "processor_config.json", _COPY).get(VIDEO)
     processor.video_settings = nested or read_description(folder / "video_preprocessor_config.json", _COPY)

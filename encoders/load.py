@@ -16,7 +16,7 @@ from encoders.modeling import VsreForConditionalGeneration
 from encoders.parameters import PROJECTOR
 from encoders.processing import VsreProcessor
 from encoders.register import register
-from encoders.source_files import cached_folder, read_description
+from encoders.source_files import cached_folder, check_safetensors, read_description
 from spatial.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ADAPTER_FILE = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 OTHER_MODELS = "docs/other-models.md"
 """What is done with models of other families, and how."""
@@ -176,17 +177,32 @@ def _check_kind(folder: Path) -> None:
 
 def _load_base(folder: Path, dtype: torch.dtype | None, quantization: Any = None) -> VsreForConditionalGeneration:
     _check_kind(folder)
+    check_safetensors(folder)
     quantized = {} if quantization is None else {"quantization_config": quantization}
+    options = {"output_loading_info": True, "local_files_only": True, "use_safetensors": True} | quantized
     try:
-        model, info = VsreForConditionalGeneration.from_pretrained(
-            folder, dtype=dtype or "auto", output_loading_info=True, local_files_only=True, **quantized
-        )
+        model, info = VsreForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto", **options)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} cannot be loaded ({first_line(error)}); copy or build it again") from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:
         raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or build it again")
+    check_finite(model, folder)
     return without_slow_halves(model) if dtype is None else model
+
+
+def check_finite(model: "PreTrainedModel | PeftModel", folder: Path) -> None:
+    """Make sure that every weight is a number: with one that is not, all scores would look like those of guessing.
+
+    Raises:
+        CheckpointError: one is NaN or infinite; names the first.
+    """
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not weight.is_meta and not weight.isfinite().all():
+            raise CheckpointError(
+                f"{folder}: the weight {name} is not finite (NaN or infinity), as after a training that diverged;"
+                " copy the directory again or train it again"
+            )
 
 
 def without_slow_halves(model: Model) -> Model:
@@ -210,9 +226,11 @@ def _adapt(model: "PreTrainedModel", folder: Path, trainable: bool = False) -> "
     """
     from peft import PeftModel, get_peft_model_state_dict
 
+    if not (folder / ADAPTER_WEIGHTS).is_file():  # PEFT would read adapter_model.bin, which can hold code
+        raise CheckpointError(f"adapter {folder} has no {ADAPTER_WEIGHTS}; copy the directory again or train it again")
     try:
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
-        with safe_open(folder / "adapter_model.safetensors", framework="pt") as weights:
+        with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as weights:
             found = set(weights.keys())
     except KeyError as error:  # PEFT looks up the projector's weights without asking whether they are there
         raise CheckpointError(f"adapter {folder} lacks weights, the first is {error}; train it again") from error
@@ -224,6 +242,7 @@ def _adapt(model: "PreTrainedModel", folder: Path, trainable: bool = False) -> "
         raise CheckpointError(
             f"adapter {folder} lacks {len(missing)} weights, the first is {missing[0]}; train it again"
         )
+    check_finite(adapted, folder)
     return adapted
 
 
@@ -238,7 +257,9 @@ def load_processor(folder: Path) -> VsreProcessor:
     folder = next((each for each in folders if (each / "processor_config.json").is_file()), folders[-1])
     try:
         processor: VsreProcessor = VsreProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # JSON of another shape fails anywhere in Transformers, and tokenizers has no kinds of errors
         raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the base") from error
     return processor
 
@@ -262,3 +283,16 @@ def _check_processor(processor: VsreProcessor, config: VsreConfig, folder: Path)
             f"{folder}: <image> is token {processor.image_token_id} of the tokenizer but {config.image_token_id} in "
             "config.json; copy the tokenizer's files from the base, or correct image_token_index"
         )
+    if processor.chat_template:
+        _check_template(processor, folder)
+
+
+def _check_template(processor: VsreProcessor, folder: Path) -> None:
+    """Make sure that questions can be put into the chat template, which is a program of the checkpoint."""
+    question = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Is it red?"}]}
+    try:
+        processor.apply_chat_template([question], add_generation_prompt=True, tokenize=False)
+    except Exception as error:  # jinja2 refuses what reaches beyond the message, and runs whatever else it says
+        raise CheckpointError(
+            f"{folder}: the chat template cannot be used ({first_line(error)}); copy it from the base"
+        ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial.dataset import DatasetFolder
+from spatial.errors import RecordError
 from spatial.files import read_mapping
 from spatial.leakage import HELD_OUT_PARTS, TARGETS, packaged, photo_key, short_hash
 from spatial.records import json_ready
@@ -122,8 +123,16 @@ def exposure_in(model: Path) -> dict[str, Any] | None:
 
 
 def description_of(folder: Path) -> dict[str, Any]:
-    """Return what a dataset folder says about how it was made; empty where it says nothing."""
-    return read_mapping(folder / DESCRIPTION) or {}
+    """Return what a dataset folder says about how it was made; empty where it says nothing.
+
+    Raises:
+        RecordError: its file is damaged: what the data hold and what was kept out of them is then not known.
+    """
+    path = folder / DESCRIPTION
+    held = read_mapping(path)
+    if held is None and path.exists():
+        raise RecordError(f"{path} is damaged or no JSON object; copy it again, or delete it if nobody has it")
+    return held or {}
 
 
 def exposure_of(folder: DatasetFolder) -> Exposure:

@@ -128,10 +128,13 @@ def decode_mask(run_lengths: str, height: int, width: int) -> NDArray[np.bool_]:
     """Return the mask (height, width) of uncompressed COCO run lengths; an empty string is an empty mask.
 
     Raises:
-        RecordError: the lengths do not fill the image.
+        RecordError: the lengths are no numbers, or do not fill the image.
     """
-    lengths = [int(length) for length in run_lengths.split(",")] if run_lengths else [height * width]
-    if sum(lengths) != height * width:
+    try:
+        lengths = [int(length) for length in run_lengths.split(",")] if run_lengths else [height * width]
+    except ValueError as error:
+        raise RecordError(f"mask run lengths are damaged ({error}); make the data again") from error
+    if min(lengths) < 0 or sum(lengths) != height * width:
         raise RecordError(
             f"mask run lengths cover {sum(lengths)} pixels of a {width}x{height} image; make the data again"
         )

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
@@ -12,7 +13,7 @@ from transformers import TrainingArguments
 
 from encoders.launch import leave_group_at_exit
 from encoders.parameters import parameter_counts, parameter_table
-from spatial.errors import UserError
+from spatial.errors import CheckpointError, UserError
 from training.budget import Clock
 from training.callbacks import LossLog, TimeLimit
 from training.complete import check_saved
@@ -80,7 +81,7 @@ def fit(
     trainer.add_callback(Guard(trainer, config.projector_learning_rate, arguments.deepspeed or {}, parts.projector))
     if arguments.should_save:
         _introduce(config, parts, arguments, checkpoint, trainer.throughput)
-    with _plain_worker_errors():
+    with _plain_worker_errors(), _nothing_but_tensors(checkpoint):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     facts: dict[str, Any] = {"steps": result.global_step, "seconds": round(clock.seconds, 1)}
     if evaluator:
@@ -126,6 +127,18 @@ def _tensorboard_in(out: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ["TENSORBOARD_LOGGING_DIR"]
+
+
+@contextmanager
+def _nothing_but_tensors(checkpoint: Path | None) -> Iterator[None]:
+    """Say in one line that torch refused a file of a checkpoint: it runs no code of one, whatever stands in it."""
+    try:
+        yield
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"{checkpoint} holds a file that is damaged or more than tensors and numbers, which is not loaded;"
+            " delete that folder, and the same command goes on from the one before"
+        ) from error
 
 
 @contextmanager

@@ -5,7 +5,6 @@ machine that lost power, or a copy that was cut short, leaves files with too few
 weights tell their own length, which costs a few reads to compare.
 """
 
-import errno
 import json
 import os
 import zipfile
@@ -15,7 +14,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from spatial.errors import ConfigError, first_line
+from spatial.disk import refusal
+from spatial.errors import ConfigError
 from spatial.files import read_mapping
 
 STATE = "trainer_state.json"
@@ -29,12 +29,6 @@ WEIGHTS = ("model*.safetensors", "adapter_model*", "pytorch_model*", ENGINE)
 OPTIMIZER = ("optimizer.pt", "optimizer*", ENGINE)
 SCHEDULE = ("scheduler.pt", ENGINE)
 """Of each, one must be there; FSDP has names, and folders, of its own."""
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
-
-_OF_WRITERS = ("PytorchStreamWriter", "inline_container", "iostream error")
-"""Words by which torch's error of a file that cannot be written is known; it carries no number."""
 
 
 def damage(checkpoint: Path) -> str:
@@ -62,23 +56,10 @@ def writing_to(out: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        said = _of_disk(error, out)
+        said = refusal(error, out, "then the same command goes on from the last whole checkpoint")
         if said is None:
             raise
         raise ConfigError(said) from error
-
-
-def _of_disk(error: Exception, out: Path) -> str | None:
-    again = "the same command goes on from the last whole checkpoint"
-    text = first_line(error)
-    number = error.errno if isinstance(error, OSError) else None
-    full = number in _FULL or any(f"(os error {code})" in text for code in _FULL)
-    place = getattr(error, "filename", None) or out
-    if full or (isinstance(error, RuntimeError) and any(word in text for word in _OF_WRITERS)):
-        return f"{place} cannot be written ({text}); free space on its disk, then {again}"
-    if number in _REFUSED:
-        return f"{place} cannot be written ({text}); choose another 'out' or mend its permissions, then {again}"
-    return None
 
 
 def _lacking(checkpoint: Path, processes: int) -> Iterator[str]:

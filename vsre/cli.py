@@ -1,10 +1,12 @@
 """The command line: ``vsre COMMAND [CONFIG.yaml] [--key VALUE ...]``.
 
 Nothing heavy is imported before the command line has been understood, so help and mistakes answer at once. A
-mistake of the user is one line on standard error and exit code 2; so is an interrupt, with code 130. Where whoever
-reads the output goes away, as ``head`` does, nothing is said. Anything else keeps its stack trace.
+mistake of the user is one line on standard error and exit code 2, and so is a disk that is full or refuses a file; an
+interrupt is a line and code 130. Where whoever reads the output goes away, as ``head`` does, nothing is said. Anything
+else keeps its stack trace.
 """
 
+import gc
 import os
 import select
 import sys
@@ -42,15 +44,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _flushed(without_local_rank(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
-        print(f"vsre: {error}", file=sys.stderr)
-        return 2
+        said, code = str(error), 2
     except KeyboardInterrupt:
-        print("vsre: interrupted; the same command continues where it can", file=sys.stderr)
-        return 130
+        said, code = "interrupted; the same command continues where it can", 130
     except BrokenPipeError:
         if not _lost_reader():
             raise
         return 141  # as a shell shows a program that SIGPIPE ended
+    except Exception as error:
+        from spatial.disk import refusal
+
+        refused = refusal(error)
+        if refused is None:
+            raise
+        said, code = refused, 2
+    # Only now can what the error held go: progress bars that stood open on the line.
+    gc.collect()
+    print(f"vsre: {said}", file=sys.stderr)
+    return code
 
 
 def _flushed(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -64,6 +64,7 @@ def recorded(folder: Path, config: Any, fresh: bool = False) -> Iterator[None]:
     write_record(folder, config)
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is told by what needs it
     root = logging.getLogger()
     root.addHandler(handler)
     try:
@@ -72,7 +73,7 @@ def recorded(folder: Path, config: Any, fresh: bool = False) -> Iterator[None]:
         if isinstance(error, UserError | SystemExit) and _work(folder) == work:
             _restore(before, new_folders)
             raise
-        with (folder / "log.txt").open("a", encoding="utf-8") as file:
+        with suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(traceback.format_exc())
         raise
     finally:
@@ -162,8 +163,10 @@ def installed_version(package: str) -> str:
 
 def commit() -> str:
     """Return the commit of the code with ``+changes`` if the tree is not clean; empty outside a git checkout."""
-    head = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
-    changed = head and _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    # Left to itself, status locks the index to refresh it, and a kill at that moment leaves the lock behind for good.
+    git = ("git", "--no-optional-locks", "-C", str(ROOT))
+    head = _output(*git, "rev-parse", "HEAD")
+    changed = head and _output(*git, "status", "--porcelain", "--untracked-files=no")
     return f"{head}+changes" if changed else head
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, get_loader
+from jsonargparse import ArgumentParser, Namespace
 
 from spatial.errors import ConfigError, nearest
 from spatial.mappings import merged
 from training.config import REPLACED as TRAIN_REPLACED
 from vsre.commands import find_command
 from vsre.roots import ROOT
+from vsre.yaml_files import load_mapping
 
 REPLACED = {"train": TRAIN_REPLACED}
 """By command, mappings that a file gives anew as a whole where it extends another, or is laid over it."""
@@ -64,8 +65,9 @@ def parse(name: str, arguments: list[str]) -> Any:
         return _instantiate(name, parser, parser.parse_args(flags))
     path = find_config(files[0])
     content = load_settings(path, name)
-    # A file that extends another is handed over as text, with all that it stands on.
-    source = str(path) if EXTENDS not in load_mapping(path) else yaml.safe_dump(content, allow_unicode=True)
+    # A file that extends another is handed over as text, with all that it stands on; so is one that says nothing.
+    stated = load_mapping(path)
+    source = str(path) if stated and EXTENDS not in stated else yaml.safe_dump(content, allow_unicode=True)
     try:
         return _instantiate(name, parser, parser.parse_args([f"--config={source}", *flags]))
     except ConfigError as error:
@@ -124,21 +126,6 @@ def load_settings(path: Path, command: str = "", above: tuple[Path, ...] = ()) -
     if base.resolve() in {entry.resolve() for entry in seen}:
         raise ConfigError(f"{' extends '.join(map(str, (*seen, base)))}; one of them must stand on its own")
     return merged(load_settings(base, command, seen), content, REPLACED.get(command, ()), REPLACED)
-
-
-def load_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping (or nothing).
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    try:
-        content = get_loader("yaml")(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict | None):
-        raise ConfigError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
-    return content or {}
 
 
 def to_yaml(config: Any) -> str:

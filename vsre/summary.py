@@ -102,11 +102,12 @@ def _decoders(results: Path) -> set[str]:
     """Return the decoders that were asked for; predictions also hold the scales that some of them are made from."""
     try:
         config = json.loads(results.read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError) as error:
+        asked = [str(text) for text in config["decoders"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"{results} is missing or damaged; run the 'vsre eval' command of that folder again"
         ) from error
-    return {format_decoder(parse_decoder(text)) for text in config["decoders"]}
+    return {format_decoder(parse_decoder(text)) for text in asked}
 
 
 def _headline(scores: Mapping[str, Any]) -> dict[str, Any]:

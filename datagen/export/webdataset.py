@@ -56,14 +56,14 @@ def read(folder: Path) -> Iterator[Sample]:
     lines = sums.read_text(encoding="utf-8").split("\n") if sums.is_file() else []
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
     for path in sorted(folder.glob("*.tar")):
-        if path.name in expected and _sha256(path) != expected[path.name]:
-            raise RecordError(f"{path} is not the file of {sums}; copy or export it again")
         try:
+            if path.name in expected and _sha256(path) != expected[path.name]:
+                raise RecordError(f"{path} is not the file of {sums}; copy or export it again")
             with tarfile.open(path, "r:") as tar:
                 files = ((member.name, file.read()) for member in tar if (file := tar.extractfile(member)))
                 for key, sample in groupby(files, lambda file: file[0].partition(".")[0]):
                     yield _sample(dict(sample), key, f"sample {key} of {path}")
-        except tarfile.TarError as error:
+        except (tarfile.TarError, OSError) as error:
             raise RecordError(f"{path} is damaged ({error}); copy or export it again") from error
 
 

@@ -121,6 +121,12 @@ def _fewer_objects(out: Path) -> None:
     path.write_text(json.dumps(content | {"annotations": content["annotations"][:-1]}))
 
 
+def _folder_for_tar(out: Path) -> None:
+    path = next(out.glob("*.tar"))
+    path.unlink()
+    path.mkdir()
+
+
 def _damaged_tar(out: Path) -> None:
     path = out / "shard-000000.tar"
     data = bytearray(path.read_bytes())
@@ -145,6 +151,7 @@ def _cut_arrow(out: Path) -> None:
         ("coco", _cut_text, r"captions\.json is damaged"),
         ("coco", _fewer_objects, "annotations were removed"),
         ("webdataset", _damaged_tar, "is not the file of .*SHA256SUMS"),
+        ("webdataset", _folder_for_tar, r"\.tar is damaged"),
         ("datasets", _cut_arrow, "no whole folder"),
     ],
 )

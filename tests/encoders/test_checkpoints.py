@@ -200,7 +200,7 @@ def test_a_damaged_record_of_a_build_is_said_in_one_line(content: str, message: 
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),
         (lambda folder: _edit(folder, "config.json", model_type="llava"), "'llava', not 'vsre'"),
-        (lambda folder: (folder / "model.safetensors").unlink(), "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights as safetensors"),
         (_truncate, "cannot be loaded"),
         (_drop_weight, "aligners.clip.0.weight"),
         (_resize_text, "copy or build it again"),

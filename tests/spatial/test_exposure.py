@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from spatial import exposure as module
 from spatial.dataset import DatasetFolder, write_shard
-from spatial.exposure import Exposure, exposure_from_json, exposure_of
+from spatial.errors import RecordError
+from spatial.exposure import DESCRIPTION, Exposure, description_of, exposure_from_json, exposure_of
 from spatial.leakage import HeldOut, short_hash
 from spatial.records import ImageObject, ImageRow, encode_png, image_id_of
 
@@ -102,3 +103,11 @@ def test_a_synthetic_image_with_the_pixels_of_a_held_out_photo_is_found(
     seen = exposure_of(data)
     assert seen.pixels == ("zeroshot",)
     assert "pixels" in seen.objection("zeroshot", "test") and not seen.objection("random", "test")
+
+
+def test_a_damaged_description_is_not_taken_for_none(tmp_path: Path) -> None:
+    assert description_of(tmp_path) == {}
+    for content in ("", "[1]", '{"guard": '):
+        (tmp_path / DESCRIPTION).write_text(content)
+        with pytest.raises(RecordError, match=r"dataset\.json is damaged"):
+            description_of(tmp_path)

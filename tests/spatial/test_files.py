@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from spatial.errors import ConfigError
 from spatial.files import atomic, atomic_folder, write_json
 
 
@@ -58,6 +59,26 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_folder_that_holds_something_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
-    with pytest.raises(OSError), atomic_folder(tmp_path / "full"):
+    with pytest.raises(ConfigError, match="another process meanwhile"), atomic_folder(tmp_path / "full"):
         pass
     assert [found.name for found in tmp_path.rglob("*")] == ["full", "mine"]
+
+
+def test_two_writers_of_a_folder_never_share_it(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with atomic_folder(path) as one:
+        (one / "file").write_text("of the first")
+        with pytest.raises(ConfigError, match=r"out is being written by another process"), atomic_folder(path):
+            raise AssertionError
+        assert (one / "file").exists(), "the second has taken away what the first had written"
+    assert [file.name for file in path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_writer_left_of_a_folder_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".out.partial"
+    (left / "deep").mkdir(parents=True)
+    (left / "deep" / "file").write_text("half")
+    (left / "link").symlink_to(tmp_path)
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new"] and not left.exists()

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spatial.dataset import DatasetFolder, shard_path, write_shard
-from spatial.errors import ConfigError, RecordError, UserError
+from spatial.errors import CheckpointError, ConfigError, RecordError, UserError
 from training.callbacks import TimeLimit
 from training.complete import check_saved
 from training.config import TrainConfig
@@ -282,6 +282,28 @@ def test_the_first_process_chooses_the_checkpoint_for_all(
     with pytest.raises(ConfigError, match="no way on"):
         _begin(Path(config.out), {}, other, config)
     assert not Path(config.out).exists()
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (str(self.marker), "w")
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(
+    config: TrainConfig, interrupt: Callable[[TrainConfig, int], Path], tmp_path: Path
+) -> None:
+    latest = interrupt(config, 7) / "checkpoint-6"
+    torch.save({"state": Payload(tmp_path / "marker")}, latest / "optimizer.pt")
+    with pytest.raises(
+        CheckpointError, match="checkpoint-6 holds a file that is damaged or more than tensors"
+    ) as caught:
+        train(config)
+    assert one_line(caught) and not (tmp_path / "marker").exists()
 
 
 def test_empty_and_senseless_files_of_weights_are_damaged(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from vsre.report import write_report
 from vsre.site.calibration import read_calibrated
 from vsre.site.curves import thinned
 from vsre.site.examples import choose_examples
+from vsre.summary import _decoders
 
 RELATIONS = ("left of", "above")
 
@@ -309,3 +310,19 @@ def test_intervals_are_not_broken_over_lines() -> None:
         unbroken("48.6 to -51.2 next to < 0.001, n = 4")
         == "48.6\u00a0to\u00a0-51.2 next to <\u00a00.001, n\u00a0=\u00a04"
     )
+
+
+@pytest.mark.parametrize("content", [b'{"step": 1, "lo', b"\xff\xfe"])
+def test_a_damaged_training_log_is_named(config: ReportConfig, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "log.jsonl").write_bytes(content)
+    config.training = {"expert": str(tmp_path / "trained")}
+    with pytest.raises(RecordError, match=r"log\.jsonl"):
+        write_report(config)
+
+
+def test_results_of_another_shape_are_named(tmp_path: Path) -> None:
+    for content in ("[1, 2]", '{"config": [1]}', '{"config": {"decoders": 3}}'):
+        (tmp_path / "results.json").write_text(content)
+        with pytest.raises(RecordError, match="missing or damaged"):
+            _decoders(tmp_path / "results.json")

@@ -1,6 +1,5 @@
 """What a report says of training: the curves in its logs, and how often every picture was seen."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from spatial.errors import ConfigError
 from spatial.files import read_mapping
+from spatial.json_files import read_lines
 from vsre.compare_tables import Cells
 from vsre.site.chart import Chart, Words
 from vsre.site.curves import line_chart
@@ -49,6 +49,7 @@ def read_training(folders: Mapping[str, str], looks: Mapping[str, int]) -> Train
 
     Raises:
         ConfigError: nothing was trained in a folder.
+        RecordError: a log is damaged.
     """
     logs = {name: _log(name, Path(folder)) for name, folder in folders.items()}
     ended = {name: found for name, folder in folders.items() if (found := read_mapping(Path(folder) / "training.json"))}
@@ -75,10 +76,7 @@ def _log(name: str, folder: Path) -> list[dict[str, Any]]:
         if (folder / "training.json").is_file():
             return []
         raise ConfigError(f"training.{name}: {path} does not exist; name the output folder of a 'vsre train'")
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise ConfigError(f"training.{name}: {path} is damaged ({error}); leave the setting away") from error
+    return [entry for entry in read_lines(path) if isinstance(entry, dict)]
 
 
 def _curves(words: Words, logs: Mapping[str, Sequence[Mapping[str, Any]]], looks: Mapping[str, int]) -> Chart | None:
