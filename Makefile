@@ -3,7 +3,7 @@ BIN := .venv/bin
 FAST := not slow
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: quickstart test test-full lint bench setup setup-dev
+.PHONY: quickstart test test-full lint bench docs setup setup-dev setup-docs
 
 quickstart: setup
 	$(BIN)/vsre run configs/quickstart.yaml
@@ -23,8 +23,14 @@ lint: setup-dev
 bench: setup-dev
 	for file in benchmarks/[!_]*.py; do $(BIN)/python $$file --quick || exit 1; done
 
+docs: setup-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 setup:
 	@scripts/setup.sh
 
 setup-dev:
 	@scripts/setup.sh dev
+
+setup-docs:
+	@scripts/setup.sh docs
