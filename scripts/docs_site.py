@@ -26,7 +26,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the documents of the root, and every file outside ``docs/`` that a document links to."""
     for source, name in PAGES.items():
         files.append(File.generated(config, name, content=(ROOT / source).read_text()))
-    for page in (*PAGES, *(f"docs/{file.src_uri}" for file in files.documentation_pages() if file.generated_by is None)):
+    for page in (
+        *PAGES,
+        *(f"docs/{file.src_uri}" for file in files.documentation_pages() if file.generated_by is None),
+    ):
         for target in LINK.findall((ROOT / page).read_text()):
             path = _in_repository(page, target)
             outside = not path.startswith("docs/") and path not in PAGES

@@ -1,0 +1,122 @@
+"""Every command of the documents parses, and runs in a copy of the repository, but those that are marked with a reason."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.vsre.documents import MARK, PAGES, commands, own_calls
+from tests.vsre.prepared import GROUPS, PREPARED, prepare
+from vsre.commands import find_command
+from vsre.roots import ROOT
+from vsre.settings import parse
+
+SHORTER: tuple[tuple[str, str], ...] = (
+    (r"vsre \S.*--help", ""),
+    (r"vsre .*--dry_run", ""),
+    (r"vsre (fetch|run|matrix) ", "--dry_run"),
+    (r"vsre datagen ", f"--groups {GROUPS}"),
+    (
+        r"vsre train .*tiny-expert",
+        "--max_seconds 0 --schedule trainer --trainer.max_steps 2 --trainer.num_train_epochs 1",
+    ),
+    (r"vsre train ", "--max_seconds 3"),
+    (r"vsre eval .*--nproc", "--data.limit 24"),
+    (r"vsre (eval|attend) ", "--data.limit 24"),
+    (r"vsre interpret ", "--pairs 4 --knockouts 2 --bootstrap 20"),
+    (r"vsre calibrate ", "--images 40 --faults_each 4"),
+    (r"vsre passes ", "--limit 4"),
+)
+"""What is added to a command so that it ends in seconds, by the first pattern that it has; ``make`` says only what it would do."""
+
+RUN = [page for page in PAGES if any(command.not_run is None for command in commands(page))]
+
+
+def shortened(text: str) -> str:
+    """Return a command as it is run here."""
+    text = re.sub(r"\s+#\s.*$", "", text)
+    if text.startswith("make "):
+        return text.replace("make ", "make -n ", 1)
+    extra = next((extra for pattern, extra in SHORTER if re.search(pattern, text)), "")
+    return f"{text} {extra}".rstrip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_ours_parses(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for command in commands(page):
+        for name, *arguments in (call for call in own_calls(command) if call and not call[0].startswith("-")):
+            find_command(name)
+            if "--help" not in arguments and "--print_config" not in arguments:
+                parse(name, [argument.replace("$SLURM_ARRAY_TASK_ID", "0") for argument in arguments])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_mark_has_a_reason_and_a_command(page: Path) -> None:
+    marks = MARK.findall(page.read_text())
+    assert all(len(reason.split()) > 1 for reason in marks)
+    assert set(marks) == {command.not_run for command in commands(page)} - {None}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the repository whose ``.venv/bin`` starts its own code with this Python."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    folder = tmp_path / "vsre"
+    for name in tracked:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name, arguments in (("vsre", "-m vsre"), ("python", "")):
+        (binaries / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        (binaries / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_in_their_order(page: Path, copy: Path) -> None:
+    for name in PREPARED.get(page.name, ()):
+        prepare(name, copy)
+    environment = {
+        **os.environ, "PATH": f"{copy / '.venv' / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(copy),
+        "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
+    failed = []
+    for command in commands(page):
+        if command.not_run is None:
+            text = shortened(command.text)
+            ended = subprocess.run(
+                ["bash", "-c", text],
+                cwd=copy,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            print(command.name, ended.returncode, text)
+            if ended.returncode:
+                last = (ended.stderr or ended.stdout)[-1500:]
+                failed.append(f"{command.name}: {text}\nended with {ended.returncode}:\n{last}")
+    assert not failed, "\n\n".join(failed)
+
+
+def test_few_commands_are_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    marked = [command for page in PAGES for command in commands(page) if command.not_run is not None]
+    with capsys.disabled():
+        print("\ncommands of the documents that are not run:")
+        for command in marked:
+            print(f"  {command.name:<28} {command.not_run:<70} {' '.join(command.text.split())[:80]}")
+    everything = sum(len(commands(page)) for page in PAGES)
+    assert len(marked) < everything / 2
