@@ -1,8 +1,8 @@
-"""Let the documents be right in two places: on GitHub, beside the code, and as the site that ``make docs`` builds.
+"""Let the documents be right in two places: beside the code, as on GitHub, and as the site of ``make docs``.
 
-MkDocs knows the files under ``docs/`` only, but pages link to README.md, CONTRIBUTING.md, settings files and the licence
-as they lie in the repository. This hook (``hooks`` in mkdocs.yml) makes pages of the first two, copies the other files that
-are linked, and turns the links round. Nothing is written outside the site.
+MkDocs knows the files under ``docs/`` only, but pages link to README.md, CONTRIBUTING.md, settings files and the
+licence as they lie in the repository. This hook (``hooks`` in mkdocs.yml) makes pages of the first two, copies the
+other files that are linked, and turns the links round. Nothing is written outside the site.
 """
 
 import posixpath

@@ -1,7 +1,7 @@
 """Find the shell commands of the documents, and say which of them are not run, and why.
 
-A block of commands is a fence of the language ``bash``, or indented lines of which one begins with a program; a blank line
-ends it. A block that cannot run on two cores without network is marked above it, with the reason:
+A block of commands is a fence of the language ``bash``, or indented lines of which one begins with a program; a blank
+line ends it. A block that cannot run on two cores without network is marked above it, with the reason:
 ``<!-- not run: needs eight GPUs -->``.
 """
 
@@ -17,7 +17,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 PROGRAM = re.compile(
     r"(?:[A-Z_]+=\S* )*"
-    r"(?:vsre|make|python3?|pip|hf|git|grep|cd|cp|sbatch|torchrun|accelerate|deepspeed|lmms-eval|\.ci/run|\.venv\S*/bin/\S+)(?: |$)"
+    r"(?:vsre|make|python3?|pip|hf|git|grep|cd|cp|sbatch|torchrun|accelerate|deepspeed|lmms-eval|\.ci/run"
+    r"|\.venv\S*/bin/\S+)(?: |$)"
 )
 """The beginning of a line that is a command."""
 

@@ -1,6 +1,7 @@
-"""What the commands of the documents find in a working copy: the folders that a page takes for granted, in miniature."""
+"""What the commands of the documents find in a working copy: the folders that a page takes for granted, small."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -107,9 +108,12 @@ def _meshes(place: Path) -> None:
 
 
 def _pictures(place: Path) -> None:
+    """Make the folder that docs/start-here.md describes: its statements, and a picture of noise under each name."""
+    statements = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "start-here.md").read_text(), flags=re.DOTALL)[0]
     place.mkdir(parents=True)
+    (place / "statements.jsonl").write_text(statements)
     random = np.random.default_rng(0)
-    for name in ("desk.jpg", "kitchen.jpg"):
+    for name in sorted({json.loads(line)["image"] for line in statements.splitlines()}):
         Image.fromarray(random.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(place / name)
 
 

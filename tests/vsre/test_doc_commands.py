@@ -1,4 +1,4 @@
-"""Every command of the documents parses, and runs in a copy of the repository, but those that are marked with a reason."""
+"""Every command of the documents parses, and runs in a copy of the repository unless it is marked with a reason."""
 
 import os
 import re
@@ -22,7 +22,7 @@ SHORTER: tuple[tuple[str, str], ...] = (
     (r"vsre datagen ", f"--groups {GROUPS}"),
     (
         r"vsre train .*tiny-expert",
-        "--max_seconds 0 --schedule trainer --trainer.max_steps 2 --trainer.num_train_epochs 1",
+        "--schedule trainer --trainer.max_steps 2",
     ),
     (r"vsre train ", "--max_seconds 3"),
     (r"vsre eval .*--nproc", "--data.limit 24"),
@@ -31,13 +31,13 @@ SHORTER: tuple[tuple[str, str], ...] = (
     (r"vsre calibrate ", "--images 40 --faults_each 4"),
     (r"vsre passes ", "--limit 4"),
 )
-"""What is added to a command so that it ends in seconds, by the first pattern that it has; ``make`` says only what it would do."""
+"""What is added to a command so that it ends in seconds, by the first pattern that it has."""
 
 RUN = [page for page in PAGES if any(command.not_run is None for command in commands(page))]
 
 
 def shortened(text: str) -> str:
-    """Return a command as it is run here."""
+    """Return a command as it is run here; ``make`` only says what it would do."""
     text = re.sub(r"\s+#\s.*$", "", text)
     if text.startswith("make "):
         return text.replace("make ", "make -n ", 1)
