@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from spatial.templates import SELECTIONS, families
+from tests.vsre.documents import PAGES
 from vsre.roots import ROOT
-
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-
 
 USE_OF_THEM = """
 from PIL import Image
