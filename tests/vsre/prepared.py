@@ -55,7 +55,15 @@ def _dataset(settings: str) -> Callable[[Path], None]:
 
 
 def _model(name: str) -> Callable[[Path], None]:
-    return lambda place: shutil.copytree(shipped_folder(name), place)
+    def make(place: Path) -> None:
+        shutil.copytree(shipped_folder(name), place)
+        adapter = place / "adapter_config.json"
+        if adapter.is_file():  # the shipped one names its base by where it lies
+            settings = json.loads(adapter.read_text())
+            base = (shipped_folder(name) / settings["base_model_name_or_path"]).resolve()
+            adapter.write_text(json.dumps(settings | {"base_model_name_or_path": str(base)}))
+
+    return make
 
 
 def _annotations() -> list[dict[str, object]]:
@@ -118,7 +126,10 @@ def _pictures(place: Path) -> None:
 
 
 def _text(text: str) -> Callable[[Path], None]:
-    return lambda place: place.write_text(text) and None
+    def make(place: Path) -> None:
+        place.write_text(text)
+
+    return make
 
 
 TEST, TRAIN = "configs/datagen/quickstart-test.yaml", "configs/datagen/quickstart-train.yaml"
