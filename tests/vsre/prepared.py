@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from datagen.config import DatagenConfig
+from datagen.config import DatagenConfig, ImportVsrConfig
+from datagen.import_vsr import import_vsr
 from datagen.run import generate
 from spatial.shipped import shipped_folder
 from vsre.roots import ROOT
@@ -81,6 +82,13 @@ def _vsr(place: Path) -> None:
         shutil.copy(ROOT / f"eval/assets/vsr/zeroshot.{part}.jsonl", place)
 
 
+def _imported(place: Path) -> None:
+    """Make a dataset folder of VSR's zero-shot test part, as the page about training on VSR does."""
+    photos = place.parent / "vsr"
+    _vsr(photos)
+    import_vsr(ImportVsrConfig(str(place), str(photos), str(photos), splits=["zeroshot"], part="test"))
+
+
 def _coco(place: Path) -> None:
     """Write COCO's file of instances for a hundred rows of VSR: two boxes on each photo, side by side."""
     rows = {str(row["image"]): row for row in _annotations()[:100]}
@@ -136,7 +144,7 @@ TEST, TRAIN = "configs/datagen/quickstart-test.yaml", "configs/datagen/quickstar
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(("data/mine", "data/my-test", "data/photos", "data/quickstart-test"), _dataset(TEST)),
-    "data/vsr-zeroshot-test": _dataset(TEST),
+    "data/vsr-zeroshot-test": _imported,
     **dict.fromkeys(("data/my-train", "data/quickstart-train"), _dataset(TRAIN)),
     **dict.fromkeys(("checkpoints/mine", "checkpoints/vsr-turn-g"), _model("tiny-base")),
     **dict.fromkeys(("checkpoints/my-expert", "runs/my/adapter", "runs/expert"), _model("tiny-expert")),
