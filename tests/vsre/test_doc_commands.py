@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,7 @@ def _forked(arguments: list[str], folder: Path, environment: dict[str, str]) -> 
         child = os.fork()
         if child == 0:
             code = 1
+            signal.alarm(900)
             try:
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)
