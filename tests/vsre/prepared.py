@@ -37,7 +37,7 @@ PREPARED: dict[str, tuple[str, ...]] = {
 }
 """By page: what its commands need and no command of the page makes."""
 
-GROUPS = 8
+GROUPS = 12
 
 
 def prepare(name: str, folder: Path) -> None:

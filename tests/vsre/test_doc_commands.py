@@ -31,6 +31,7 @@ SHORTER: tuple[tuple[str, str], ...] = (
     (r"vsre interpret ", "--pairs 4 --knockouts 2 --bootstrap 20"),
     (r"vsre calibrate ", "--images 40 --faults_each 4"),
     (r"vsre passes ", "--limit 4"),
+    (r"vsre study ", "--folds 2"),
 )
 """What is added to a command so that it ends in seconds, by the first pattern that it has."""
 
