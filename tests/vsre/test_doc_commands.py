@@ -66,7 +66,7 @@ def test_every_mark_has_a_reason_and_a_command(page: Path) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the repository whose ``.venv/bin`` starts its own code with this Python."""
+    """A copy of the repository to work in, whose ``.venv/bin`` starts this Python."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     folder = tmp_path / "vsre"
@@ -107,7 +107,9 @@ def _run(text: str, folder: Path) -> tuple[int, str]:
     """
     words = shlex.split(text)
     bin_folder = folder / ".venv" / "bin"
-    environment = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1"}
+    # Every process, those that commands start too, runs the code of this repository, not that of the copy beside it.
+    ours = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    environment = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1", **ours}
     if OURS.search(words[0]) and not {"&&", "|", ">"} & set(words):
         return _forked(words[1:], folder, environment)
     shell = ["bash", "-c", text]
