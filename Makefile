@@ -3,7 +3,7 @@ BIN := .venv/bin
 FAST := not slow
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: quickstart test test-full lint bench chaos setup setup-dev
+.PHONY: quickstart test test-full lint bench chaos docs setup setup-dev setup-docs
 
 quickstart: setup
 	$(BIN)/vsre run configs/quickstart.yaml
@@ -26,8 +26,14 @@ bench: setup-dev
 chaos: setup-dev
 	$(BIN)/python -m tests.chaos
 
+docs: setup-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 setup:
 	@scripts/setup.sh
 
 setup-dev:
 	@scripts/setup.sh dev
+
+setup-docs:
+	@scripts/setup.sh docs

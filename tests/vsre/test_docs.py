@@ -8,12 +8,23 @@ from pathlib import Path
 import pytest
 
 from spatial.templates import SELECTIONS, families
+from tests.vsre.documents import PAGES
 from vsre.roots import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
 USE_OF_THEM = """
+from PIL import Image
+from dataclasses import replace
+from eval.config import DataConfig
+from eval.benchmarks import read_benchmark
+from eval.predictions import Prediction
+table = folder / "table.csv"
+table.write_text("picture,statement,answer\\na,The cup is red.,true\\n../a,The cup is red.,false\\n")
+Image.new("RGB", (8, 8)).save(folder / "a.png")
+found = read_benchmark(DataConfig("table", str(table)))
+assert [row.answer for row in found.records] == ["true"] and [row.name for row in found.failed] == ["table.csv:3"]
+row = Prediction("m", "r", "i", "g", "t", "greedy", "image", confidence=0.95)
+assert METRICS["sure_and_wrong"]([row, replace(row, correct=True)]) == 0.5
+assert METRICS["sure_and_wrong"]([replace(row, confidence=0.5)]) is None
 from encoders.build import assemble
 model, processor = assemble(PRESETS["tiny"], ["clip", "vit"], "maximum", ["cup"], seed=0)
 assert len(model.get_image_features(processor.blank_canvas(1)).pooler_output[0]) == 64
@@ -23,7 +34,7 @@ assert len(model.get_image_features(processor.blank_canvas(1)).pooler_output[0])
 def test_the_examples_of_extending_run() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 12
     result = subprocess.run(
         [sys.executable, "-c", "\n".join([*blocks, USE_OF_THEM])], capture_output=True, text=True, check=False
     )
