@@ -130,7 +130,8 @@ def _turn(pair: Pair) -> float | None:
     """Angle from A's heading to B, or ``None`` without a front or a direction."""
     if not pair.poses or not pair.poses.a.has_front or pair.stacked:
         return None
-    return geometry.angle(pair.poses.a.heading, geometry.offset(pair.poses.b, pair.poses.a))
+    away = geometry.offset(pair.poses.b, pair.poses.a)
+    return geometry.angle(pair.poses.a.heading, away) if any(away) else None  # one place has no direction to itself
 
 
 def _axes(pair: Pair) -> float | None:

@@ -115,3 +115,10 @@ def test_laws_of_the_conventions(scene: Scene) -> None:
         assert not answers.get(RELATIONS[name].antonym or "")
         assert frame_of(name, 0, 1, seen) == ("intrinsic" if name == "past" else "")
     assert not (answers["down from"] and holds("on", 0, 1, seen))
+
+
+def test_things_in_one_place_do_not_face_each_other() -> None:
+    plank = replace(BAT, size=(0.84, 0.04, 0.02), has_front=True)
+    for relation in ("facing", "facing away from", "toward"):
+        for yaw in (0.003, 359.997):
+            assert answer(relation, at(plank, 0, yaw=yaw), at(plank, 0, yaw=90)) is None
