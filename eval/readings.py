@@ -1,7 +1,7 @@
 """What each reading says after a question, and after whatever tokens follow it.
 
 The plain model's answer comes from growing all of a question. A changed one comes from growing its last token again,
-beside the first time, from the same cache.
+beside the first time, from the same cache; those of one rule in the very pass that grows the questions.
 
 Shapes: B images, M questions of each, T tokens, V vocabulary, D width, R strengths of one rule.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from eval.attention import changed_image_attention
 from eval.decoders import Dola, Reading, Vcd
-from eval.tree import Branches, TokenTree
+from eval.tree import Branches, Repeated, TokenTree
 from spatial.errors import CheckpointError
 
 
@@ -29,24 +29,32 @@ class Reader:
         trees: by kind of image, one trunk each.
         ids_BMT: tokens of the questions after the image, padded on the right.
         real_BMT: False at padding.
+        readings: what will be asked; the changed readings of one rule are then made in the same pass as the questions.
     """
 
-    def __init__(self, model: Any, trees: Mapping[str, TokenTree], ids_BMT: Tensor, real_BMT: Tensor) -> None:
+    def __init__(
+        self,
+        model: Any,
+        trees: Mapping[str, TokenTree],
+        ids_BMT: Tensor,
+        real_BMT: Tensor,
+        readings: Sequence[Reading] = (),
+    ) -> None:
         self.head = model.get_output_embeddings()
         self.trees = trees
         self.shape = ids_BMT.shape[:2]
         last_BM = (real_BMT.sum(-1) - 1).clamp(min=0)
         self.last_BM = ids_BMT.gather(-1, last_BM[..., None])[..., 0]
-        self.before: dict[str, Branches] = {}
-        self._asked: dict[str, tuple[Tensor, Branches]] = {}
+        self._rule = next((reading.rule for reading in readings if reading.rule), "")
+        factors = [reading.factor for reading in readings if reading.rule == self._rule] if self._rule else []
+        self._asked: dict[str, Repeated] = {}
         for kind, tree in trees.items():
             parents = tree.root.pick(torch.zeros(self.shape, dtype=torch.long, device=ids_BMT.device))
-            output, tips = tree.grow(parents, ids_BMT, real_BMT)
-            places_BM = torch.arange(self.shape[1], device=ids_BMT.device) * ids_BMT.shape[-1] + last_BM
-            width = output.last_hidden_state.shape[-1]
-            hidden_BMD = output.last_hidden_state.gather(1, places_BM[..., None].expand(-1, -1, width))
-            self._asked[kind] = hidden_BMD, tips
-            self.before[kind] = tips.without(tree.columns - ids_BMT[0].numel() + places_BM)
+            here = factors if kind == "image" else []
+            if self.shape[1] > 1:
+                tree.plant()  # before attention changes, and not under the wide mask of many questions
+            with self.attending(kind, here * self.shape[1], self._rule if here else ""):
+                self._asked[kind] = tree.grow_and_repeat(parents, ids_BMT, real_BMT, len(here))
 
     def cut(self, columns: Mapping[str, int]) -> None:
         """Forget, in every tree, all columns from one on."""
@@ -59,17 +67,28 @@ class Reader:
 
     def plainly(self, kind: str) -> tuple[Tensor, Branches]:
         """Return the last hidden state (B, M, D) of every question as it is, and where its answer grows."""
-        return self._asked[kind]
+        asked = self._asked[kind]
+        return asked.last_BMD, asked.tips
+
+    def changed(self, factors: Sequence[float], rule: str) -> tuple[Tensor, Branches]:
+        """Return last hidden states (B, M * R, D) of the questions about the picture as a rule changes them, and tips.
+
+        Args:
+            factors: R, of all readings of the rule.
+            rule: a name of ``eval.attention.RULES``.
+        """
+        if rule == self._rule:
+            return self._asked["image"].again_BND, self._asked["image"].again
+        output, tips = self.ask("image", factors, rule)
+        return output.last_hidden_state, tips
 
     def ask(self, kind: str, factors: Sequence[float] = (), rule: str = "", **options: Any) -> tuple[Any, Branches]:
         """Grow the last prompt token again, once for each factor of a rule; (B, M * R, D) in the order of questions."""
         count = max(1, len(factors))
-        tree = self.trees[kind]
-        index = torch.arange(self.shape[1], device=self.last_BM.device).repeat_interleave(count)
-        parents = self.before[kind].pick(index.expand(self.shape[0], -1))
+        parents = self._asked[kind].before.repeated(count)
         token_BM = self.last_BM.repeat_interleave(count, dim=1)
         with self.attending(kind, list(factors) * self.shape[1], rule):
-            return tree.grow(parents, token_BM[..., None], **options)
+            return self.trees[kind].grow(parents, token_BM[..., None], **options)
 
     def attending(self, kind: str, factors: Sequence[float], rule: str) -> AbstractContextManager[None]:
         """Return the context in which the queries attend by a rule, each with its factor."""
@@ -166,8 +185,8 @@ def make_leaves(reader: Reader, readings: Sequence[Reading]) -> Iterator[Leaf]:
 
 
 def _attending(reader: Reader, rule: str, members: Sequence[Reading]) -> Iterator[Leaf]:
-    output, tips = reader.ask("image", [reading.factor for reading in members], rule)
-    first_BMRV = reader.logprobs(output.last_hidden_state).unflatten(1, (-1, len(members)))
+    hidden_BND, tips = reader.changed([reading.factor for reading in members], rule)
+    first_BMRV = reader.logprobs(hidden_BND).unflatten(1, (-1, len(members)))
     trees, questions = first_BMRV.shape[:2]
     for index, reading in enumerate(members):
         own = torch.arange(index, questions * len(members), len(members), device=first_BMRV.device)

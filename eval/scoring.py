@@ -153,7 +153,7 @@ class Scorer:
         kinds = image_kinds(readings)
         trees = {kind: TokenTree(decoder, self._trunk(prefixes, [s[kind] for s in shown])) for kind in kinds}
         ids, real = self._padded([[asked.suffix for asked in row] for row in rows])
-        yield from make_leaves(self.reader(self.model, trees, ids, real), readings)
+        yield from make_leaves(self.reader(self.model, trees, ids, real, readings), readings)
 
     def _read(self, leaf: Leaf, rows: Sequence[Sequence[_Asked]]) -> dict[int, Scores]:
         first_BMV = leaf.first_BMV.cpu()  # one transfer instead of one per option

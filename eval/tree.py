@@ -56,11 +56,34 @@ class Branches:
         seen = self.seen_BMK.gather(1, index_BM[..., None].expand(-1, -1, self.seen_BMK.shape[-1]))
         return Branches(seen, self.next_BM.gather(1, index_BM))
 
+    def repeated(self, times: int) -> "Branches":
+        """Return every branch some times, one after the other."""
+        return Branches(self.seen_BMK.repeat_interleave(times, dim=1), self.next_BM.repeat_interleave(times, dim=1))
+
     def without(self, column_BM: Tensor) -> "Branches":
         """Return the branches one token shorter: what grows from them does not see its column."""
         dropped_BM1 = self.seen_BMK.gather(2, column_BM[..., None])
         seen = self.seen_BMK.scatter(2, column_BM[..., None], False)
         return Branches(seen, self.next_BM - dropped_BM1[..., 0].long())
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What comes of growing M branches and asking their last tokens again, each A times.
+
+    Attributes:
+        last_BMD: hidden states of the last tokens.
+        tips: of the branches.
+        before: the branches without their last tokens.
+        again_BND: hidden states of the repeated tokens, N = M * A, in the order of branches.
+        again: the branches that end with these; ``tips`` where there are none.
+    """
+
+    last_BMD: Tensor
+    tips: Branches
+    before: Branches
+    again_BND: Tensor
+    again: Branches
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,7 @@ class _Pass:
 
     def then(self, grown: "_Pass") -> "_Pass":
         """Return one pass of these tokens and of what grows from them."""
-        mask_BTK = nn.functional.pad(self.mask_BTK, (0, grown.embeds_BTD.shape[1]))
+        mask_BTK = nn.functional.pad(self.mask_BTK, (0, grown.mask_BTK.shape[-1] - self.mask_BTK.shape[-1]))
         return _Pass(
             torch.cat([self.embeds_BTD, grown.embeds_BTD], dim=1),
             torch.cat([mask_BTK, grown.mask_BTK], dim=1),
@@ -113,6 +136,12 @@ class TokenTree:
         last = trunk.positions_BP.amax(dim=(0, 2) if self._parts else 1)
         self.root = Branches(trunk.mask_BP[:, None].bool(), last[:, None] + 1)
 
+    def plant(self) -> None:
+        """Run the trunk by itself, if it has not been run; otherwise it runs with the first tokens that grow."""
+        if self._planted is not None:
+            self._decoded(_Pass.of(self._planted))
+            self._planted = None
+
     def grow(
         self, parents: Branches, ids_BMT: Tensor, real_BMT: Tensor | None = None, **options: Any
     ) -> tuple[Any, Branches]:
@@ -127,10 +156,39 @@ class TokenTree:
         Returns:
             The decoder's output, whose hidden states are (B, M * T, D), and the branches with their new tips.
         """
+        if ids_BMT.shape[1] > 1 or options:
+            self.plant()
+        grown, tips = self._planned(parents, ids_BMT, real_BMT)
+        return self._run(grown, **options), tips
+
+    def grow_and_repeat(self, parents: Branches, ids_BMT: Tensor, real_BMT: Tensor, times: int) -> "Repeated":
+        """Append T tokens to each of M branches, and beside the last one that is real the same one again, some times.
+
+        All of it is one forward pass, in which the repeated tokens are the last M * ``times`` queries; with the trunk,
+        if that has not been planted.
+        """
+        last_BM = (real_BMT.sum(-1) - 1).clamp(min=0)
+        places_BM = torch.arange(ids_BMT.shape[1], device=ids_BMT.device) * ids_BMT.shape[-1] + last_BM
+        columns_BM = self.columns + places_BM
+        grown, tips = self._planned(parents, ids_BMT, real_BMT)
+        before, again, count = tips.without(columns_BM), tips, ids_BMT[0].numel()
+        if times:
+            last_BN1 = ids_BMT.gather(-1, last_BM[..., None]).repeat_interleave(times, dim=1)
+            copies, again = self._planned(before.repeated(times), last_BN1)
+            grown = grown.then(copies)
+        hidden_BTD = self._run(grown).last_hidden_state
+        last_BMD = hidden_BTD.gather(1, places_BM[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
+        return Repeated(last_BMD, tips, before, hidden_BTD[:, count:], again)
+
+    def cut(self, columns: int) -> None:
+        """Forget all columns from this one on; branches that saw them must not grow again."""
+        if columns < self.columns:
+            self.cache.crop(columns - self.columns)
+            self.columns = columns
+
+    def _planned(self, parents: Branches, ids_BMT: Tensor, real_BMT: Tensor | None = None) -> "tuple[_Pass, Branches]":
+        """Return what appends tokens to branches when it is run, and their tips; columns are counted as if it were."""
         _, branches, length = ids_BMT.shape
-        if self._planted is not None and (branches > 1 or options):
-            self._run(_Pass.of(self._planted))
-            self._planted = None
         real = torch.ones_like(ids_BMT, dtype=torch.bool) if real_BMT is None else real_BMT
         steps = torch.arange(length, device=ids_BMT.device)
         positions = (parents.next_BM[..., None] + steps).flatten(1)
@@ -139,24 +197,20 @@ class TokenTree:
             self._mask(parents, real),
             positions.expand(self._parts, -1, -1) if self._parts else positions,
         )
-        if self._planted is None:
-            output = self._run(grown, **options)
-        else:
-            output = self._run(_Pass.of(self._planted).then(grown))
-            output.last_hidden_state = output.last_hidden_state[:, -length:]
-            self._planted = None
         own = _own_columns(branches, length, ids_BMT.device) & real.flatten(1)[:, None]
         earlier = _widened(parents.seen_BMK, self.columns)
         self.columns += branches * length
-        return output, Branches(torch.cat([earlier, own], dim=-1), parents.next_BM + real.sum(-1))
-
-    def cut(self, columns: int) -> None:
-        """Forget all columns from this one on; branches that saw them must not grow again."""
-        if columns < self.columns:
-            self.cache.crop(columns - self.columns)
-            self.columns = columns
+        return grown, Branches(torch.cat([earlier, own], dim=-1), parents.next_BM + real.sum(-1))
 
     def _run(self, tokens: "_Pass", **options: Any) -> Any:
+        if self._planted is None:
+            return self._decoded(tokens, **options)
+        trunk, self._planted = _Pass.of(self._planted), None
+        output = self._decoded(trunk.then(tokens))
+        output.last_hidden_state = output.last_hidden_state[:, trunk.embeds_BTD.shape[1] :]
+        return output
+
+    def _decoded(self, tokens: "_Pass", **options: Any) -> Any:
         return self.decoder(
             inputs_embeds=tokens.embeds_BTD,
             attention_mask=tokens.mask_BTK[:, None],

@@ -57,11 +57,21 @@ class RecordingReader(Reader):
         self._kept: dict[tuple[str, float], tuple[Tensor, Tensor]] = {}
 
     def plainly(self, kind: str) -> tuple[Tensor, Branches]:
-        """Return what was asked; the last prompt token grows once more, only to keep how it attends."""
-        columns = self.trees[kind].columns
-        self.ask(kind)
-        self.trees[kind].cut(columns)
+        """Return what was asked, and keep how the last prompt token attends."""
+        self._record(kind)
         return super().plainly(kind)
+
+    def changed(self, factors: Sequence[float], rule: str) -> tuple[Tensor, Branches]:
+        """Return what is asked, and keep how the last prompt token attends."""
+        if rule == self._rule:
+            self._record("image", factors, rule)
+        return super().changed(factors, rule)  # which asks what has not been asked, and so keeps it
+
+    def _record(self, kind: str, factors: Sequence[float] = (), rule: str = "") -> None:
+        """Ask once more what was asked with the questions, only to keep how it attends."""
+        columns = self.trees[kind].columns
+        self.ask(kind, factors, rule)
+        self.trees[kind].cut(columns)
 
     def ask(self, kind: str, factors: Sequence[float] = (), rule: str = "", **options: Any) -> tuple[Any, Branches]:
         """Grow the last prompt token, and keep how it attends."""
