@@ -62,6 +62,10 @@ def image_kinds(readings: Iterable[Reading]) -> list[str]:
     return list(dict.fromkeys(["image", *(reading.contrast for reading in readings if reading.contrast)]))
 
 
-def read_at_once(readings: Iterable[Reading]) -> int:
-    """Return how often the last token of a prompt stands in one forward pass, once for each strength of a rule."""
-    return max(Counter(reading.rule for reading in readings if reading.rule).values(), default=1)
+def asked_again(readings: Iterable[Reading]) -> int:
+    """Return how often, at most, the last token of a prompt stands beside itself, once for each strength of a rule.
+
+    The strengths of the first rule stay where they are made, beside the questions; what others need comes and goes.
+    """
+    first, *others = Counter(reading.rule for reading in readings if reading.rule).values() or [0]
+    return first + max(others, default=1)

@@ -43,8 +43,6 @@ class Reader:
         self.head = model.get_output_embeddings()
         self.trees = trees
         self.shape = ids_BMT.shape[:2]
-        last_BM = (real_BMT.sum(-1) - 1).clamp(min=0)
-        self.last_BM = ids_BMT.gather(-1, last_BM[..., None])[..., 0]
         self._rule = next((reading.rule for reading in readings if reading.rule), "")
         factors = [reading.factor for reading in readings if reading.rule == self._rule] if self._rule else []
         self._asked: dict[str, Repeated] = {}
@@ -85,10 +83,10 @@ class Reader:
     def ask(self, kind: str, factors: Sequence[float] = (), rule: str = "", **options: Any) -> tuple[Any, Branches]:
         """Grow the last prompt token again, once for each factor of a rule; (B, M * R, D) in the order of questions."""
         count = max(1, len(factors))
-        parents = self._asked[kind].before.repeated(count)
-        token_BM = self.last_BM.repeat_interleave(count, dim=1)
+        asked = self._asked[kind]
+        token_BM1 = asked.token_BM.repeat_interleave(count, dim=1)[..., None]
         with self.attending(kind, list(factors) * self.shape[1], rule):
-            return self.trees[kind].grow(parents, token_BM[..., None], **options)
+            return self.trees[kind].grow(asked.before.repeated(count), token_BM1, **options)
 
     def attending(self, kind: str, factors: Sequence[float], rule: str) -> AbstractContextManager[None]:
         """Return the context in which the queries attend by a rule, each with its factor."""

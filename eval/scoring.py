@@ -18,7 +18,7 @@ from torch import Tensor
 
 from eval.decoders import Reading
 from eval.images import Picture, Placed
-from eval.packing import Extent, image_kinds, packed, padded_tokens, read_at_once
+from eval.packing import Extent, asked_again, image_kinds, packed, padded_tokens
 from eval.readings import Leaf, Reader, make_leaves
 from eval.tree import TokenTree, Trunk, check_decoder
 from eval.words import Words
@@ -124,14 +124,14 @@ class Scorer:
         if not self.max_tokens:
             yield rows
             return
-        kinds, at_once = len(image_kinds(readings)), read_at_once(readings)
+        kinds, again = len(image_kinds(readings)), asked_again(readings)
         units = [
             [(number, asked) for asked in sorted(row, key=lambda asked: len(asked.suffix))]
             for number, row in enumerate(rows)
         ]
 
         def fits(part: Sequence[tuple[int, _Asked]]) -> bool:
-            extents = [self._extent(number, asked, at_once) for number, asked in part]
+            extents = [self._extent(number, asked, again) for number, asked in part]
             return kinds * padded_tokens(extents) <= self.max_tokens
 
         for part in packed(units, fits):
@@ -140,9 +140,9 @@ class Scorer:
                 kept[number].append(asked)
             yield list(kept.values())
 
-    def _extent(self, row: int, asked: _Asked, at_once: int) -> Extent:
+    def _extent(self, row: int, asked: _Asked, again: int) -> Extent:
         answer = max(self.max_new_tokens, *map(len, asked.options))
-        return Extent(row, len(asked.prefix), len(asked.suffix), at_once + answer)
+        return Extent(row, len(asked.prefix), len(asked.suffix), again + answer)
 
     def _leaves(
         self, rows: Sequence[Sequence[_Asked]], shown: Sequence[Pictures], readings: Sequence[Reading]

@@ -72,13 +72,15 @@ class Repeated:
     """What comes of growing M branches and asking their last tokens again, each A times.
 
     Attributes:
-        last_BMD: hidden states of the last tokens.
+        token_BM: ids of the last tokens.
+        last_BMD: their hidden states.
         tips: of the branches.
         before: the branches without their last tokens.
         again_BND: hidden states of the repeated tokens, N = M * A, in the order of branches.
         again: the branches that end with these; ``tips`` where there are none.
     """
 
+    token_BM: Tensor
     last_BMD: Tensor
     tips: Branches
     before: Branches
@@ -129,7 +131,7 @@ class TokenTree:
         self.decoder: Any = decoder
         self.image_BP = trunk.image_BP
         self.cache: Any = DynamicCache()  # one that knows no window: it would forget what other branches need
-        self._planted: Trunk | None = trunk
+        self._waiting: Trunk | None = trunk
         width = trunk.mask_BP.shape[1]
         self.columns = width
         self._parts = trunk.positions_BP.shape[0] if trunk.positions_BP.ndim == 3 else 0
@@ -138,9 +140,9 @@ class TokenTree:
 
     def plant(self) -> None:
         """Run the trunk by itself, if it has not been run; otherwise it runs with the first tokens that grow."""
-        if self._planted is not None:
-            self._decoded(_Pass.of(self._planted))
-            self._planted = None
+        if self._waiting is not None:
+            self._decoded(_Pass.of(self._waiting))
+            self._waiting = None
 
     def grow(
         self, parents: Branches, ids_BMT: Tensor, real_BMT: Tensor | None = None, **options: Any
@@ -169,16 +171,16 @@ class TokenTree:
         """
         last_BM = (real_BMT.sum(-1) - 1).clamp(min=0)
         places_BM = torch.arange(ids_BMT.shape[1], device=ids_BMT.device) * ids_BMT.shape[-1] + last_BM
-        columns_BM = self.columns + places_BM
+        token_BM1 = ids_BMT.gather(-1, last_BM[..., None])
+        columns_BM, count = self.columns + places_BM, ids_BMT[0].numel()
         grown, tips = self._planned(parents, ids_BMT, real_BMT)
-        before, again, count = tips.without(columns_BM), tips, ids_BMT[0].numel()
+        before, again = tips.without(columns_BM), tips
         if times:
-            last_BN1 = ids_BMT.gather(-1, last_BM[..., None]).repeat_interleave(times, dim=1)
-            copies, again = self._planned(before.repeated(times), last_BN1)
+            copies, again = self._planned(before.repeated(times), token_BM1.repeat_interleave(times, dim=1))
             grown = grown.then(copies)
         hidden_BTD = self._run(grown).last_hidden_state
         last_BMD = hidden_BTD.gather(1, places_BM[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
-        return Repeated(last_BMD, tips, before, hidden_BTD[:, count:], again)
+        return Repeated(token_BM1[..., 0], last_BMD, tips, before, hidden_BTD[:, count:], again)
 
     def cut(self, columns: int) -> None:
         """Forget all columns from this one on; branches that saw them must not grow again."""
@@ -203,9 +205,9 @@ class TokenTree:
         return grown, Branches(torch.cat([earlier, own], dim=-1), parents.next_BM + real.sum(-1))
 
     def _run(self, tokens: "_Pass", **options: Any) -> Any:
-        if self._planted is None:
+        if self._waiting is None:
             return self._decoded(tokens, **options)
-        trunk, self._planted = _Pass.of(self._planted), None
+        trunk, self._waiting = _Pass.of(self._waiting), None
         output = self._decoded(trunk.then(tokens))
         output.last_hidden_state = output.last_hidden_state[:, trunk.embeds_BTD.shape[1] :]
         return output

@@ -21,7 +21,7 @@ from tests.chaos import table
 from tests.chaos.bench import LOST, Bench, Defect, Fault
 from tests.chaos.made import make
 from tests.chaos.plan import all_faults
-from tests.chaos.process import ROOT, preload
+from tests.forked import ROOT, preload
 
 
 @dataclass

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.process import Ended, Running, start
+from tests.forked import Ended, Running, start
 
 REFUSED, RESUMED, READ, NAMED, WAITED = "refused in one line", "resumed", "read right", "named, rest kept", "waited"
 

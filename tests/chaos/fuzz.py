@@ -4,14 +4,11 @@ The properties are those of ``tests/mutations.py``, which the fast tests hold wi
 put in below the command line: a start of the command for each of so many files would take days.
 """
 
-import os
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos.bench import HUNG, LOST, READ, TRACED, Bench, Defect, Fault, last_lines
-from tests.chaos.process import Running
+from tests.forked import fork
 
 EXAMPLES = 300
 
@@ -56,10 +53,7 @@ def _fuzz(bench: Bench, check: Callable[[Path, object], None], name: str) -> str
     number = bench.random.randrange(2**32)
     examples = EXAMPLES // 6 if name == "settings" else EXAMPLES
     log = bench.folder / ".log-fuzz.txt"
-    pid = os.fork()
-    if not pid:
-        _child(log, lambda: _all(check, bench.folder, number, examples))
-    running = Running(pid, log)
+    running = fork(lambda: _all(check, bench.folder, number, examples), log)
     if not running.wait(LIMIT):
         running.kill()
     ended = running.result()
@@ -70,7 +64,7 @@ def _fuzz(bench: Bench, check: Callable[[Path, object], None], name: str) -> str
     return READ
 
 
-def _all(check: Callable[[Path, object], None], folder: Path, number: int, examples: int) -> None:
+def _all(check: Callable[[Path, object], None], folder: Path, number: int, examples: int) -> int:
     import warnings
 
     from hypothesis import HealthCheck, given, seed, settings
@@ -87,20 +81,4 @@ def _all(check: Callable[[Path, object], None], folder: Path, number: int, examp
         check(folder, mutation)
 
     holds()
-
-
-def _child(log: Path, run: Callable[[], None]) -> None:
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        for number in (1, 2):
-            os.dup2(file, number)
-        run()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.chaos.process import ROOT, start
+from tests.forked import ROOT, start
 
 DATA = (
     "--groups=6 --groups_per_shard=2 --image_size=64 --supersample=1 --workers=1 --looks=plain --frames=viewer"

@@ -4,18 +4,16 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 
 import pytest
 
+from tests.forked import start
 from tests.vsre.documents import MARK, OURS, PAGES, commands, own_calls
 from tests.vsre.prepared import GROUPS, PREPARED, prepare
-from vsre.cli import main
 from vsre.commands import COMMANDS, find_command
 from vsre.roots import ROOT
 from vsre.settings import parse
@@ -35,6 +33,9 @@ SHORTER: tuple[tuple[str, str], ...] = (
 )
 """What is added to a command so that it ends in seconds, by the first pattern that it has."""
 
+LONGEST = 900.0
+"""Seconds that a command may take."""
+
 RUN = [page for page in PAGES if any(command.not_run is None for command in commands(page))]
 
 
@@ -52,9 +53,10 @@ def test_every_command_of_ours_parses(page: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(ROOT)
     for command in commands(page):
         for name, *arguments in (call for call in own_calls(command) if call and not call[0].startswith("-")):
-            find_command(name)
+            settings = find_command(name).config_class()
             if "--help" not in arguments and "--print_config" not in arguments:
-                parse(name, [argument.replace("$SLURM_ARRAY_TASK_ID", "0") for argument in arguments])
+                given = [argument.replace("$SLURM_ARRAY_TASK_ID", "0") for argument in arguments]
+                assert isinstance(parse(name, given), settings), command.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -114,7 +116,7 @@ def _run(text: str, folder: Path) -> tuple[int, str]:
         return _forked(words[1:], folder, environment)
     shell = ["bash", "-c", text]
     ended = subprocess.run(
-        shell, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=900, check=False
+        shell, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=LONGEST, check=False
     )
     return ended.returncode, ended.stdout + ended.stderr
 
@@ -122,31 +124,9 @@ def _run(text: str, folder: Path) -> tuple[int, str]:
 def _forked(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
     for entry in COMMANDS.values():
         entry.load_action()
-    with tempfile.TemporaryFile() as said:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            signal.alarm(900)
-            try:
-                os.dup2(said.fileno(), 1)
-                os.dup2(said.fileno(), 2)
-                sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
-                os.environ.update(environment)
-                os.chdir(folder)
-                sys.argv = ["vsre", *arguments]
-                try:
-                    code = main(arguments)
-                except SystemExit as end:
-                    code = int(end.code or 0)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        said.seek(0)
-        return code, said.read().decode(errors="replace")
+    with tempfile.NamedTemporaryFile() as said:
+        ended = start(arguments, folder, Path(said.name), environment).result(LONGEST)
+    return ended.code, ended.text
 
 
 def test_few_commands_are_not_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 PACKAGES = ("spatial", "encoders", "datagen", "training", "eval", "vsre")
 
@@ -88,9 +88,9 @@ class Running:
             time.sleep(0.002)
         return True
 
-    def result(self) -> Ended:
+    def result(self, limit: float = LIMIT) -> Ended:
         """Wait until it ends and return what came of it."""
-        self.wait()
+        self.wait(limit)
         self.kill()  # what it may have left behind
         if self.writer is not None:
             self.writer.wait()
@@ -137,6 +137,17 @@ def start(
         prepare: called in the child before the command: limits, users, hooks.
         piped: have another process write the log, which limits of this one then do not meet.
     """
+    return fork(lambda: _command([str(part) for part in arguments], folder, environment or {}, prepare), log, piped)
+
+
+def fork(work: Callable[[], int], log: Path, piped: bool = False) -> Running:
+    """Do something in a process of its own, whose exit code it returns; an exception is traced, with exit code 1.
+
+    Args:
+        work: what is done.
+        log: file for standard output and standard error together.
+        piped: as for ``start``.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     writer = None
@@ -154,22 +165,34 @@ def start(
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         shown = writer.stdin.fileno() if writer is not None and writer.stdin is not None else os.open(log, flags, 0o644)
-        code = _child([str(part) for part in arguments], folder, shown, environment or {}, prepare)
+        code = _child(work, shown)
     finally:
         os._exit(code)
 
 
-def _child(
-    arguments: list[str],
-    folder: Path,
-    shown: int,
-    environment: Mapping[str, str | None],
-    prepare: Callable[[], None] | None,
-) -> int:
+def _child(work: Callable[[], int], shown: int) -> int:
     os.setpgid(0, 0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, source in ((0, nothing), (1, shown), (2, shown)):
         os.dup2(source, number)
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+    try:
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    return code
+
+
+def _command(
+    arguments: list[str],
+    folder: Path,
+    environment: Mapping[str, str | None],
+    prepare: Callable[[], None] | None,
+) -> int:
     for name, value in environment.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -180,13 +203,6 @@ def _child(
         if prepare is not None:
             prepare()
         runpy.run_module("vsre", run_name="__main__", alter_sys=True)
-        code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    return code
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
