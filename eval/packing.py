@@ -5,6 +5,9 @@ Tokens are counted as they lie in memory: padded, with every image kind beside t
 grows from a question, so that long texts, many options and many decoders count, too.
 
 A picture whose questions do not fit in one go is shown again with the next ones; any other is shown once.
+
+Questions about one picture lie side by side in a pass, and each is masked from the others: the more there are, the more
+attention is computed to be thrown away. So many questions follow their picture in several passes (``side_by_side``).
 """
 
 from collections import Counter
@@ -15,6 +18,9 @@ from typing import TypeVar
 from eval.decoders import Reading
 
 T = TypeVar("T")
+
+ENOUGH_TOKENS = 512
+"""What one pass should hold at least: with fewer tokens, its calls take longer than its arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,26 @@ def packed(units: Iterable[Sequence[T]], fits: Callable[[Sequence[T]], bool]) ->
             batch.append(member)
     if batch:
         yield batch
+
+
+def side_by_side(rows: Sequence[Sequence[T]], length: Callable[[T], int], width: int) -> Iterator[list[list[T]]]:
+    """Yield the rows in parts that are worth a pass each: a part has some of each row's members, short ones first.
+
+    A token costs about 24 D^2 operations in a layer of width D, and 4 D for every column: with D columns of other
+    questions beside it, a sixth more. That is the most that is allowed, unless the pass would be too small.
+
+    Args:
+        rows: what grows from each trunk.
+        length: tokens of a member.
+        width: of the model.
+    """
+    ordered = [sorted(row, key=length) for row in rows]
+    most = max(map(len, rows))
+    longest = max(length(row[-1]) for row in ordered if row)
+    fit = max(1, max(width, ENOUGH_TOKENS // len(rows)) // max(1, longest))
+    each = -(-most // -(-most // fit))  # parts of equal size, as few as fit
+    for start in range(0, most, each):
+        yield [row[start : start + each] for row in ordered]
 
 
 def image_kinds(readings: Iterable[Reading]) -> list[str]:

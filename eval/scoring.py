@@ -18,7 +18,7 @@ from torch import Tensor
 
 from eval.decoders import Reading
 from eval.images import Picture, Placed
-from eval.packing import Extent, asked_again, image_kinds, packed, padded_tokens
+from eval.packing import Extent, asked_again, image_kinds, packed, padded_tokens, side_by_side
 from eval.readings import Leaf, Reader, make_leaves
 from eval.tree import TokenTree, Trunk, check_decoder
 from eval.words import Words
@@ -115,8 +115,8 @@ class Scorer:
         found: dict[Reading, dict[int, Scores]] = {reading: {} for reading in readings}
         for rows in self._fitting(list(shared.values()), readings):
             of_rows = [pictures[row[0].place] for row in rows]
-            for leaf in self._leaves(rows, of_rows, readings):
-                found[leaf.reading] |= self._read(leaf, rows)
+            for leaf, part in self._leaves(rows, of_rows, readings):
+                found[leaf.reading] |= self._read(leaf, part)
         return {reading: [scores[place] for place in range(len(questions))] for reading, scores in found.items()}
 
     def _fitting(self, rows: list[list[_Asked]], readings: Sequence[Reading]) -> Iterator[list[list[_Asked]]]:
@@ -146,14 +146,20 @@ class Scorer:
 
     def _leaves(
         self, rows: Sequence[Sequence[_Asked]], shown: Sequence[Pictures], readings: Sequence[Reading]
-    ) -> Iterator[Leaf]:
-        """Yield each reading at the end of every question."""
+    ) -> Iterator[tuple[Leaf, list[list[_Asked]]]]:
+        """Yield each reading at the end of every question, and these questions, by row."""
         decoder = self.model.get_decoder()
         prefixes = [row[0].prefix for row in rows]
         kinds = image_kinds(readings)
         trees = {kind: TokenTree(decoder, self._trunk(prefixes, [s[kind] for s in shown])) for kind in kinds}
-        ids, real = self._padded([[asked.suffix for asked in row] for row in rows])
-        yield from make_leaves(self.reader(self.model, trees, ids, real, readings), readings)
+        trunks = {kind: tree.columns for kind, tree in trees.items()}
+        width = self.model.get_input_embeddings().weight.shape[-1]
+        for part in side_by_side(rows, lambda asked: len(asked.suffix), width):
+            ids, real = self._padded([[asked.suffix for asked in row] for row in part])
+            reader = self.reader(self.model, trees, ids, real, readings)
+            for leaf in make_leaves(reader, readings):
+                yield leaf, part
+            reader.cut(trunks)
 
     def _read(self, leaf: Leaf, rows: Sequence[Sequence[_Asked]]) -> dict[int, Scores]:
         first_BMV = leaf.first_BMV.cpu()  # one transfer instead of one per option

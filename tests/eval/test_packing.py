@@ -11,10 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eval import packing
 from eval.config import DataConfig, EvalConfig
 from eval.decoders import Blind, Dola, Greedy, Pai, Reading, Scale, Temper, Vcd
 from eval.images import ImageFeatures, contrast_key
-from eval.packing import Extent, packed, padded_tokens
+from eval.packing import ENOUGH_TOKENS, Extent, packed, padded_tokens, side_by_side
 from eval.plan import Item, plan_batches
 from eval.predictions import read_predictions
 from eval.run import evaluate
@@ -50,6 +51,19 @@ def test_tokens_are_counted_with_their_padding() -> None:
     one, other = Extent("a", 10, 3, 1), Extent("b", 8, 5, 2)
     assert padded_tokens([one]) == 10 + 4
     assert padded_tokens([one, one, other]) == 2 * (10 + 2 * (5 + 2))
+
+
+@given(st.lists(st.lists(st.integers(1, 60), max_size=40), min_size=1, max_size=8).filter(any), st.integers(1, 2000))
+def test_parts_are_narrow_and_have_every_question_once(rows: list[list[int]], width: int) -> None:
+    parts = list(side_by_side(rows, lambda tokens: tokens, width))
+    for number, row in enumerate(rows):
+        assert [tokens for part in parts for tokens in part[number]] == sorted(row)
+    longest = max(map(max, filter(None, rows)))
+    for part in parts:
+        most = max(map(len, part))
+        assert most == 1 or most * longest <= max(width, ENOUGH_TOKENS // len(rows))
+    fewest = max(map(len, rows)) * longest / max(width, ENOUGH_TOKENS // len(rows))
+    assert len(parts) <= 2 * fewest + 1, "small parts waste calls"
 
 
 def item(image: str, text: str) -> Item:
@@ -114,6 +128,27 @@ def test_a_bound_holds_and_changes_no_answer(
     parts = Scorer(llava, processor, 3, bound).score(*asked, READINGS)
     assert len(held()) == 20 if bound == 1 else 1 < len(held()) < 20
     assert bound == 1 or max(held()) <= bound
+    for reading in READINGS:
+        for one, other in zip(whole[reading], parts[reading], strict=True):
+            assert one.option_logprobs == pytest.approx(other.option_logprobs, abs=1e-5), reading
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+            assert (one.answered, one.generated) == (other.answered, other.generated)
+
+
+def test_answers_are_the_same_in_many_parts(llava: Any, processor: Any, asked: Any, monkeypatch: Any) -> None:
+    whole = Scorer(llava, processor, 3).score(*asked, READINGS)
+    grown: list[int] = []
+    repeat = TokenTree.grow_and_repeat
+
+    def counted(self: TokenTree, *arguments: Any) -> Any:
+        grown.append(self.columns)
+        return repeat(self, *arguments)
+
+    monkeypatch.setattr(TokenTree, "grow_and_repeat", counted)
+    monkeypatch.setattr(packing, "ENOUGH_TOKENS", 1)
+    parts = Scorer(llava, processor, 3).score(*asked, READINGS)
+    assert len(grown) > 3, "three images are shown, each followed by one part or more"
+    assert len(set(grown)) == 1, "every part begins right after its picture"
     for reading in READINGS:
         for one, other in zip(whole[reading], parts[reading], strict=True):
             assert one.option_logprobs == pytest.approx(other.option_logprobs, abs=1e-5), reading
