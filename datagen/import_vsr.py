@@ -25,7 +25,7 @@ from spatial.files import atomic
 from spatial.leakage import HELD_OUT_PARTS, photo_key, target_names
 from spatial.records import ImageRow, Record
 from spatial.sentences import split_caption
-from spatial.vsr import Row, fetch_hint, find_photo, pair_groups, photo_of, statement, why_missing
+from spatial.vsr import Row, find_photo, pair_groups, photo_of, photos_hint, statement, why_missing
 from spatial.vsr_photos import Photo, index_photos, photo_row
 
 FAILED = "failed.txt"
@@ -107,8 +107,8 @@ def _prepare(config: ImportVsrConfig, selection: Selection) -> Job:
         paths[name] = paths.get(name) or find_photo(images, source.row, source.split, config.part)
     if not any(paths.values()):
         raise RecordError(
-            f"none of the {len(paths)} photos is in {images}; {fetch_hint(config.splits, config.part, images)}"
-            "pass the folder that holds COCO's train2017 and val2017 (images.cocodataset.org/zips) as --images"
+            f"none of the {len(paths)} photos is in --images {images}; "
+            + photos_hint(config.splits, config.part, images)
         )
     annotated = read_instances(config.instances, paths) if config.instances else {}
     return Job(config, statements, paths, annotated)

@@ -107,7 +107,7 @@ def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction
     scores = summarise(predictions, config.bootstrap, config.seed)
     results = facts | {"interval": INTERVAL, "config": asdict(config), "scores": scores}
     write_json(out / "results.json", results)
-    print_tables([run for run in scores if run["decoder"] in asked])
     if all(row.failed for row in predictions):
         raise RecordError(f"no question could be answered; the first: {predictions[0].failed}; see {out}/results.json")
+    print_tables([run for run in scores if run["decoder"] in asked])
     return out

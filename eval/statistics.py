@@ -81,12 +81,13 @@ class Difference:
     Attributes:
         mean: of the differences of their scores.
         ci95: normal interval with the cluster-robust standard error.
-        detectable: smallest true difference that a two-sided test at 5 % would find in 80 % of such samples.
+        detectable: smallest true difference that a two-sided test at 5 % would find in 80 % of such samples; None where
+            all clusters agree, which does not show how much others would differ.
     """
 
     mean: float
     ci95: Interval
-    detectable: float
+    detectable: float | None
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], clusters: Sequence[str]) -> Difference:
@@ -94,7 +95,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float], clusters:
 
     The standard error is that of a mean over clusters of unequal sizes (Miller 2024, arXiv 2411.00640, section 2.2 and
     equation 4), with the factor G / (G - 1) for G clusters. The detectable difference is (z_0.975 + z_0.8) of it
-    (the same, section 4).
+    (the same, section 4). Where all clusters agree, that error would be 0, which eight pictures without a difference do
+    not prove; then the interval allows for the share of others (Wilson) that none of so many clusters has shown.
 
     Raises:
         ValueError: fewer than two clusters, or lengths that differ.
@@ -107,6 +109,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float], clusters:
     mean = float(differences.mean())
     sums = np.bincount(index, weights=differences - mean)
     error = float(np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(differences))
+    if error == 0:
+        others = wilson(0.0, count)[1]
+        return Difference(mean, (max(-1.0, mean - others), min(1.0, mean + others)), None)
     reach = float(norm.ppf(0.975)) * error
     return Difference(mean, (mean - reach, mean + reach), float(norm.ppf(0.975) + norm.ppf(0.8)) * error)
 

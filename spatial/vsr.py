@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial.dataset import FailedRow, RecordSet
-from spatial.errors import RecordError
+from spatial.errors import RecordError, nearest
 from spatial.records import Record
 from spatial.relations import relation_named
 from spatial.scene import digest
@@ -27,6 +27,9 @@ from spatial.vsr_photos import Photo, PhotoImages, index_photos
 
 PHOTO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:jpg|jpeg|png)", re.IGNORECASE)
 """What a data file may call a photo: a plain name, which cannot leave the folder it is looked up in."""
+
+EXAMPLE = '{"image": "desk.jpg", "caption": "The cup is left of the book.", "relation": "left of", "label": 1}'
+"""A row that can be used."""
 
 FOLDERS = ("", "train2017", "val2017")
 """Where photos are looked for under the images folder: itself and COCO's own sub-folders."""
@@ -82,10 +85,12 @@ def read_vsr(annotations: Path, images: Path, split: str = "zeroshot", part: str
     rows = read_rows(path, split, part)
     found = {row.line: find_photo(Path(images), row, split, part) for row in rows}
     names = {photo: row.photo for row in rows if (photo := found[row.line]) is not None}
+    if not rows:
+        raise RecordError(f"{path} has no rows; a row is {EXAMPLE}")
     if not names:
         raise RecordError(
-            f"none of the {len(rows)} photos of {path.name} is in {images}; {fetch_hint([split], part, Path(images))}"
-            "pass the folder that holds COCO's train2017 and val2017 (images.cocodataset.org/zips)"
+            f"none of the {len(rows)} photos of {path.name} is in {images}, such as {rows[0].photo}; "
+            f"{photos_hint([split], part, Path(images))}"
         )
     photos = index_photos(names)
     records, failed = [], []
@@ -106,6 +111,10 @@ def annotation_file(annotations: Path, split: str, part: str) -> Path:
     """
     if annotations.is_file():
         return annotations
+    if not annotations.is_dir() and annotations.suffix:
+        files = [path.name for path in annotations.parent.glob(f"*{annotations.suffix}")]
+        mend = nearest(annotations.name, files) or "; correct the path of the annotations"
+        raise RecordError(f"there is no file {annotations}{mend}")
     for name in (split, part):
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
             raise RecordError(
@@ -129,12 +138,14 @@ def read_rows(path: Path, split: str, part: str) -> list[Row]:
     """
     data = path.read_bytes()
     lines = data.decode("utf-8", errors="replace").split("\n")
-    rows = [_parse(line, number, path) for number, line in enumerate(lines, 1) if line.strip()]
     released = RELEASED.get((split, part))
+    mend = "download the file again" if released else f"a row is {EXAMPLE}"
+    rows = [_parse(line, f"{path}:{number}", number, mend) for number, line in enumerate(lines, 1) if line.strip()]
     if released and len(rows) != released.rows:
         raise RecordError(
             f"{path} has {len(rows)} rows, but VSR's {split} {part} has {released.rows}; "
-            "download it again, or pass another split name for a selection of your own"
+            "download it again, or, if the rows are your own, give the split a name of your own, such as 'mine' "
+            "(of vsre eval: --data.variant mine)"
         )
     if released and sha256(data).hexdigest() != released.sha256:
         logging.getLogger(__name__).warning("%s is not byte for byte VSR's released %s %s file", path, split, part)
@@ -160,22 +171,32 @@ def fetch_hint(splits: Sequence[str], part: str, folder: Path) -> str:
     return f"run: {' && '.join(commands)}; or " if commands else ""
 
 
-def _parse(line: str, number: int, path: Path) -> Row:
+def photos_hint(splits: Sequence[str], part: str, folder: Path) -> str:
+    """Return how photos that are missing are had."""
+    if fetch := fetch_hint(splits, part, folder):
+        return f"{fetch}pass the folder that holds COCO's train2017 and val2017 (images.cocodataset.org/zips)"
+    return "pass the folder that they are in"
+
+
+def _parse(line: str, place: str, number: int, mend: str) -> Row:
+    """Return one line of an annotation file.
+
+    Raises:
+        RecordError: it is no row; says where it is, why, and the mend.
+    """
     try:
-        fields: dict[str, Any] = json.loads(line)
-        row = Row(
-            number,
-            str(fields["image"]),
-            str(fields["caption"]),
-            str(fields["relation"]),
-            bool(fields["label"]),
-            str(fields.get("image_link", "")),
-        )
-        if fields["label"] not in (0, 1):
-            raise ValueError(f"label {fields['label']!r} is neither 0 nor 1")
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path}:{number} is no VSR row ({error!r}); download the file again") from error
-    return row
+        fields: Any = json.loads(line)
+    except ValueError as error:
+        raise RecordError(f"{place} is no VSR row, it is not JSON ({error}); {mend}") from error
+    if not isinstance(fields, dict):
+        raise RecordError(f"{place} is no VSR row, which has names and values; {mend}")
+    for name in ("image", "caption", "relation", "label"):
+        if name not in fields:
+            raise RecordError(f"{place} is no VSR row, it has no {name!r}, only {', '.join(fields)}; {mend}")
+    if fields["label"] not in (0, 1):
+        raise RecordError(f"{place} is no VSR row, its label is {fields['label']!r} instead of 1 or 0; {mend}")
+    text = (str(fields[name]) for name in ("image", "caption", "relation"))
+    return Row(number, *text, truth=bool(fields["label"]), link=str(fields.get("image_link", "")))
 
 
 def photo_of(row: Row, path: Path | None, photos: Mapping[Path, Photo | RecordError], images: Path) -> Photo:
@@ -196,7 +217,7 @@ def why_missing(row: Row, images: Path) -> str:
     """Return why ``find_photo`` finds nothing, with the mend."""
     if not PHOTO_NAME.fullmatch(row.photo):
         return f"{row.photo!r} is not a plain file name of a photo; correct the row"
-    return f"image {row.photo} is missing under {images}; run 'vsre fetch vsr' for it"
+    return f"image {row.photo} is missing under {images}; put it there (VSR's own come with 'vsre fetch vsr')"
 
 
 def pair_groups(rows: Sequence[Row], prefix: str) -> list[str]:

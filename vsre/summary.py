@@ -13,7 +13,7 @@ from typing import Any
 from eval.decoders import format_decoder, parse_decoder
 from eval.predictions import Prediction, read_predictions
 from eval.results import summarise
-from spatial.errors import RecordError
+from spatial.errors import RecordError, nearest
 
 GREEDY, IMAGE, BLIND = "greedy", "image", "image_blind"
 HEADLINE = ("accuracy", "ci95", "macro_accuracy", "worst_category", "pair_accuracy", "yes_rate")
@@ -100,6 +100,12 @@ def headline(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
 def _decoders(results: Path) -> set[str]:
     """Return the decoders that were asked for; predictions also hold the scales that some of them are made from."""
+    folder = results.parent
+    if not folder.is_dir():
+        names = [path.name for path in folder.parent.glob("*") if (path / results.name).is_file()]
+        raise RecordError(
+            f"there is no evaluation {folder}{nearest(folder.name, names) or '; name a folder of vsre eval'}"
+        )
     try:
         config = json.loads(results.read_text(encoding="utf-8"))["config"]
         asked = [str(text) for text in config["decoders"]]

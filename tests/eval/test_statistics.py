@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from eval.statistics import cluster_interval, holm, mcnemar, paired_difference
 
@@ -101,7 +102,7 @@ def test_the_detectable_difference_is_found_in_eight_of_ten_samples() -> None:
     for _ in range(400):
         first = rng.random(800) < 0.6
         second = np.where(rng.random(800) < 0.25, ~first, first)
-        trials.append(paired_difference(first, second, clusters).detectable)
+        trials.append(paired_difference(first, second, clusters).detectable or 0.0)
     wanted = float(np.mean(trials))
     hits = []
     for _ in range(1500):
@@ -109,6 +110,18 @@ def test_the_detectable_difference_is_found_in_eight_of_ten_samples() -> None:
         low, high = paired_difference(np.zeros(800).tolist(), difference.tolist(), clusters).ci95
         hits.append(low > 0 or high < 0)
     assert 0.76 <= np.mean(hits) <= 0.84
+
+
+@pytest.mark.parametrize(("second", "mean"), [([0, 1], 0.0), ([1, 1], 0.5), ([1, 0], 0.0)])
+def test_clusters_that_agree_are_no_certainty(second: list[int], mean: float) -> None:
+    images = [str(index // 2) for index in range(16)]
+    found = paired_difference([0, 1] * 8, second * 8, images)
+    others = proportion_confint(0, 8, method="wilson")[1]
+    assert found.mean == mean
+    assert found.ci95 == pytest.approx((mean - others, mean + others))
+    assert found.detectable is None, "eight pictures without a difference do not say what would show"
+    low, high = paired_difference([0] * 8, [1] * 8, images[::2]).ci95
+    assert (low, high) == (pytest.approx(1 - others), 1.0)
 
 
 def test_one_cluster_has_no_difference_to_test() -> None:

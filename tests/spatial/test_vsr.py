@@ -118,7 +118,10 @@ def test_the_naming_of_the_public_copy_is_found(tmp_path: Path, photos: Path, mo
 
 
 def test_no_photo_at_all_says_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RecordError, match=r"none of the 5 photos of own.dev.jsonl is in \S+; pass .* train2017"):
+    with pytest.raises(
+        RecordError,
+        match=r"none of the 5 photos of own.dev.jsonl is in \S+, such as .*; pass the folder that they are in",
+    ):
         read_vsr(write_annotations(tmp_path), tmp_path / "nowhere", "own")
     monkeypatch.setitem(RELEASED, ("random", "dev"), vsr.Released(5, ""))
     with pytest.raises(RecordError, match=r"run: vsre fetch vsr --split random --parts '\[dev\]' --out \S+nowhere; or"):
@@ -151,18 +154,44 @@ def test_a_row_that_contradicts_itself_fails_by_name(tmp_path: Path, photos: Pat
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[1]", '{"image": "a.jpg"}', line("a.jpg", "x", "The cat is on the bed.", "on", 2)]
+    ("text", "reason"),
+    [
+        ("{", r"it is not JSON \(.*\); a row is {.image.: .desk.jpg., .*"),
+        ("[1]", "which has names and values; a row is"),
+        (
+            '{"picture": "a.jpg", "caption": "", "label": 1}',
+            "it has no 'image', only picture, caption, label; a row is",
+        ),
+        ('{"image": "a.jpg", "captoin": "", "label": 1}', "it has no 'caption', only image, captoin, label; a row is"),
+        (line("a.jpg", "x", "The cat is on the bed.", "on", 2), "its label is 2 instead of 1 or 0; a row is"),
+        (line("a.jpg", "x", "The cat is on the bed.", "on", "true"), "its label is 'true' instead of 1 or 0"),
+    ],
 )
-def test_a_damaged_line_is_named(tmp_path: Path, text: str) -> None:
+def test_a_damaged_line_is_named(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "own.jsonl").write_text(line(*ROWS[0]) + "\n" + text + "\n")
-    with pytest.raises(RecordError, match=r"own\.jsonl:2 is no VSR row"):
+    with pytest.raises(RecordError, match=rf"own\.jsonl:2 is no VSR row, .*{reason}"):
         read_rows(tmp_path / "own.jsonl", "own", "dev")
+
+
+def test_a_damaged_line_of_a_released_file_is_downloaded_again(tmp_path: Path) -> None:
+    (tmp_path / "dev.jsonl").write_text("{\n")
+    with pytest.raises(RecordError, match=r"dev.jsonl:1 is no VSR row, .*; download the file again"):
+        read_rows(tmp_path / "dev.jsonl", "zeroshot", "dev")
+
+
+def test_a_misspelt_file_names_the_one_beside_it(tmp_path: Path) -> None:
+    write_annotations(tmp_path, name="statements.jsonl")
+    with pytest.raises(RecordError, match=r"there is no file \S+statments\.jsonl; did you mean 'statements.jsonl'"):
+        read_vsr(tmp_path / "statments.jsonl", tmp_path, "mine")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(RecordError, match=r"empty.jsonl has no rows; a row is {"):
+        read_vsr(tmp_path / "empty.jsonl", tmp_path, "mine")
 
 
 @pytest.mark.parametrize(("split", "part"), RELEASED)
 def test_an_official_split_of_another_length_is_refused(tmp_path: Path, split: str, part: str) -> None:
     write_annotations(tmp_path / split, name=f"{part}.jsonl")
-    with pytest.raises(RecordError, match=f"has 5 rows, but VSR's {split} {part} has"):
+    with pytest.raises(RecordError, match=f"has 5 rows, but VSR's {split} {part} has .*variant mine"):
         read_rows(annotation_file(tmp_path, split, part), split, part)
 
 

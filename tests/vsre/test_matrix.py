@@ -246,7 +246,7 @@ def test_a_matrix_of_tiny_models_really_runs(tmp_path: Path) -> None:
     config = from_mapping("matrix", load_mapping(ROOT / "configs/matrix/tiny-scaling.yaml"))
     for step in config.steps:
         if step.name == "expert":
-            step.settings["trainer"] |= {"max_steps": 2, "save_steps": 2}
+            step.settings["trainer"] = {"max_steps": 2, "save_steps": 2}
         if step.name == "test":
             step.settings["groups"] = 12
     small = [AxisConfig("groups", {str(n): {"data": {"groups": n}} for n in (12, 24)}), config.axes[1]]
