@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from encoders.painter import PainterPipeline, build_painter, load_painter
 from encoders.painter_inputs import Geometry, Words, control_maps, prompt_rows
@@ -143,6 +145,15 @@ def test_what_is_left_out_is_drawn_anew_in_every_epoch_but_not_in_every_reading(
     first, again, other = epoch(0), epoch(0), epoch(1)
     assert all(torch.equal(one[key], two[key]) for one, two in zip(first, again, strict=True) for key in one)
     assert any(not torch.equal(one["maps"], two["maps"]) for one, two in zip(first, other, strict=True))
+
+
+def test_workers_that_outlive_an_epoch_draw_for_the_next_one(tmp_path: Path) -> None:
+    config = write_squares(tmp_path, 2)
+    scenes = PaintedScenes([DatasetFolder(config.data[0])], Path(config.controls), WORDS, SIDE)
+    loader: DataLoader[Any] = DataLoader(scenes, batch_size=None, num_workers=1, persistent_workers=True)
+    for epoch in range(2):
+        scenes.set_epoch(epoch)
+        assert {example.seed[1] for example in loader} == {epoch}
 
 
 def test_maps_and_words_are_left_out_now_and_then_and_never_half() -> None:
