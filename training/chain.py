@@ -19,7 +19,7 @@ from typing import Any, get_args, get_type_hints
 
 from spatial.errors import ConfigError, UserError, nearest
 from spatial.mappings import merged
-from training.config import REPLACED, Stage, TrainConfig
+from training.config import FROM_NOTHING, REPLACED, Stage, TrainConfig
 from training.zero import UNMERGED, deepspeed_settings, zero_stage
 
 OF_THE_WHOLE: dict[str, str] = {
@@ -35,9 +35,6 @@ OF_THE_WHOLE: dict[str, str] = {
 
 RESERVED = ("checkpoints", "tensorboard", "feature-cache")
 """Names of folders that a run has in ``out``."""
-
-FROM_NOTHING = ("detector", "painter")
-"""Stages whose model is of a kind of its own; they need no checkpoint to start from."""
 
 STAGE_NAMES: tuple[str, ...] = get_args(Stage)
 
