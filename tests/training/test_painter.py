@@ -21,6 +21,7 @@ from training import painter as painter_room
 from training.config import TrainConfig
 from training.painter import PASSES, Example, PaintedScenes, PainterCollator, PainterTask
 from training.run import train
+from training.throughput import Throughput
 
 from ..painters import mini
 from .test_resume import KILL_AT_STEP_5
@@ -123,6 +124,14 @@ def test_a_finished_run_is_not_done_again_and_another_start_is_noticed(
     build_painter(["cup"], MINI, seed=1).save_pretrained(tmp_path / "start")
     with pytest.raises(ConfigError, match="another model"):
         train(config)
+
+
+def test_the_pictures_of_a_last_batch_are_counted_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(Throughput, "add", lambda self, batch, statements: counted.append(int(statements)))
+    config = write_squares(tmp_path, 5)
+    train(replace(config, trainer=config.trainer | {"max_steps": 2, "per_device_train_batch_size": 4}))
+    assert counted == [4, 1]
 
 
 def test_without_a_checkpoint_the_shipped_size_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
