@@ -135,15 +135,15 @@ def _check_optimizer(arguments: TrainingArguments, name: Any) -> None:
 
 def check_trainer(config: TrainConfig) -> dict[str, Any]:
     """Return the ``trainer:`` mapping with numbers as numbers; raises as ``build_arguments`` does."""
-    defaults = {field.name: field.default for field in fields(TrainingArguments)}
+    kinds = {field.name: field.type for field in fields(TrainingArguments)}
     for name in config.trainer:
-        if name not in defaults:
-            raise ConfigError(f"trainer.{name} is not a field of TrainingArguments{nearest(name, defaults)}")
+        if name not in kinds:
+            raise ConfigError(f"trainer.{name} is not a field of TrainingArguments{nearest(name, kinds)}")
         if name in REFUSED:
             raise ConfigError(f"trainer.{name} cannot be set; {REFUSED[name]}")
         if RENAMED.get(name) in config.trainer:
             raise ConfigError(f"trainer.{name} is the old name of {RENAMED[name]}, which is set too; remove it")
-    given = {name: _number(name, value, defaults[name]) for name, value in new_names(config.trainer).items()}
+    given = {name: _number(name, value, kinds[name]) for name, value in new_names(config.trainer).items()}
     if config.schedule == "time" and config.max_seconds <= 0:
         raise ConfigError("schedule 'time' needs a time limit; set max_seconds, or schedule 'trainer'")
     if config.schedule == "time" and 0 < given.get("warmup_steps", 0) < 1:
@@ -191,13 +191,16 @@ def _ends_by_the_clock(config: TrainConfig, given: Mapping[str, Any]) -> bool:
     return config.max_seconds > 0 and given.get("max_steps", -1) <= 0 and "num_train_epochs" not in given
 
 
-def _number(name: str, value: Any, default: Any) -> Any:
+def _number(name: str, value: Any, kind: Any) -> Any:
     """YAML 1.1 reads ``1e-3`` as text, and ``no`` as false; take them for the number, and the word, that they mean."""
     if value is False and name.endswith("_strategy"):
         return "no"
-    if not isinstance(value, str) or isinstance(default, bool) or not isinstance(default, int | float):
+    if kind not in (int, float) or isinstance(value, int | float):
         return value
     try:
-        return type(default)(value)
-    except ValueError as error:
+        number = float(value)
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"trainer.{name} is {value!r}; give a number") from error
+    if kind is int and not number.is_integer():
+        raise ConfigError(f"trainer.{name} is {value!r}; give a whole number")
+    return kind(number)
