@@ -29,25 +29,10 @@ from vsre.assets import resolve_model
 BATCH = 32
 
 
-def word_scores(task: DenseTask, batch: dict[str, Tensor], encoders: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
-    """Return for each question of ``ANSWERS`` the scores of its words (B, N, K) and the right answers (B, N)."""
-    features = task.vision_tower(batch["pixel_values"], encoders=encoders or None)
-    seen = task.product.model.get_image_features(encoder_features=features).pooler_output
-    token_BND = torch.stack(list(seen))
-    target_BQN = torch.stack([batch[f"cells_{grid}"][:, :, cell] for grid, cell in task.token_places], dim=-1)
-    found = []
-    for index, ids in enumerate(task.answer_ids.values()):
-        word_KD = torch.stack([task.embeddings.weight[tokens].mean(dim=0) for tokens in ids])
-        target_BN = target_BQN[:, index]
-        if index == 0:  # 0 is the background
-            target_BN = torch.where(target_BN > 0, target_BN - 1, IGNORED)
-        found.append((token_BND @ word_KD.T, target_BN))
-    return found
-
-
 def count(task: DenseTask, batch: dict[str, Tensor], encoders: Sequence[str], hits: dict[str, list[int]]) -> None:
     """Add the hits (0 or 1) of a batch to ``hits``, by name of the score."""
-    for name, (score_BNK, target_BN) in zip(ANSWERS, word_scores(task, batch, encoders), strict=True):
+    features = task.vision_tower(batch["pixel_values"], encoders=encoders or None)
+    for name, (score_BNK, target_BN) in zip(ANSWERS, task.word_scores(features, batch), strict=True):
         known = target_BN != IGNORED
         right = score_BNK.argmax(dim=-1) == target_BN
         hits.setdefault(f"{name} by cell", []).extend(right[known].int().tolist())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.verify.calibration import FILE
-from scripts.ship_model import write_sums
+from scripts.ship_model import percentage, write_sums
 from vsre.assets import ASSETS
 
 HEAD = "\n## Calibration\n"
@@ -48,22 +48,18 @@ def section(content: dict[str, Any], config: str) -> str:
         low=100 * low,
         high=100 * high,
         most_wrong=100 * content["most_wrong"],
-        faults="\n".join(f"| {name} | {row['n']} | {_share(row)} |" for name, row in content["faults"].items()),
+        faults="\n".join(
+            f"| {name} | {row['n']} | {percentage(row['share'], row['ci95'])} |"
+            for name, row in content["faults"].items()
+        ),
         relations="\n".join(_line(name, row) for name, row in content["relations"].items()),
     )
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
-    right, wrong = row["right"], row["wrong"]
+    counts = [f"{part['n']} | {percentage(part['share'], part['ci95'])}" for part in (row["right"], row["wrong"])]
     trusted = "yes" if row["trusted"] else f"no: {row['why_not']}"
-    return f"| {name} | {right['n']} | {_share(right)} | {wrong['n']} | {_share(wrong)} | {trusted} |"
-
-
-def _share(row: dict[str, Any]) -> str:
-    if row["share"] is None:
-        return "-"
-    low, high = row["ci95"]
-    return f"{100 * row['share']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+    return f"| {name} | {' | '.join(counts)} | {trusted} |"
 
 
 def ship(folder: Path, name: str, config: str) -> Path:

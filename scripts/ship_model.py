@@ -16,19 +16,19 @@ import argparse
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from scipy.stats import binomtest
 
 from datagen.nouns import noun_sets
 from encoders.detector import DetectorConfig
 from encoders.detector_load import load_detector_weights
 from encoders.load import base_of, load_model
 from spatial.files import write_json
+from spatial.proportion import percent, wilson
 from spatial.shipped import ASSETS, CHECKSUMS
 from spatial.vocabulary import COLOURS
 
@@ -60,8 +60,8 @@ def ship_painter(checkpoint: Path, name: str, config: str, evaluation: Path, not
     rows = []
     for kind, title in PICTURES.items():
         score = results[kind]
-        parts = [share(score[key], score["objects"]) for key in ("there", "in_place", "coloured")]
-        parts.append(share(score["pictures_in_place"], score["pictures"]))
+        parts = [counted(score[key], score["objects"]) for key in ("there", "in_place", "coloured")]
+        parts.append(counted(score["pictures_in_place"], score["pictures"]))
         rows.append(f"| {title} | {score['objects']} | {' | '.join(parts)} |")
     words = painter.words
     text = _text("painter").format(
@@ -92,10 +92,14 @@ def _text(name: str) -> str:
     return (CARDS / f"{name}.md").read_text()
 
 
-def share(count: int, total: int) -> str:
+def percentage(share: float | None, bounds: Sequence[float] | None) -> str:
+    """Return a share in percent with its interval; "-" where there is none."""
+    return f"{percent(share)} ({'-'.join(map(percent, bounds))})" if bounds else percent(share)
+
+
+def counted(count: int, total: int) -> str:
     """Return a percentage with its Wilson interval."""
-    low, high = binomtest(count, total).proportion_ci(0.95, method="wilson")
-    return f"{100 * count / total:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+    return percentage(count / total, wilson(count / total, total))
 
 
 def ship_detector(checkpoint: Path, name: str, config: str, evaluation: Path, note: str) -> Path:
@@ -217,8 +221,7 @@ def _greedy(evaluation: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _score_rows(scores: dict[str, Any]) -> Iterator[str]:
     for about, score in sorted(scores.items()):
-        accuracy, low, high = (100 * value for value in (score["accuracy"], *score["ci95"]))
-        yield f"| {about} | {score['n']} | {accuracy:.1f} ({low:.1f}-{high:.1f}) |"
+        yield f"| {about} | {score['n']} | {percentage(score['accuracy'], score['ci95'])} |"
 
 
 def card(
@@ -245,8 +248,7 @@ def card(
 def _said(scores: dict[str, Any]) -> Iterator[str]:
     for asked, score in scores.items():
         kind, _, what = asked.partition(": ")
-        low, high = (100 * value for value in score["ci95"])
-        yield f"| {kind} | {what} | {score['n']} | {100 * score['mean']:.1f} ({low:.1f}-{high:.1f}) |"
+        yield f"| {kind} | {what} | {score['n']} | {percentage(score['mean'], score['ci95'])} |"
 
 
 def main() -> None:

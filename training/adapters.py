@@ -115,6 +115,23 @@ def peft_config(
         raise ConfigError(f"lora: {first_line(error)}") from error
 
 
+def with_lora(
+    model: "PreTrainedModel", lora: LoraSettings, language: str = LANGUAGE, projector: Sequence[str] = (PROJECTOR,)
+) -> "PeftModel":
+    """Return a model with adapters on its language model and its projector trainable; arguments as ``peft_config``.
+
+    Raises:
+        ConfigError: an option or a target that cannot be used.
+    """
+    from peft import get_peft_model
+
+    config = peft_config(model, lora, language, projector)
+    try:
+        return get_peft_model(model, config)
+    except (TypeError, ValueError, ImportError) as error:  # options that PEFT refuses only here
+        raise ConfigError(f"lora: {first_line(error)}") from error
+
+
 def check_same_adapter(folder: str, lora: LoraSettings, model: nn.Module | None = None) -> None:
     """Make sure that an adapter directory is what the settings describe, so that going on with it does what they say.
 

@@ -83,15 +83,12 @@ def build_arguments(config: TrainConfig) -> TrainingArguments:
             that would train or save something else (``training.zero``), a time schedule without a time limit, or one
             process that sees several GPUs.
     """
-    given = check_trainer(config)
-    settings = DEFAULTS | given | evaluation_arguments(config)
+    settings = trainer_settings(config)
     settings.setdefault("report_to", "tensorboard" if importlib.util.find_spec("tensorboard") else "none")
     settings.setdefault("use_cpu", not torch.cuda.is_available())
     settings.setdefault("dataloader_pin_memory", torch.cuda.is_available())
     settings.setdefault("disable_tqdm", not sys.stderr.isatty())
-    if config.max_seconds > 0 and not _has_end(given):
-        settings["num_train_epochs"] = UNBOUNDED_EPOCHS
-    deepspeed = deepspeed_settings(given)
+    deepspeed = deepspeed_settings(settings)
     settings["deepspeed"] = deepspeed or None
     before_arguments(deepspeed)
     try:
@@ -107,9 +104,22 @@ def build_arguments(config: TrainConfig) -> TrainingArguments:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     if arguments.n_gpu > 1:  # before a model is loaded; the trainer asks again
         raise ConfigError(SEVERAL_GPUS)
-    _check_optimizer(arguments, given.get("optim"))
+    _check_optimizer(arguments, settings.get("optim"))
     after_arguments(deepspeed, arguments)
     return arguments
+
+
+def trainer_settings(config: TrainConfig) -> dict[str, Any]:
+    """Return the fields of ``TrainingArguments`` that a run sets: its own, and ours where it says nothing.
+
+    Raises:
+        ConfigError: as ``build_arguments``, as far as it can be told without the devices.
+    """
+    given = check_trainer(config)
+    settings = DEFAULTS | given | evaluation_arguments(config)
+    if _ends_by_the_clock(config, given):
+        settings["num_train_epochs"] = UNBOUNDED_EPOCHS
+    return settings
 
 
 def _check_optimizer(arguments: TrainingArguments, name: Any) -> None:
@@ -125,15 +135,15 @@ def _check_optimizer(arguments: TrainingArguments, name: Any) -> None:
 
 def check_trainer(config: TrainConfig) -> dict[str, Any]:
     """Return the ``trainer:`` mapping with numbers as numbers; raises as ``build_arguments`` does."""
-    defaults = {field.name: field.default for field in fields(TrainingArguments)}
+    kinds = {field.name: field.type for field in fields(TrainingArguments)}
     for name in config.trainer:
-        if name not in defaults:
-            raise ConfigError(f"trainer.{name} is not a field of TrainingArguments{nearest(name, defaults)}")
+        if name not in kinds:
+            raise ConfigError(f"trainer.{name} is not a field of TrainingArguments{nearest(name, kinds)}")
         if name in REFUSED:
             raise ConfigError(f"trainer.{name} cannot be set; {REFUSED[name]}")
         if RENAMED.get(name) in config.trainer:
             raise ConfigError(f"trainer.{name} is the old name of {RENAMED[name]}, which is set too; remove it")
-    given = {name: _number(name, value, defaults[name]) for name, value in new_names(config.trainer).items()}
+    given = {name: _number(name, value, kinds[name]) for name, value in new_names(config.trainer).items()}
     if config.schedule == "time" and config.max_seconds <= 0:
         raise ConfigError("schedule 'time' needs a time limit; set max_seconds, or schedule 'trainer'")
     if config.schedule == "time" and 0 < given.get("warmup_steps", 0) < 1:
@@ -160,11 +170,10 @@ def _check_muon(given: Mapping[str, Any]) -> None:
 
 def _check_total(config: TrainConfig, given: Mapping[str, Any]) -> None:
     """Refuse what is a part of all steps where nothing but the clock ends the run: it would be of a million epochs."""
-    clock_alone = config.max_seconds > 0 and not _has_end(given)
-    if not clock_alone or config.schedule == "time":
+    if not _ends_by_the_clock(config, given) or config.schedule == "time":
         return
     mend = "set schedule: time, or trainer.max_steps or num_train_epochs"
-    if 0 < (given.get("warmup_steps") or 0) < 1 or (given.get("warmup_ratio") or 0) > 0:
+    if 0 < given.get("warmup_steps", 0) < 1:
         raise ConfigError(f"max_seconds alone ends this run, so a warm-up cannot be a part of all steps; {mend}")
     name = given.get("lr_scheduler_type", DEFAULTS["lr_scheduler_type"])
     name = str(getattr(name, "value", name))
@@ -177,18 +186,21 @@ def new_names(trainer: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in trainer.items()}
 
 
-def _has_end(given: Mapping[str, Any]) -> bool:
-    """Tell whether a number of steps or epochs ends the run; ``max_steps: -1`` means none."""
-    return given.get("max_steps", -1) > 0 or "num_train_epochs" in given
+def _ends_by_the_clock(config: TrainConfig, given: Mapping[str, Any]) -> bool:
+    """Tell whether nothing but ``max_seconds`` ends the run: no number of steps (-1 is none), nor of epochs."""
+    return config.max_seconds > 0 and given.get("max_steps", -1) <= 0 and "num_train_epochs" not in given
 
 
-def _number(name: str, value: Any, default: Any) -> Any:
+def _number(name: str, value: Any, kind: Any) -> Any:
     """YAML 1.1 reads ``1e-3`` as text, and ``no`` as false; take them for the number, and the word, that they mean."""
     if value is False and name.endswith("_strategy"):
         return "no"
-    if not isinstance(value, str) or isinstance(default, bool) or not isinstance(default, int | float):
+    if kind not in (int, float) or isinstance(value, int | float):
         return value
     try:
-        return type(default)(value)
-    except ValueError as error:
+        number = float(value)
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"trainer.{name} is {value!r}; give a number") from error
+    if kind is int and not number.is_integer():
+        raise ConfigError(f"trainer.{name} is {value!r}; give a whole number")
+    return kind(number)

@@ -19,7 +19,8 @@ from typing import Any, get_args, get_type_hints
 
 from spatial.errors import ConfigError, UserError, nearest
 from spatial.mappings import merged
-from training.config import REPLACED, Stage, TrainConfig
+from spatial.setting_errors import in_plain_words
+from training.config import FROM_NOTHING, REPLACED, Stage, TrainConfig
 from training.zero import UNMERGED, deepspeed_settings, zero_stage
 
 OF_THE_WHOLE: dict[str, str] = {
@@ -35,9 +36,6 @@ OF_THE_WHOLE: dict[str, str] = {
 
 RESERVED = ("checkpoints", "tensorboard", "feature-cache")
 """Names of folders that a run has in ``out``."""
-
-FROM_NOTHING = ("detector", "painter")
-"""Stages whose model is of a kind of its own; they need no checkpoint to start from."""
 
 STAGE_NAMES: tuple[str, ...] = get_args(Stage)
 
@@ -116,7 +114,7 @@ def typed(settings: Mapping[str, Any]) -> TrainConfig:
     try:
         values = parser.instantiate(parser.parse_object(dict(settings))).as_dict()
     except Exception as error:  # jsonargparse raises argparse.ArgumentError, TypeError and others alike
-        raise ConfigError(_plain(str(error))) from error
+        raise ConfigError(in_plain_words(str(error))) from error
     return TrainConfig(**{entry.name: values[entry.name] for entry in fields(TrainConfig)})
 
 
@@ -166,10 +164,3 @@ def _check_order(before: TrainConfig, run: TrainConfig) -> None:
             f"it goes on training the adapter of the stage before, but 'lora' differs ({shown}); set 'lora' beside"
             " 'stages', or let a stage 'full' or 'align' come between, which starts from the merged weights"
         )
-
-
-def _plain(message: str) -> str:
-    plain = " ".join(message.split())
-    plain = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", plain)
-    plain = re.sub(r"^(?:Parsing of object failed: )?(?:Validation failed: )?", "", plain)
-    return plain.replace("Parser key", "setting")

@@ -178,7 +178,7 @@ def pack(
         prefixes: token ids per image, the image's placeholder tokens included; empty where there is no image.
         rows: the statements of each image.
         pad: token id that fills short rows.
-        unseen: token ids that stand in the padding of the first row.
+        unseen: token ids that stand in the padding of the first row, at position 0 as all padding does.
     """
     ids, labels, positions, segments = [], [], [], []
     for prefix, row in zip(prefixes, rows, strict=True):
@@ -189,7 +189,7 @@ def pack(
         segments.append([PREFIX] * start + [number for number, s in enumerate(row, 1) for _ in s.ids])
     ids[0] += unseen
     labels[0] += [IGNORED] * len(unseen)
-    positions[0] += range(len(unseen))
+    positions[0] += [0] * len(unseen)
     segments[0] += [PADDING] * len(unseen)
     segment_BS = _padded(segments, PADDING)
     return {

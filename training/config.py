@@ -7,6 +7,15 @@ Stage = Literal["towers", "pretrain", "full", "align", "finetune", "detector", "
 LossPer = Literal["token", "statement"]
 OptimizerChoice = Literal["trainer", "muon"]
 
+ANSWERING: tuple[Stage, ...] = ("pretrain", "full", "align", "finetune")
+"""Stages whose language model learns answers; the others have models, readers and losses of their own."""
+
+FROZEN_TOWERS: tuple[Stage, ...] = ("align", "finetune", "full")
+"""Those of them that leave the encoders as they are."""
+
+FROM_NOTHING: tuple[Stage, ...] = ("detector", "painter")
+"""Stages whose model is of a kind of its own; they need no checkpoint to start from."""
+
 AUTO = "auto"
 """Value of ``TrainConfig.features`` that leaves the choice to ``training.features``."""
 

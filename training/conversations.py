@@ -8,17 +8,17 @@ drawn anew in each, of the seed, the epoch and the picture alone. A row without 
 from itertools import accumulate
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import ConcatDataset
 
 from spatial.pictures import read_picture
 from training.conversation_file import ConversationFile, Row
+from training.draws import DrawnDataset
 from training.examples import CHARACTERS_PER_TOKEN, Dialogue, Example, Examples
 from training.mixing import Mixture
 
 
-class Conversations(Dataset[Example]):
+class Conversations(DrawnDataset[Example]):
     """The rows of a file, picture by picture.
 
     Args:
@@ -35,7 +35,8 @@ class Conversations(Dataset[Example]):
     """
 
     def __init__(self, file: ConversationFile, statements: int, seed: int = 0, weight: float | None = None) -> None:
-        self.file, self._statements, self._seed = file, statements, seed
+        super().__init__()
+        self.file, self._seed = file, seed
         file.require_images()
         names = np.array(file.image_names(), dtype=object)
         self._order, ends = _grouped(names)
@@ -51,11 +52,6 @@ class Conversations(Dataset[Example]):
             dtype=np.int64,
         )
         self.mixture = None if weight is None else Mixture([len(self._items)], [weight], seed)
-        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the draws of an epoch, counted from 0; worker processes see it too."""
-        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         """Return how many times pictures, or rows without one, are shown in an epoch."""
@@ -77,11 +73,11 @@ class Conversations(Dataset[Example]):
         Raises:
             RecordError: the picture cannot be read; it is named by its path.
         """
-        item = index if self.mixture is None else self.mixture.image(index, int(self._epoch))
+        item = index if self.mixture is None else self.mixture.image(index, self.epoch)
         start, end, part, parts = self._items[item].tolist()
         drawn = np.arange(end - start)
         if parts < end - start:  # else every row comes alone, and is always the same item
-            np.random.default_rng((self._seed, int(self._epoch), start)).shuffle(drawn)
+            np.random.default_rng((self._seed, self.epoch, start)).shuffle(drawn)
         chosen = np.sort(np.array_split(drawn, parts)[part])
         rows = [self.file.row(int(self._order[start + place])) for place in chosen]
         image = rows[0].image

@@ -19,7 +19,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -169,8 +169,8 @@ def costs_of(model: nn.Module) -> Costs | None:
     )
     if not isinstance(base, VsreForConditionalGeneration):
         seeing = any(name in type(base.config).sub_configs for name in ("vision_config", "audio_config"))
-        return Costs(**vars(counted) | {"missing": "encoders and projector" if seeing else ""})
-    return Costs(**vars(counted) | _vision_costs(base))
+        return replace(counted, missing="encoders and projector" if seeing else "")
+    return replace(counted, **_vision_costs(base))
 
 
 def planned_model(config: VsreConfig, stage: Stage, lora: LoraSettings, encoders: Collection[str] = ()) -> nn.Module:

@@ -13,7 +13,7 @@ Shapes: B images, N cells of a grid, C channels of the encoder, D width of the l
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,8 @@ class DenseImages(Dataset[ImageRow]):
     def __init__(self, sets: Sequence[RecordSet]) -> None:
         self._source = {image_id: item.images for item in sets for image_id in item.images}
         self._ids = sorted(self._source)
-        if not self._ids or not any(item.mask_rle for item in self[0].objects):
+        shown = next((row.objects for row in map(self.__getitem__, range(len(self))) if row.objects), ())
+        if not any(item.mask_rle for item in shown):
             raise RecordError("the data has no object masks to learn from; render some with 'vsre datagen'")
 
     def __len__(self) -> int:
@@ -94,11 +95,16 @@ def cell_labels(row: ImageRow, grid: int) -> Tensor:
     """Return the answers to ``QUESTIONS`` for every cell, (questions, grid * grid) int64, ``IGNORED`` where none is.
 
     Raises:
-        RecordError: the picture is not square or its side is no multiple of ``grid``.
+        RecordError: the picture is not square, its side is no multiple of ``grid``, or it has objects without masks or
+            without a scene, whose cells would be taught to be background.
     """
     if row.width != row.height or row.width % grid:
         raise RecordError(
             f"image {row.image_id} is {row.width}x{row.height}; cells need a square of a multiple of {grid}"
+        )
+    if row.objects and not (row.scene and all(item.mask_rle for item in row.objects)):
+        raise RecordError(
+            f"image {row.image_id} has objects without masks or a scene; train on renders of 'vsre datagen'"
         )
     labels = np.full((len(QUESTIONS), grid * grid), IGNORED)
     labels[0] = 0
@@ -181,20 +187,24 @@ class DenseTask(nn.Module):
                 torch.stack([self._loss(q, a, t) for q, a, t in zip(QUESTIONS, answers, targets, strict=True)])
             )
         by_question = torch.stack(losses).mean(dim=0)
-        words = self._word_losses(features, cells)
+        words = torch.stack([_cross_entropy(*pair) for pair in self.word_scores(features, cells)])
         return {"loss": by_question.sum() + words.sum(), "by_question": by_question.detach(), "words": words.detach()}
 
-    def _word_losses(self, features: dict[str, Tensor], cells: dict[str, Tensor]) -> Tensor:
-        """Return the cross-entropy of each question over the words that answer it; the background has no word."""
+    def word_scores(self, features: dict[str, Tensor], cells: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return for each question of ``ANSWERS`` the scores of its words (B, N, K) and which is right (B, N).
+
+        N are the visual tokens. ``IGNORED`` is right where nothing is asked, as of the background, which has no word.
+        """
         seen = self.product.model.get_image_features(encoder_features=features).pooler_output
         token_BND = torch.stack(list(seen))
         target_BQN = torch.stack([cells[f"cells_{grid}"][:, :, cell] for grid, cell in self.token_places], dim=-1)
-        target_BQN = torch.cat([_without_background(target_BQN[:, :1]), target_BQN[:, 1:]], dim=1)
-        losses = []
-        for ids, target_BN in zip(self.answer_ids.values(), target_BQN.unbind(dim=1), strict=True):
+        found = []
+        for (question, ids), target_BN in zip(self.answer_ids.items(), target_BQN.unbind(dim=1), strict=True):
+            if question == "noun":  # 0 is the background
+                target_BN = torch.where(target_BN > 0, target_BN - 1, IGNORED)
             word_KD = torch.stack([self.embeddings.weight[tokens].mean(dim=0) for tokens in ids])
-            losses.append(_cross_entropy(token_BND @ word_KD.T, target_BN))
-        return torch.stack(losses)
+            found.append((token_BND @ word_KD.T, target_BN))
+        return found
 
     def _loss(self, question: str, answer_BNK: Tensor, target_BN: Tensor) -> Tensor:
         return _cross_entropy(answer_BNK, target_BN, self.noun_weights if question == "noun" else None)
@@ -209,10 +219,6 @@ def _token_places(config: VsreConfig) -> list[tuple[int, int]]:
     if None in places:
         raise ConfigError(f"dense labels are of places, and tokens of fusion {config.fusion!r} have none; use another")
     return [place for place in places if place is not None]
-
-
-def _without_background(noun: Tensor) -> Tensor:
-    return torch.where(noun > 0, noun - 1, IGNORED)
 
 
 def _ids(tokenizer: Any, word: str) -> list[int]:

@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from encoders.detector import MASK_STEP
 from spatial.dataset import DatasetFolder
@@ -22,6 +20,7 @@ from spatial.errors import RecordError
 from spatial.observation import pose_of
 from spatial.records import ImageObject, ImageRow, decode_image, decode_mask
 from spatial.scene import ObjectSpec, Scene
+from training.draws import DrawnDataset
 
 Mask = NDArray[np.bool_]
 
@@ -148,7 +147,7 @@ def _rays(scene: Scene, width: int, height: int) -> tuple[NDArray[np.float64], N
     return (columns + 0.5 - width / 2) / scale, (height / 2 - rows - 0.5) / scale
 
 
-class Sights(Dataset[Sight]):
+class Sights(DrawnDataset[Sight]):
     """The pictures of record sets, disturbed anew in every epoch.
 
     Args:
@@ -170,10 +169,10 @@ class Sights(Dataset[Sight]):
         disturb: "Disturb | None" = None,
         seed: int = 0,
     ) -> None:
+        super().__init__()
         self._source = {image_id: folder.images for folder in folders for image_id in folder.images}
         self._ids = sorted(self._source)
         self._nouns, self._side, self._disturb, self._seed = list(nouns), side, disturb, seed
-        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
         self._kept: dict[int, Sight] = {}
         names = {image_id: shown for folder in folders for image_id, shown in folder.object_names().items()}
         unknown = sorted(set().union(*names.values()) - set(nouns))
@@ -188,17 +187,13 @@ class Sights(Dataset[Sight]):
             raise RecordError("the data has no objects to detect; render some with 'vsre datagen'")
         self._sight(0)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the draws of an epoch, counted from 0; worker processes see it too."""
-        self._epoch.fill_(epoch)
-
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self._ids)
 
     def __getitem__(self, index: int) -> Sight:
         """Return a picture as the current epoch has it."""
-        rng = np.random.default_rng((self._seed, int(self._epoch), index))
+        rng = np.random.default_rng((self._seed, self.epoch, index))
         sight = self._sight(index)
         if self._disturb is not None:
             sight = self._disturb(sight, lambda: self._donor(rng), rng)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from scipy import ndimage
 
 from encoders.detector import MASK_STEP
 from training.detector_data import Mask, Sight, Thing
@@ -130,15 +131,8 @@ SPOILS = (removed, smudged, shuffled, exchanged)
 
 def widened(mask: Mask, by: int = RIM) -> Mask:
     """Return a mask and the pixels within ``by`` rows and columns of it."""
-    wide = mask.copy()
-    for step in range(1, by + 1):
-        wide[:, step:] |= mask[:, :-step]
-        wide[:, :-step] |= mask[:, step:]
-    tall = wide.copy()
-    for step in range(1, by + 1):
-        tall[step:] |= wide[:-step]
-        tall[:-step] |= wide[step:]
-    return tall
+    wide: Mask = ndimage.maximum_filter(mask, size=2 * by + 1, mode="constant")
+    return wide
 
 
 def _added(sight: Sight, giver: Sight, rng: Rng) -> Sight:

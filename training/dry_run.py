@@ -18,21 +18,20 @@ from encoders.load import is_adapter
 from encoders.parameters import PROJECTOR, parameter_counts, parameter_table
 from spatial.errors import CheckpointError, RecordError
 from training import plan
-from training.adapters import check_lora, check_same_adapter
+from training.adapters import check_same_adapter
 from training.chain import in_stage, stage_configs, stage_names, startable
-from training.config import TrainConfig
+from training.config import FROM_NOTHING, TrainConfig
 from training.cost import planned_model
 from training.dense import DenseImages
 from training.detector import detector_parts
 from training.dry_run_lines import show_costs, show_disk, show_first, show_memory, show_steps, show_tokens
 from training.evaluation import MakeEvaluator
-from training.examples import check_names
 from training.families import FAMILIES, check_family, check_family_chain, foreign_kind, planned_family
-from training.features import check_features
 from training.memory import Depth
-from training.mixing import check_data
+from training.run import check_settings
 from training.sample import Sample, look
 from training.sources import folders_in, open_sources
+from training.stages import check_encoders
 
 
 @dataclass
@@ -81,7 +80,7 @@ def dry_run(
             console.rule(f"stage {number} of {len(runs)}: {run.stage}, into {run.out}")
         with in_stage(config, name):
             _check(run, shown)
-            if run.stage in ("detector", "painter"):
+            if run.stage in FROM_NOTHING:
                 _show_small(run, console)
                 continue
             planned = _planned(replace(run, model=shown.model), model_config)
@@ -93,14 +92,10 @@ def dry_run(
 
 def _check(run: TrainConfig, shown: TrainConfig) -> None:
     """Find mistakes as far as they can be without data; ``shown`` starts from a model that is there."""
-    check_names(run.tasks, run.templates)
-    check_features(run)
-    check_data(run.data, run.stage)
+    check_settings(run)
     check_family(shown)
-    if run.stage == "finetune":
-        check_lora(run.lora)
-        if is_adapter(shown.model):
-            check_same_adapter(shown.model, run.lora)
+    if run.stage == "finetune" and is_adapter(shown.model):
+        check_same_adapter(shown.model, run.lora)
 
 
 def _planned(config: TrainConfig, model_config: Callable[[str], VsreConfig]) -> Planned:
@@ -118,6 +113,7 @@ def _planned(config: TrainConfig, model_config: Callable[[str], VsreConfig]) -> 
         ) from None
     shape = VsreConfig.from_dict(described.to_dict())
     shape.encoder_dropout = config.encoder_dropout
+    check_encoders(config.encoders, config.stage, shape)
     model = planned_model(shape, config.stage, config.lora, config.encoders)
     return Planned(model, _depth(shape.text), image_tokens=shape.num_image_tokens)
 

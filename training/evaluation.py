@@ -16,10 +16,7 @@ from torch import nn
 from transformers import TrainerState
 
 from spatial.errors import ConfigError
-from training.config import TrainConfig
-
-SCORED = ("pretrain", "full", "align", "finetune")
-"""Stages whose model answers questions while it trains."""
+from training.config import ANSWERING, TrainConfig
 
 PREFIX = "eval_"
 """What the Trainer's logs put before the names of scores."""
@@ -54,7 +51,7 @@ def check_evaluation(config: TrainConfig) -> None:
         raise ConfigError(f"evaluate.every is {settings.every}; give a number of steps, or 0 for no evaluation")
     if not settings.every:
         return
-    if config.stage not in SCORED:
+    if config.stage not in ANSWERING:
         raise ConfigError(f"evaluate.every is set, but stage '{config.stage}' answers no questions; set it to 0")
     if not settings.settings:
         raise ConfigError("evaluate.settings is empty; name the data, such as {data: {path: data/dev}}")

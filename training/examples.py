@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
-from torch.utils.data import Dataset
 
 from encoders.chat import IMAGE
 from spatial.dataset import PooledImages, RecordSet
@@ -23,6 +21,7 @@ from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import TASKS, TOPICS, ImageObject, Record, decode_image
 from spatial.relations import RELATIONS
 from spatial.templates import TEMPLATES, Prompt, choose_templates, render
+from training.draws import DrawnDataset
 from training.mixing import Mixture
 
 CHARACTERS_PER_TOKEN = 4
@@ -66,7 +65,7 @@ class Example:
     pictured: bool = True
 
 
-class Examples(Dataset[Example]):
+class Examples(DrawnDataset[Example]):
     """Images with ``statements`` records each, drawn by kind and put into words by templates.
 
     Args:
@@ -99,6 +98,7 @@ class Examples(Dataset[Example]):
         seed: int = 0,
         shares: Sequence[float] | None = None,
     ) -> None:
+        super().__init__()
         self._statements, self._seed = statements, seed
         self._weights = dict(tasks or {})
         check_names(self._weights, templates)
@@ -116,12 +116,6 @@ class Examples(Dataset[Example]):
                 f"folder {number + 1} of 'data' has {len(found[number])} images with a record that 'tasks' and"
                 f" 'templates' let pass; at weight {shares[number]:g} an epoch shows none: raise it or remove it"
             )
-        # Shared with loader workers, which may outlive an epoch.
-        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the draws of an epoch, counted from 0; worker processes see it too."""
-        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         """Return the items of an epoch: the images with at least one eligible record, as often as they are shown."""
@@ -163,9 +157,8 @@ class Examples(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """Return an image and its prompts of the current epoch."""
-        epoch = int(self._epoch)
-        records = self._groups[index if self.mixture is None else self.mixture.image(index, epoch)]
-        random = np.random.default_rng((self._seed, epoch, index))
+        records = self._groups[index if self.mixture is None else self.mixture.image(index, self.epoch)]
+        random = np.random.default_rng((self._seed, self.epoch, index))
         chosen = [records[row] for row in self._draw(records, random)]
         image_id = records[0].image_id
         row = self.images[image_id]

@@ -25,8 +25,8 @@ from encoders.load import ADAPTER_FILE, lineage
 from encoders.parameters import LANGUAGE, is_under
 from encoders.source_files import read_description
 from spatial.errors import CheckpointError, ConfigError
-from training.adapters import peft_config
-from training.config import LoraSettings, Stage, TrainConfig
+from training.adapters import with_lora
+from training.config import FROM_NOTHING, FROZEN_TOWERS, LoraSettings, Stage, TrainConfig
 from training.conversation_file import SUFFIXES
 from training.stages import check_towers_frozen
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from training.rows import RowCollator
-
-STAGES = ("align", "finetune", "full")
-"""Stages that leave a pre-trained encoder as it is."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def foreign_kind(config: TrainConfig) -> str:
         CheckpointError: the family is not known.
         ConfigError: the directory is an adapter.
     """
-    if not config.model or config.stage in ("detector", "painter"):
+    if not config.model or config.stage in FROM_NOTHING:
         return ""
     folder = lineage(Path(config.model))[-1]
     kind = read_description(folder / "config.json", "copy the directory again").get("model_type")
@@ -112,8 +109,10 @@ def check_family(config: TrainConfig) -> None:
     kind = foreign_kind(config)
     if not kind:
         return
-    if config.stage not in STAGES:
-        raise ConfigError(f"stage '{config.stage}' is of our own models; for a {kind!r}, choose {', '.join(STAGES)}")
+    if config.stage not in FROZEN_TOWERS:
+        raise ConfigError(
+            f"stage '{config.stage}' is of our own models; for a {kind!r}, choose {', '.join(FROZEN_TOWERS)}"
+        )
     talks = [path for path in config.data if Path(path).suffix in SUFFIXES]
     if talks:
         raise ConfigError(f"a {kind!r} is trained on dataset folders; take {talks[0]} out of 'data'")
@@ -196,7 +195,10 @@ def prepare_family(
     modules, parameters = projector_parts(model, family)
     trained: PreTrainedModel | PeftModel = model
     if stage == "finetune":
-        trained = _with_lora(model, family, modules, lora)
+        trained = with_lora(model, lora, family.language, modules)
+        for name, _ in trained.named_parameters():
+            if "lora_" in name and is_under(name, family.projector):
+                raise AssertionError(f"{name} is an adapter outside the language model")
     else:
         projector = [*modules, *parameters]
         for name, parameter in model.named_parameters():
@@ -238,13 +240,3 @@ def _reached(name: str, module: nn.Module, unreached: Sequence[str]) -> list[str
     return [
         found for child, inner in module.named_children() for found in _reached(f"{name}.{child}", inner, unreached)
     ]
-
-
-def _with_lora(model: "PreTrainedModel", family: Family, projector: Sequence[str], lora: LoraSettings) -> "PeftModel":
-    from peft import get_peft_model
-
-    adapted = get_peft_model(model, peft_config(model, lora, family.language, projector))
-    for name, _ in adapted.named_parameters():
-        if "lora_" in name and is_under(name, family.projector):
-            raise AssertionError(f"{name} is an adapter outside the language model")
-    return adapted

@@ -28,15 +28,12 @@ from spatial.disk import free_bytes, size_text
 from spatial.errors import ConfigError
 from spatial.files import read_mapping, write_json
 from training.arguments import UNBOUNDED_EPOCHS
-from training.config import AUTO, TrainConfig
+from training.config import AUTO, FROZEN_TOWERS, TrainConfig
 from training.cost import passes
 from training.examples import Examples
 from training.output import CHECKPOINTS, last_checkpoint
 from training.plan import TOKENS_PER_STATEMENT
 from training.zero import deepspeed_settings, zero_stage
-
-STAGES = ("align", "finetune", "full")
-"""Stages that leave the encoders as they are."""
 
 FOLDER = "feature-cache"
 DECISION = "features.json"
@@ -80,7 +77,7 @@ def check_features(config: TrainConfig) -> None:
     Raises:
         ConfigError: features cannot be used.
     """
-    if config.features and config.stage not in STAGES:
+    if config.features and config.stage not in FROZEN_TOWERS:
         raise ConfigError(
             f"stage '{config.stage}' cannot use cached features, because its encoders are not frozen ones;"
             " remove 'features'"

@@ -11,7 +11,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from encoders.launch import leave_group_at_exit
+from encoders.launch import leave_group_at_exit, process_place
 from encoders.parameters import parameter_counts, parameter_table
 from spatial.errors import CheckpointError, UserError
 from training.budget import Clock
@@ -78,9 +78,10 @@ def fit(
             processing_class=parts.processor,
             callbacks=[TimeLimit(clock, config.max_seconds), LossLog(out / LOG), *parts.callbacks],
         )
-    trainer.add_callback(Guard(trainer, config.projector_learning_rate, arguments.deepspeed or {}, parts.projector))
+    rates = peak_rates(config, arguments.learning_rate, parts.projector)
+    trainer.add_callback(Guard(trainer, rates, arguments.deepspeed or {}))
     if arguments.should_save:
-        _introduce(config, parts, arguments, checkpoint, trainer.throughput)
+        _introduce(parts, rates, checkpoint, trainer.throughput)
     with _plain_worker_errors(), _nothing_but_tensors(checkpoint):
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     facts: dict[str, Any] = {"steps": result.global_step, "seconds": round(clock.seconds, 1)}
@@ -153,13 +154,10 @@ def _plain_worker_errors() -> Iterator[None]:
         raise type(error)(line.partition(": ")[2]) from error
 
 
-def _introduce(
-    config: TrainConfig, parts: Parts, arguments: TrainingArguments, checkpoint: Path | None, throughput: Throughput
-) -> None:
+def _introduce(parts: Parts, rates: dict[str, float], checkpoint: Path | None, throughput: Throughput) -> None:
     from rich.console import Console
 
     images: Any = parts.dataset
-    rates = peak_rates(config, arguments.learning_rate, parts.projector)
     console = Console(stderr=True)
     console.print(parameter_table(parameter_counts(parts.model, parts.projector), rates))
     made_of = f" an epoch: {parts.made_of}" if parts.made_of else ""
@@ -215,5 +213,6 @@ def _has_learnt(trainer: VsreTrainer) -> bool:
 
 
 def say(text: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
+    """Print a line, of several processes in the first one alone."""
+    if process_place()[0] == 0:
         print(text, flush=True)

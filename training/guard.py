@@ -7,14 +7,14 @@ So the guard asks the objects that will really do the steps, and not the setting
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from encoders.parameters import PROJECTOR, component_of, is_under, size_of
+from encoders.parameters import component_of, is_under, size_of
 from spatial.errors import ConfigError
 from training.zero import zero_stage
 
@@ -34,20 +34,12 @@ class Guard(TrainerCallback):
 
     Args:
         trainer: whose wrapped model and optimizer are looked at.
-        projector_rate: peak rate of the projector's parameters; ``None``: as the rest.
+        rates: peak learning rates that were asked for (``training.plan.peak_rates``).
         deepspeed: the DeepSpeed settings that were asked for; empty: none.
-        projector: its modules.
     """
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        projector_rate: float | None,
-        deepspeed: Mapping[str, Any],
-        projector: Sequence[str] = (PROJECTOR,),
-    ) -> None:
-        self.trainer, self.projector_rate, self.deepspeed = trainer, projector_rate, deepspeed
-        self.projector = projector
+    def __init__(self, trainer: Trainer, rates: Mapping[str, float], deepspeed: Mapping[str, Any]) -> None:
+        self.trainer, self.rates, self.deepspeed = trainer, rates, deepspeed
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -62,10 +54,7 @@ class Guard(TrainerCallback):
         kind = check_engine(engine, args.world_size, self.deepspeed, bool(args.fsdp))
         optimizer = engine.optimizer if self.deepspeed else self.trainer.optimizer
         groups = optimizer_groups(optimizer, resumed=state.global_step > 0)
-        rates = {"": args.learning_rate}
-        if self.projector_rate is not None:
-            rates |= dict.fromkeys(self.projector, self.projector_rate)
-        counts = check_rates(engine, groups, rates)
+        counts = check_rates(engine, groups, self.rates)
         if args.process_index == 0:
             print(describe(args.world_size, kind, counts), flush=True)
 

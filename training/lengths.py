@@ -28,7 +28,7 @@ from training.examples import Dialogue, Examples
 from training.turns import measure, tokenise
 
 TOO_LONG = "too-long.json"
-"""Names of rows that no model of this size takes, in ``out``."""
+"""Names of rows that no model of this size takes, in ``out``, with their tokens."""
 
 LONGEST = 1_000
 """Records of a task that are put into words to see whether they are too long."""
@@ -81,18 +81,18 @@ def check_lengths(file: ConversationFile, processor: Any, sizes: Sizes, out: Pat
     once, twice = measure(processor, [Dialogue("", (("a", "a"),) * turns) for turns in (1, 2)])
     most = prefix + once + (twice - once) * (file.turns() - 1) + file.text_bytes()
     doubtful = np.flatnonzero(most > sizes.positions)
-    found: dict[str, tuple[int, int]] = {}
+    found: list[tuple[str, int, int]] = []  # several rows may have one name
     with tqdm(total=len(doubtful), desc="lengths", unit="row", disable=None if len(doubtful) > MANY else True) as bar:
         for start in range(0, len(doubtful), _AT_ONCE):
             rows = doubtful[start : start + _AT_ONCE].tolist()
             told = [dialogue(file.row(row)) for row in rows]
             for row, talk, text in zip(rows, told, measure(processor, told), strict=True):
                 if prefix[row] + text > sizes.positions:
-                    found[talk.name] = (int(prefix[row]) + text, int(prefix[row]))
+                    found.append((talk.name, int(prefix[row]) + text, int(prefix[row])))
             bar.update(len(rows))
     if found:
-        name, (length, before) = next(iter(found.items()))
-        write_json(out / TOO_LONG, {name: length for name, (length, _) in found.items()})
+        name, length, before = found[0]
+        write_json(out / TOO_LONG, {name: length for name, length, _ in found})
         raise RecordError(
             f"{file.path}: {too_long(f'row {name!r}', length, before, sizes.positions)}"
             f" ({len(found)} of {len(file)} rows are too long; {out / TOO_LONG} names them)"

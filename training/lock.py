@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from encoders.launch import process_place
 from spatial.errors import ConfigError
 
 LOCK = ".lock"
@@ -30,7 +31,7 @@ def only_run(out: Path) -> Iterator[None]:
         ConfigError: another process holds it; names the process and its machine.
         OSError: the folder cannot be written.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if process_place()[0]:
         yield
         return
     new = not out.exists()

@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial.errors import ConfigError
-
-WEIGHTED_STAGES = ("pretrain", "full", "align", "finetune")
-"""Stages that show images by weight; the others have readers of their own, which show every image once."""
+from training.config import ANSWERING
 
 
 def check_data(data: Sequence[str] | Mapping[str, float], stage: str) -> None:
@@ -29,7 +27,7 @@ def check_data(data: Sequence[str] | Mapping[str, float], stage: str) -> None:
         raise ConfigError("no data; name at least one dataset folder in 'data'")
     if not isinstance(data, Mapping):
         return
-    if stage not in WEIGHTED_STAGES:
+    if stage not in ANSWERING:
         raise ConfigError(f"stage '{stage}' shows every image once; give 'data' as a list, without weights")
     for folder, weight in data.items():
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
@@ -46,7 +44,7 @@ class Mixture:
     """Which image each item of an epoch is.
 
     Args:
-        counts: images of each part; the images are numbered part after part.
+        counts: images of each part, above 0; the images are numbered part after part.
         weights: how often each part is shown in an epoch.
         seed: of the choice where a weight is not whole.
 
@@ -89,8 +87,7 @@ class Mixture:
         found: list[int] = []
         for first, count, shown in zip(self._first_image, self.counts, self.shown, strict=False):
             part = list(values[first : first + count])
-            drawn = shown % count if count else 0
-            found += part * (shown // count if count else 0) + [round(sum(part) / count)] * drawn
+            found += part * (shown // count) + [round(sum(part) / count)] * (shown % count)
         return found
 
     def describe(self, names: Sequence[str]) -> str:

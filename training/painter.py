@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
-from torch.utils.data import Dataset
 from transformers import set_seed
 
 from encoders.painter import PainterPipeline, build_painter, load_painter, predict
@@ -26,6 +25,7 @@ from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import ConfigError, RecordError
 from spatial.records import ImageRow, decode_image
 from training.config import TrainConfig
+from training.draws import DrawnDataset
 
 NO_MAPS, NO_WORDS = 0.2, 0.06
 """How often a picture is painted without geometry, or without any word."""
@@ -51,7 +51,7 @@ class Example:
     seed: tuple[int, ...] = (0,)
 
 
-class PaintedScenes(Dataset[Example]):
+class PaintedScenes(DrawnDataset[Example]):
     """The images of dataset folders, with the control maps that ``vsre passes`` drew of them.
 
     Args:
@@ -67,10 +67,11 @@ class PaintedScenes(Dataset[Example]):
     """
 
     def __init__(self, folders: Sequence[DatasetFolder], folder: Path, words: Words, size: int, seed: int = 0) -> None:
+        super().__init__()
         check_words(folders, words)
         self._source = {image_id: item.images for item in folders for image_id in item.images}
         self._ids, self._folder, self._size = sorted(self._source), folder, size
-        self._seed, self._epoch = seed, 0
+        self._seed = seed
         for name in PASSES:
             drawn = {path.stem for path in (folder / name).glob("*.png")}
             lacking = [image_id for image_id in self._ids if image_id not in drawn]
@@ -84,17 +85,13 @@ class PaintedScenes(Dataset[Example]):
         """Return the number of images."""
         return len(self._ids)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the draws of an epoch."""
-        self._epoch = epoch
-
     def __getitem__(self, index: int) -> Example:
         """Return an image with its geometry."""
         image_id = self._ids[index]
         row = self._source[image_id][image_id]
         near, edges, labels = (self._map(name, image_id) for name in PASSES)
         geometry = Geometry(near, edges > 0, labels.astype(np.int16) - 1)
-        return Example(row, geometry, (self._seed, self._epoch, index))
+        return Example(row, geometry, (self._seed, self.epoch, index))
 
     def _map(self, name: str, image_id: str) -> Any:
         path = self._folder / name / f"{image_id}.png"

@@ -13,12 +13,12 @@ from typing import Any
 from transformers import TrainingArguments
 
 from encoders.parameters import PROJECTOR
-from training.arguments import DEFAULTS, UNBOUNDED_EPOCHS, check_trainer
+from training.arguments import UNBOUNDED_EPOCHS, trainer_settings
 from training.config import TrainConfig
 from training.cost import Costs, Work, hardware_flops, model_flops, peak_flops
-from training.evaluation import evaluation_arguments
+from training.launch import processes_of
 from training.memory import MOMENTS, Depth, Memory, estimate_memory
-from training.zero import deepspeed_settings
+from training.zero import deepspeed_settings, zero_stage
 
 UTILISATION = 0.4
 """Part of a device's peak that the time is estimated at (docs/training.md)."""
@@ -63,23 +63,20 @@ def settings_of(config: TrainConfig, gpus: int = 0) -> Settings:
     """Return the settings of a config; nothing is set up for them, so a laptop can plan for a cluster.
 
     Args:
-        config: ``nproc`` says how many devices there are to be.
+        config: ``nproc`` says how many devices there are to be, ``cpu_nproc`` how many processes without a GPU.
         gpus: that are visible, which count where neither ``nproc`` nor a launcher says how many.
 
     Raises:
-        ConfigError: as ``build_arguments``, as far as it can be told without the devices.
+        ConfigError: as ``training.arguments.trainer_settings``.
     """
     given: dict[str, Any] = {field.name: field.default for field in fields(TrainingArguments)}
-    given |= DEFAULTS | check_trainer(config) | evaluation_arguments(config)
+    given |= trainer_settings(config)
     deepspeed = deepspeed_settings(given)
-    zero = deepspeed.get("zero_optimization") or {}
-    epochs = float(given["num_train_epochs"])
-    if config.max_seconds > 0 and not {"max_steps", "num_train_epochs"} & set(config.trainer):
-        epochs = float(UNBOUNDED_EPOCHS)
+    launched = config.nproc or int(os.environ.get("WORLD_SIZE", 0))
     return Settings(
         batch=int(given["per_device_train_batch_size"]),
         accumulation=int(given["gradient_accumulation_steps"]),
-        epochs=epochs,
+        epochs=float(given["num_train_epochs"]),
         max_steps=int(given["max_steps"]),
         learning_rate=float(given["learning_rate"]),
         checkpointing=bool(given["activation_checkpointing"]),
@@ -87,9 +84,9 @@ def settings_of(config: TrainConfig, gpus: int = 0) -> Settings:
         saves=str(getattr(given["save_strategy"], "value", given["save_strategy"])),
         save_steps=float(given["save_steps"]),
         kept=given["save_total_limit"],
-        zero_stage=int(zero.get("stage", 0)),
+        zero_stage=zero_stage(deepspeed),
         deepspeed=bool(deepspeed),
-        world=config.nproc or int(os.environ.get("WORLD_SIZE", 0)) or max(1, gpus),
+        world=launched or processes_of(config, gpus) or max(1, gpus),
     )
 
 

@@ -14,8 +14,8 @@ from encoders.load import is_adapter, read_config
 from spatial.errors import ConfigError
 from training.adapters import check_lora, check_quantize, check_same_adapter
 from training.arguments import build_arguments, check_trainer
-from training.chain import FROM_NOTHING, in_stage, stage_configs, stage_names, startable
-from training.config import TrainConfig
+from training.chain import in_stage, stage_configs, stage_names, startable
+from training.config import FROM_NOTHING, TrainConfig
 from training.evaluation import Evaluator, MakeEvaluator
 from training.examples import check_names
 from training.families import check_family, check_family_chain
@@ -103,7 +103,9 @@ def check(config: TrainConfig, make_evaluator: MakeEvaluator | None = None) -> l
     evaluators = []
     for name, run, shown in zip(names, runs, startable(runs), strict=True):
         with in_stage(config, name):
-            _check_settings(run)
+            check_settings(run)
+            check_quantize(run.quantize, run.stage)
+            open_sources(run)
             check_family(shown)
             _check_model(shown)
             evaluators.append(_evaluator(run, make_evaluator))
@@ -112,17 +114,20 @@ def check(config: TrainConfig, make_evaluator: MakeEvaluator | None = None) -> l
     return evaluators
 
 
-def _check_settings(config: TrainConfig) -> None:
+def check_settings(config: TrainConfig) -> None:
+    """Check what can be checked of one run without data, model, devices or further packages.
+
+    Raises:
+        ConfigError: settings that cannot be used.
+    """
     check_trainer(config)
     check_names(config.tasks, config.templates)
     check_features(config)
     check_data(config.data, config.stage)
-    check_quantize(config.quantize, config.stage)
     if config.stage == "finetune":
         check_lora(config.lora)
     if config.statements_per_image < 1:
         raise ConfigError(f"statements_per_image is {config.statements_per_image}; give at least 1")
-    open_sources(config)
 
 
 def _check_model(config: TrainConfig) -> None:

@@ -5,13 +5,10 @@ from pathlib import Path
 
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
-from training.config import TrainConfig
+from training.config import ANSWERING, TrainConfig
 from training.conversation_file import SUFFIXES, ConversationFile
 
 Source = DatasetFolder | ConversationFile
-
-TALKING = ("pretrain", "full", "align", "finetune")
-"""Stages that learn from conversations, through the language model's loss."""
 
 
 def open_sources(config: TrainConfig) -> list[Source]:
@@ -23,7 +20,7 @@ def open_sources(config: TrainConfig) -> list[Source]:
     """
     sources = [_open(path, config.images) for path in config.data]
     talks = conversations_in(sources)
-    if talks and config.stage not in TALKING:
+    if talks and config.stage not in ANSWERING:
         raise ConfigError(f"stage '{config.stage}' learns from dataset folders; take {talks[0].path} out of 'data'")
     if talks and config.features:
         raise ConfigError(f"features are cached of dataset folders only, not of {talks[0].path}; remove 'features'")

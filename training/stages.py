@@ -12,8 +12,8 @@ from torch import nn
 
 from encoders.configuration import VsreConfig
 from encoders.parameters import PROJECTOR, TOWER, is_under
-from spatial.errors import ConfigError, first_line, nearest
-from training.adapters import peft_config
+from spatial.errors import ConfigError, nearest
+from training.adapters import with_lora
 from training.config import LoraSettings, Stage
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def prepare_stage(
             parameter.requires_grad_(aligned if stage == "align" else TOWER not in parts)
         trained: PreTrainedModel | PeftModel = model
     else:
-        trained = _with_lora(model, lora)
+        trained = with_lora(model, lora)
     check_towers_frozen(trained)
     return trained
 
@@ -118,13 +118,3 @@ def check_towers_frozen(model: nn.Module, tower: str = TOWER, projector: Sequenc
         in_tower = is_under(name, [tower]) and not is_under(name, projector)
         if in_tower and (parameter.requires_grad or "lora_" in name):
             raise AssertionError(f"{name} would train: encoders are frozen outside stages 'towers' and 'pretrain'")
-
-
-def _with_lora(model: "PreTrainedModel", lora: LoraSettings) -> "PeftModel":
-    from peft import get_peft_model
-
-    config = peft_config(model, lora)
-    try:
-        return get_peft_model(model, config)
-    except (TypeError, ValueError, ImportError) as error:  # options that PEFT refuses only here
-        raise ConfigError(f"lora: {first_line(error)}") from error

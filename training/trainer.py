@@ -143,7 +143,8 @@ class VsreTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Do the stock step and count its statements."""
-        rows = count_statements(inputs["labels"]) if self._head else torch.tensor(self.args.per_device_train_batch_size)
+        # The first argument of a module without an output layer is of all pictures of the batch.
+        rows = count_statements(inputs["labels"]) if self._head else torch.tensor(len(next(iter(inputs.values()))))
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.throughput.add(inputs, rows)
         return loss

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoders.load import base_of, is_adapter
 from spatial.errors import ConfigError, nearest
-from training.config import TrainConfig
+from training.config import ANSWERING, TrainConfig
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -22,9 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 """Where the packages lie, and beside them ``configs/``."""
 
 SHIPPED = "configs/deepspeed"
-
-SPLIT_STAGES = ("pretrain", "full", "align", "finetune")
-"""Stages whose model is loaded from a checkpoint and saved whole, and may therefore be split by ZeRO-3."""
 
 UNMERGED = f"which ZeRO-3 cannot merge into split weights; use {SHIPPED}/zero2.json, or run 'vsre merge' first"
 
@@ -90,7 +87,7 @@ def _check_stage_3(config: TrainConfig, given: Mapping[str, Any], settings: Mapp
             "ZeRO-3 is asked for by accelerate's environment alone; set trainer.deepspeed:"
             f" {SHIPPED}/zero3.json in the config and drop accelerate's own DeepSpeed options"
         )
-    if config.stage not in SPLIT_STAGES:
+    if config.stage not in ANSWERING:  # these load a checkpoint and save it whole
         raise ConfigError(f"stage '{config.stage}' cannot be split by ZeRO-3; use {SHIPPED}/zero2.json")
     if settings["zero_optimization"].get("stage3_gather_16bit_weights_on_model_save") is not True:
         raise ConfigError(

@@ -84,14 +84,14 @@ def named(config: CompareConfig) -> dict[str, str]:
     """Return the evaluations' folders by name: as the settings say, else the shortest ends of their paths that differ.
 
     Raises:
-        ConfigError: fewer than two folders without several decoders, or not a name for each.
+        ConfigError: no folder is named, or the names are not one for each.
     """
     folders = list(dict.fromkeys(str(Path(folder)) for folder in config.runs))
     if not folders:
         raise ConfigError("runs is empty; name the output folders of some 'vsre eval': vsre compare A B")
     if config.names:
-        if len(set(config.names)) != len(folders):
-            raise ConfigError(f"names has {len(set(config.names))} names for {len(folders)} runs; give each its own")
+        if not len(set(config.names)) == len(config.names) == len(folders):
+            raise ConfigError(f"names are {', '.join(config.names)} for {len(folders)} runs; give each its own")
         return dict(zip(config.names, folders, strict=True))
     parts = [Path(folder).resolve().parts for folder in folders]
     depth = next(n for n in range(1, max(map(len, parts)) + 1) if len({part[-n:] for part in parts}) == len(parts))

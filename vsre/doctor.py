@@ -5,11 +5,11 @@ takes most of Transformers with it, while having no torchvision at all does no h
 """
 
 import ctypes
-import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from spatial.disk import free_bytes, size_text
 from spatial.errors import UserError
 from spatial.shipped import ASSETS, CHECKSUMS, damaged_files
 from vsre import __version__
@@ -33,7 +33,7 @@ def examine(config: DoctorConfig) -> None:
     """
     for name, value in facts():
         print(f"{name:<14} {value}")
-    problems = [line for check in (_roots, _torch, _torchvision, _assets) for line in check()]
+    problems = [line for check in (foreign_packages, _torch, _torchvision, _assets) for line in check()]
     problems += low_disk(Path.cwd(), config.free_gib)
     if config.model:
         from vsre.doctor_model import examine_model
@@ -49,19 +49,19 @@ def examine(config: DoctorConfig) -> None:
 def facts() -> Iterator[tuple[str, str]]:
     """Yield what to quote in a question: versions, torch build, hardware, threads, disk, shipped models."""
     yield "vsre", f"{__version__} {commit()[:12]} in {ROOT}".replace("  ", " ")
-    for package in (*RECORDED_PACKAGES, "torchvision", "diffusers", "deepspeed"):
+    for package in (*RECORDED_PACKAGES, "torchvision", "deepspeed"):
         yield package, installed_version(package) or "-"
     machine = hardware()
     yield "processor", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
     yield "GPUs", ", ".join(machine["gpus"]) or "-"
     yield "torch build", _torch_build()
-    yield "disk free", f"{shutil.disk_usage(Path.cwd()).free / GIB:.1f} GiB in {Path.cwd()}"
+    yield "disk free", f"{size_text(free_bytes(Path.cwd()))} in {Path.cwd()}"
     yield "models", ", ".join(asset_names()) or "none shipped"
 
 
 def low_disk(folder: Path, free_gib: float) -> list[str]:
     """Return a problem if ``folder`` has less than ``free_gib`` GiB of free space."""
-    free = shutil.disk_usage(folder).free / GIB
+    free = free_bytes(folder) / GIB
     return [f"{folder} has {free:.1f} GiB free, less than {free_gib}; free some or work elsewhere"] * (free < free_gib)
 
 
@@ -83,10 +83,6 @@ def _torch_build() -> str:
         return f"does not import ({error})"
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
     return f"{build}, GPU usable: {'yes' if torch.cuda.is_available() else 'no'}, {torch.get_num_threads()} threads"
-
-
-def _roots() -> list[str]:
-    return foreign_packages()
 
 
 def _torch() -> list[str]:

@@ -140,8 +140,9 @@ def _markdown(config: MatrixConfig, points: Mapping[str, Mapping[str, Point]]) -
     heading, *rows = _rows(config, points)
     mean = split_axes(config)[2]
     over = "range over " + ", ".join(axis.name for axis in mean) if mean else "95 % interval"
+    spread = any(point.low < point.high for found in points.values() for point in found.values())
     table = "\n".join(f"| {' | '.join(row)} |" for row in [heading, ["---"] * len(heading), *rows])
-    return f"{config.metric.replace('_', ' ')} in %, with {over}:\n\n{table}\n"
+    return f"{config.metric.replace('_', ' ')} in %{f', with {over}' if spread else ''}:\n\n{table}\n"
 
 
 def _print(config: MatrixConfig, points: Mapping[str, Mapping[str, Point]]) -> None:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from encoders.configuration import VsreConfig
 from spatial.exposure import exposure_from_json
+from spatial.proportion import percent
 from vsre.config import PushConfig
 from vsre.pages import TEMPLATES
 from vsre.private import without_places
@@ -181,18 +182,14 @@ def _rows(name: str, results: Mapping[str, Any]) -> list[list[str]]:
             run["decoder"],
             run["image_mode"],
             str(run["n"]),
-            _percent(run["accuracy"]),
-            " to ".join(map(_percent, run["ci95"] or ())),
-            _percent(run["macro_accuracy"]),
-            _percent(run["pair_accuracy"]),
+            percent(run["accuracy"]),
+            " to ".join(map(percent, run["ci95"] or ())),
+            percent(run["macro_accuracy"]),
+            percent(run["pair_accuracy"]),
             "near chance" if run["near_chance"] else "",
         ]
         for run in results["scores"]
     ]
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:

@@ -1,6 +1,5 @@
 """``vsre objects``: the objects that scenes can hold, as pictures and as a table of what is declared of them."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,12 @@ from datagen.assets import ASSETS, CORE, Asset, toy_size, unit_mesh
 from datagen.assets.catalogue import is_own
 from datagen.assets.folder import assets_of
 from datagen.render import render
-from spatial.errors import ConfigError
 from spatial.files import atomic
 from spatial.scene import Camera, ObjectSpec, Scene
 from vsre import __version__
 from vsre.config import ObjectsConfig
-from vsre.pages import template_environment
-from vsre.pictures import data_uri
+from vsre.pages import template_environment, writing
+from vsre.pictures import png_uri
 
 OBJECTS_PAGE = "objects.html"
 COLOURS, YAWS = ("red", "white"), (20.0, 200.0)
@@ -62,11 +60,11 @@ def write_objects(config: ObjectsConfig) -> Path:
         names = sorted(own) + sorted(set(ASSETS) - own)
         strips = {name: portraits(name) for name in tqdm(names, desc="objects", unit="object", disable=None)}
         rows = [row_of(ASSETS[name], "yours" if name in own else "core" if name in CORE else "") for name in names]
-    try:
+    with writing(out, "out"):
         sheets = list(_write_sheets(out, strips))
         page = template_environment().get_template("objects.html.j2")
         text = page.render(
-            rows=[(row, data_uri(_png(strips[row.name]))) for row in rows],
+            rows=[(row, png_uri(strips[row.name])) for row in rows],
             sheets=[sheet.name for sheet in sheets],
             views=[f"{colour}, turned {yaw:.0f}°" for colour in COLOURS for yaw in YAWS],
             height=TILE,
@@ -74,8 +72,6 @@ def write_objects(config: ObjectsConfig) -> Path:
         )
         with atomic(out / OBJECTS_PAGE) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); pass another --out") from error
     return out / OBJECTS_PAGE
 
 
@@ -136,9 +132,3 @@ def _sheet(strips: dict[str, Image.Image]) -> Image.Image:
         canvas.text((left, top), name, "black", font)
         sheet.paste(strip, (left, top + CAPTION))
     return sheet
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

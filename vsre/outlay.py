@@ -5,7 +5,7 @@ that a pipeline can be planned on a machine that has neither its data nor its mo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,8 @@ class Made:
         """Note what a step makes; of several steps that write one folder, everything together."""
         before = self._outlays.get(folder.resolve())
         if before:
-            total = {name: getattr(before, name) + getattr(outlay, name) for name in ("images", "statements")}
-            outlay = Outlay(**{**vars(outlay), **total})
+            images, statements = before.images + outlay.images, before.statements + outlay.statements
+            outlay = replace(outlay, images=images, statements=statements)
         self._outlays[folder.resolve()] = outlay
 
     def find(self, place: str | Path) -> Outlay | None:
@@ -72,11 +72,20 @@ def hours(flops: float) -> float:
 
 
 def data_of(folders: list[str] | Mapping[str, float], made: Made) -> tuple[float, float, tuple[str, ...]]:
-    """Return the images and statements of dataset folders, counted by their weights, and which are missing."""
+    """Return the images and statements of dataset folders, counted by their weights, and which entries are missing.
+
+    Files of conversations are not read, and so not counted.
+    """
+    from training.conversation_file import SUFFIXES
+
     weights = folders if isinstance(folders, Mapping) else dict.fromkeys(folders, 1.0)
     images = statements = 0.0
     missing: list[str] = []
     for name, weight in weights.items():
+        if Path(name).suffix in SUFFIXES:
+            if not Path(name).is_file():
+                missing.append(f"conversations {name}: copy the file there, or correct 'data'")
+            continue
         found = made.find(name)
         if found is None:
             rows = _rows(Path(name))

@@ -39,6 +39,7 @@ def building(config: BuildConfig, made: Made) -> Outlay:
 def training(config: TrainConfig, made: Made) -> Outlay:
     """Plan ``vsre train``, stage by stage where stages are chained."""
     from training.chain import stage_configs
+    from training.conversation_file import SUFFIXES
 
     model, missing = _model(config.model, made)
     images, statements, absent = data_of(config.data, made)
@@ -47,6 +48,8 @@ def training(config: TrainConfig, made: Made) -> Outlay:
     for stage in stage_configs(config):
         own, rows, gone = data_of(stage.data, made)
         absent = (*absent, *gone)
+        if any(name.endswith(SUFFIXES) for name in stage.data):
+            notes.append("conversations are not counted")
         if model is None or not own or stage.stage in ("detector", "painter", "towers"):
             continue
         need = _stage(stage, model, own, rows)
@@ -100,11 +103,13 @@ def _stage(config: TrainConfig, model: Any, images: float, statements: float) ->
     if settings.max_steps > 0:
         shown = float(settings.max_steps * settings.images_per_step)
     each = min(config.statements_per_image, statements / images)
-    costs, counts = _planned(_key(model, config.encoder_dropout), config.stage, _lora_key(config.lora))
+    lora, encoders = _lora_key(config.lora), tuple(config.encoders)
+    costs, counts = _planned(_key(model, config.encoder_dropout), config.stage, lora, encoders)
     spent = hours(model_flops(costs, plan.guessed_work(model.num_image_tokens, each, shown)))
     notes: tuple[str, ...] = ()
-    if 0 < config.max_seconds < spent * HOUR:
-        spent, notes = config.max_seconds / HOUR, ("a time limit ends training early",)
+    limit = config.max_seconds * settings.world / HOUR  # hours of all devices
+    if 0 < limit < spent:
+        spent, notes = limit, ("a time limit ends training early",)
     elif config.max_seconds > 0:
         notes = (f"training ends after {config.max_seconds:g} s at the latest, on whatever device",)
     _, disk = plan.disk_bytes(config, settings, counts)
@@ -160,12 +165,12 @@ def _lora_key(lora: LoraSettings) -> str:
 
 
 @lru_cache(maxsize=32)
-def _planned(key: str, stage: Any, lora: str) -> tuple[Any, dict[str, tuple[int, int]]]:
+def _planned(key: str, stage: Any, lora: str, encoders: tuple[str, ...] = ()) -> tuple[Any, dict[str, tuple[int, int]]]:
     """Return what a stage's tokens, pairs and images cost, and the parameters of its model by component."""
     from encoders.parameters import parameter_counts
     from training.cost import costs_of, planned_model
 
-    model = planned_model(_read(key), stage, _read_lora(lora))
+    model = planned_model(_read(key), stage, LoraSettings(**json.loads(lora)), encoders)
     return costs_of(model), parameter_counts(model)
 
 
@@ -184,7 +189,3 @@ def _read(key: str) -> Any:
     from encoders.configuration import VsreConfig
 
     return VsreConfig(**json.loads(key))
-
-
-def _read_lora(text: str) -> LoraSettings:
-    return LoraSettings(**json.loads(text))

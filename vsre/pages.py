@@ -1,9 +1,13 @@
 """HTML pages from the templates beside this file; everything that came from data is escaped."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
+
+from spatial.errors import ConfigError
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -12,6 +16,19 @@ GALLERY_PAGE = "gallery.html"
 
 NAVIGATION = "<!-- navigation -->...<!-- end of navigation -->"
 """Where a page that is copied into a report gets the report's navigation."""
+
+
+@contextmanager
+def writing(folder: Path, setting: str) -> Iterator[None]:
+    """Say of what cannot be written which setting mends it.
+
+    Raises:
+        ConfigError: instead of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}); pass another --{setting}") from error
 
 
 def template_environment() -> Environment:

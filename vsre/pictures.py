@@ -101,6 +101,13 @@ def data_uri(image: bytes) -> str:
     return f"data:image/{_format(image) or 'png'};base64,{base64.b64encode(image).decode()}"
 
 
+def png_uri(image: Image.Image) -> str:
+    """Return a picture as a small PNG, and as the source of an ``<img>``."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return data_uri(buffer.getvalue())
+
+
 def describe(row: ImageRow) -> str:
     """Return the objects of an image in words: "green bus, yellow book"; "image" where none is known."""
     return ", ".join(_label(item) for item in row.objects) or "image"

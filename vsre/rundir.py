@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from encoders.launch import process_place
 from spatial.errors import UserError
 from spatial.files import write_json
 from spatial.machine import usable_cores
@@ -137,7 +138,7 @@ def show_log(quiet: bool = False) -> None:
 
 def is_main_process() -> bool:
     """Return False in all but the first process of a distributed launch."""
-    return os.environ.get("RANK", "0") == "0"
+    return process_place()[0] == 0
 
 
 def environment() -> dict[str, Any]:

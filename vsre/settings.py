@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from spatial.errors import ConfigError, nearest
 from spatial.mappings import merged
+from spatial.setting_errors import in_plain_words
 from training.config import REPLACED as TRAIN_REPLACED
 from vsre.commands import find_command
 from vsre.roots import ROOT
@@ -45,7 +46,7 @@ class _Parser(ArgumentParser):
         if match:
             key = ".".join(part for part in match.group("group", "inner", "outer", "flag") if part)
             raise ConfigError(f"unknown setting {key!r}{nearest(key, self.known)}") from ex
-        raise ConfigError(_in_plain_words(message)) from ex
+        raise ConfigError(in_plain_words(message)) from ex
 
 
 def parse(name: str, arguments: list[str]) -> Any:
@@ -230,19 +231,6 @@ def _name_subject(name: str, words: list[str], flags: list[str]) -> tuple[list[s
         raise ConfigError(f"'vsre {name}' takes one {' and one '.join(settings)}, got {got}{quote}")
     unnamed = [setting for setting in settings if not any(flag.split("=")[0] == f"--{setting}" for flag in flags)]
     return files, [*flags, *(f"--{setting}={value}" for setting, value in zip(unnamed, values, strict=False))]
-
-
-def _in_plain_words(message: str) -> str:
-    plain = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", " ".join(message.split()))
-    plain = re.sub(r"Expected a typing\.Literal\[(.+?)\]\. Got value: (.+)", _of_several, plain)
-    plain = re.sub(r"(expected str, got (?:True|False))\b", r"\1 (YAML reads a bare 'on' or 'off' so: quote it)", plain)
-    plain = plain.replace("the following arguments are required", "required settings are missing")
-    return plain.replace("Parser key", "setting")
-
-
-def _of_several(found: "re.Match[str]") -> str:
-    known = re.findall(r"'([^']*)'", found[1])
-    return f"expected {', '.join(known[:-1])} or {known[-1]}, got {found[2]}{nearest(found[2], known)}"
 
 
 def _locate(error: ConfigError, path: Path, flags: list[str]) -> ConfigError:

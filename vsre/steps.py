@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,12 @@ from vsre.settings import REPLACED, find_config, from_mapping, load_settings
 
 REFERENCE = "step:"
 MARKERS = "steps"
-STEP_COMMANDS = tuple(name for name in COMMANDS if name not in ("run", "matrix", "doctor", "demo"))
+STEP_COMMANDS = tuple(
+    name
+    for name, command in COMMANDS.items()
+    if name not in ("run", "matrix") and any(entry.name == "out" for entry in fields(command.config_class()))
+)
+"""Commands that write a folder, but for those that run steps themselves."""
 
 
 @dataclass

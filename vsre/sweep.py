@@ -38,9 +38,10 @@ def write_sweep(config: SweepConfig) -> Path:
     found = sweep(rows, config.share, config.seed, config.betas or ())
     out = Path(config.out or Path(config.run) / "sweep")
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / NUMBERS, describe(found) | {"config": asdict(config)})
+    told = describe(found)
+    write_json(out / NUMBERS, told | {"config": asdict(config)})
     draw(found).savefig(out / PICTURE, dpi=150)
-    _print(found)
+    _print(told)
     return out / PICTURE
 
 
@@ -82,12 +83,13 @@ def _score(rows: list[Prediction]) -> dict[str, Any]:
     return {"n": len(rows), "accuracy": accuracy(rows), "ci95": list(interval)}
 
 
-def _print(found: Sweep) -> None:
-    told = describe(found)
-    against = told["against_greedy"]
+def _print(told: dict[str, Any]) -> None:
+    against, chosen_on = told["against_greedy"], told["validation"]
     console = Console(highlight=False, soft_wrap=True)
-    groups, count = found.validation
-    console.print(f"chosen on {count} questions of {groups} groups, of {len(found.trials)}: {told['chosen']}")
+    console.print(
+        f"chosen on {chosen_on['n']} questions of {chosen_on['groups']} groups, of {chosen_on['tried']}:"
+        f" {told['chosen']}"
+    )
     for name, score in told["test"].items():
         low, high = score["ci95"]
         console.print(f"test  {name:<40} {100 * score['accuracy']:.1f} % ({100 * low:.1f} to {100 * high:.1f})")

@@ -9,6 +9,7 @@ import json
 import random
 import re
 import shutil
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ REFUSED, RESUMED, READ, NAMED, WAITED = "refused in one line", "resumed", "read 
 
 LOST, WRONG, TRACED, HUNG = "lost", "wrong", "stack trace", "hangs"
 DEFECTS = (LOST, WRONG, TRACED, HUNG)
+
+HANGS = -signal.SIGALRM
+"""Exit code by which ``tests.forked`` tells of a command that it had to end."""
 
 
 class Defect(Exception):
@@ -70,7 +74,7 @@ class Bench:
     _commands: int = field(default=0)
 
     def start(self, *arguments: object, folder: Path | None = None, **options: Any) -> Running:
-        """Start a command line of ``vsre``; options are those of ``process.start``."""
+        """Start a command line of ``vsre``; options are those of ``tests.forked.start``."""
         self._commands += 1
         log = self.folder / f".log-{self._commands}.txt"
         return start([str(it) for it in arguments], folder or self.folder, log, **options)
@@ -78,7 +82,7 @@ class Bench:
     def run(self, *arguments: object, **options: Any) -> Ended:
         """Run a command line to its end; one that hangs is a defect."""
         ended = self.start(*arguments, **options).result()
-        if ended.code == -14:
+        if ended.code == HANGS:
             raise Defect(HUNG, last_lines(ended.text))
         return ended
 
@@ -130,20 +134,8 @@ def last_lines(text: str, count: int = 6) -> str:
     return " | ".join(lines[-count:])[-1500:]
 
 
-TIMES = frozenset(
-    (
-        "seconds",
-        "started",
-        "train_seconds",
-        "seconds_spent",
-        "time",
-        "timestamp",
-        "images_per_second",
-        "versions",
-        "throughput",
-    )
-)
-"""Keys of JSON files that say how long something took."""
+TIMES = ("started", "versions", "throughput")
+"""Keys of JSON files that say when or how fast something was made; so do those that begin with "seconds"."""
 
 UNCOMPARED = ("environment.json", "log.txt", "log.jsonl", "config.yaml")
 

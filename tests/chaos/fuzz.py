@@ -7,7 +7,7 @@ put in below the command line: a start of the command for each of so many files 
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.chaos.bench import HUNG, LOST, READ, TRACED, Bench, Defect, Fault, last_lines
+from tests.chaos.bench import HANGS, HUNG, LOST, READ, TRACED, Bench, Defect, Fault, last_lines
 from tests.forked import fork
 
 EXAMPLES = 300
@@ -57,7 +57,7 @@ def _fuzz(bench: Bench, check: Callable[[Path, object], None], name: str) -> str
     if not running.wait(LIMIT):
         running.kill()
     ended = running.result()
-    if ended.code == -14:
+    if ended.code == HANGS:
         raise Defect(HUNG, last_lines(ended.text))
     if ended.code:
         raise Defect(TRACED if ended.traced else LOST, f"exit code {ended.code}: {last_lines(ended.text, 12)}")

@@ -10,13 +10,13 @@ from tests.chaos.bench import (
     WRONG,
     Bench,
     Defect,
-    Ended,
     Fault,
     check_refused,
     contents,
     last_lines,
 )
 from tests.chaos.kills import STAGES, Stage, command_of, unharmed
+from tests.forked import Ended
 
 OTHERS: dict[str, Sequence[str]] = {
     "datagen, renders": ("--seed=7",),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.chaos.bench import HUNG, LOST, REFUSED, TRACED, Bench, Defect, Fault, check_refused, last_lines
+from tests.chaos.bench import HUNG, LOST, READ, REFUSED, TRACED, Bench, Defect, Fault, check_refused, last_lines
 
 PATIENCE = 30.0
 """Seconds after which reading a settings file counts as hanging."""
@@ -99,13 +99,10 @@ def _file(bench: Bench, command: str, change: Change, says: str) -> str:
 
 def _empty(bench: Bench, command: str) -> str:
     (bench.folder / "settings.yaml").write_bytes(b"")
-    if command == "run":  # nothing to do, and done
-        bench.done(command, "settings.yaml", "--out=out")
-        return "read right"
     if command == "datagen":
         bench.done(command, "settings.yaml", "--groups=2", "--image_size=64", "--workers=1", "--out=out")
-        return "read right"
-    return _refused_soon(bench, (command, "settings.yaml"), "required|path")
+        return READ
+    return _refused_soon(bench, (command, "settings.yaml"), "required|path|no steps")
 
 
 def _line(bench: Bench, line: Sequence[str], says: str) -> str:

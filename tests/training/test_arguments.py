@@ -41,8 +41,13 @@ def test_values_that_transformers_refuses_are_one_line(config: TrainConfig) -> N
 
 def test_numbers_that_yaml_reads_as_text_are_numbers(config: TrainConfig) -> None:
     assert build_arguments(with_trainer(config, learning_rate="1e-3")).learning_rate == 1e-3
-    with pytest.raises(ConfigError, match="give a number"):
-        build_arguments(with_trainer(config, learning_rate="fast"))
+    assert build_arguments(with_trainer(config, warmup_steps="3e-2")).warmup_steps == 0.03
+    assert build_arguments(with_trainer(config, max_steps="1e3")).max_steps == 1000
+    for name, value in (("learning_rate", "fast"), ("warmup_steps", None), ("max_steps", None)):
+        with pytest.raises(ConfigError, match=f"trainer.{name} is {value!r}; give a number"):
+            build_arguments(with_trainer(config, **{name: value}))
+    with pytest.raises(ConfigError, match=r"trainer.max_steps is '2.5'; give a whole number"):
+        build_arguments(with_trainer(config, max_steps="2.5"))
 
 
 def test_the_old_name_of_checkpointing_is_taken_for_the_new_one(

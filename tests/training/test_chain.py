@@ -115,7 +115,7 @@ def test_a_stage_is_laid_over_the_config_and_starts_from_the_one_before(short: T
         ([{"name": "a", "lora": {"rr": 3}}], r"unknown setting 'lora.rr'; did you mean 'r'"),
         ([{"name": "a", "lora": 3}], "lora is 3; give a mapping"),
         ([{"name": "a", "lora": {"r": "many"}}], r"stage 'a': .*lora\.r.*many"),
-        ([{"name": "a", "stage": "finetun"}], "stage 'a': .*finetun"),
+        ([{"name": "a", "stage": "finetun"}], "stage 'a': .*expected .* got finetun; did you mean 'finetune'"),
         ([{"name": "a", "out": "b"}], "'out' cannot be set here"),
         ([{"name": "a", "model": "b"}], "'model' cannot be set here: a stage starts from the result"),
         ([{"name": "a", "trainer": {"lerning_rate": 1}}], "stage 'a': .*did you mean 'learning_rate'"),

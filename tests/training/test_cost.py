@@ -15,13 +15,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from encoders.load import load_model, read_config
 from spatial.dataset import DatasetFolder
 from training import cost
-from training.collate import IGNORED, PrefixCollator
+from training.collate import IGNORED, PrefixCollator, pack
 from training.config import LoraSettings, Stage
 from training.cost import Costs, Work, costs_of, hardware_flops, model_flops, passes, peak_flops, planned_model, work_of
 from training.examples import Examples
 from training.losses import answer_loss, only_rows, shifted
 from training.memory import Depth, activation_memory, estimate_memory
 from training.stages import prepare_stage
+from training.turns import Statement
 
 LORA = LoraSettings(r=4, alpha=8, dropout=0.0)
 
@@ -66,6 +67,12 @@ def test_work_counts_what_the_mask_lets_through(model_path: Path, data: Path) ->
     assert work.pairs == batch["attention_mask"][:, 0][~padding].sum()
     assert work.supervised == (batch["labels"] != IGNORED).sum()
     assert (work.images, work.encoded) == (2, 2)
+
+
+def test_a_blank_picture_in_the_padding_is_no_work_that_the_result_needs() -> None:
+    batch = pack([[]], [[Statement([5, 6, 7, 8], 2)]], 0, unseen=[9, 9, 9]) | {"pixel_values": torch.zeros(1, 3, 4, 4)}
+    work = Work(*work_of(batch).tolist())
+    assert (work.tokens, work.pairs, work.padded, work.square) == (4, 4 + 3 + 2 + 1, 7, 49)
 
 
 def test_plain_rows_are_causal_and_cached_features_pass_no_encoder() -> None:

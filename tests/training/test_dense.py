@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from encoders.load import load_model
-from spatial.dataset import write_shard
+from spatial.dataset import RecordSet, write_shard
 from spatial.errors import RecordError
 from spatial.records import ImageObject, ImageRow, decode_image, encode_mask, encode_png, image_id_of
 from spatial.scene import ObjectSpec, Scene
 from spatial.vocabulary import COLOURS, NOUNS, words
 from training.config import TrainConfig
-from training.dense import IGNORED, cell_labels
+from training.dense import IGNORED, DenseImages, cell_labels
 from training.run import train
 
 
@@ -58,6 +58,17 @@ def test_an_object_without_a_front_has_no_heading() -> None:
 def test_cells_need_a_side_that_the_grid_divides() -> None:
     with pytest.raises(RecordError, match="multiple of 5"):
         cell_labels(square_row(), 5)
+
+
+def test_pictures_that_show_nothing_are_learnt_from_too_and_things_without_masks_are_refused() -> None:
+    row = square_row()
+    empty = replace(row, image_id="", objects=(), scene="")
+    assert len(DenseImages([RecordSet([], {"": empty, row.image_id: row})])) == 2
+    with pytest.raises(RecordError, match="no object masks"):
+        DenseImages([RecordSet([], {"": empty})])
+    for photo in (replace(row, scene=""), replace(row, objects=(replace(row.objects[0], mask_rle=""),))):
+        with pytest.raises(RecordError, match=f"image {row.image_id} has objects without masks or a scene"):
+            cell_labels(photo, 4)
 
 
 def test_what_sees_learns_and_what_speaks_does_not(config: TrainConfig, tmp_path: Path) -> None:

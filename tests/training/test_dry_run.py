@@ -89,6 +89,22 @@ def test_the_steps_are_those_that_are_done(config: TrainConfig, trainer: dict[st
     assert plan.total_steps(settings, 16) == json.loads((out / "training.json").read_text())["steps"]
 
 
+def test_the_clock_alone_ends_a_run_whose_steps_are_not_bounded(finetune: TrainConfig) -> None:
+    timed = replace(finetune, max_seconds=5.0, schedule="time", trainer=finetune.trainer | {"max_steps": -1})
+    timed.trainer.pop("num_train_epochs", None)
+    assert plan.total_steps(plan.settings_of(timed), 16) is None
+    assert build_arguments(timed).num_train_epochs == plan.settings_of(timed).epochs
+
+
+def test_processes_without_a_gpu_are_counted(finetune: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.launch.usable_cores", lambda: 2)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    two = replace(finetune, cpu_nproc=4)
+    assert plan.settings_of(two).world == 2 and plan.settings_of(two, gpus=8).world == 8
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert plan.settings_of(two).world == 3
+
+
 def test_a_checkpoint_takes_the_room_that_was_told(finetune: TrainConfig) -> None:
     out = Path(train(replace(finetune, trainer=finetune.trainer | {"max_steps": 1})))
     counts = parameter_counts(planned_model(read_config(finetune.model), "finetune", finetune.lora))
@@ -157,6 +173,10 @@ def test_mistakes_are_found(finetune: TrainConfig) -> None:
         told(replace(finetune, trainer={"lerning_rate": 1.0}))
     with pytest.raises(ConfigError, match="did you mean 'question'"):
         told(replace(finetune, templates=["questoin"]))
+    with pytest.raises(ConfigError, match="statements_per_image is 0; give at least 1"):
+        told(replace(finetune, statements_per_image=0))
+    with pytest.raises(ConfigError, match=r"'encoders' names 'dino2', .*; did you mean 'dinov2'"):
+        told(replace(finetune, stage="align", encoders=["dino2"]))
 
 
 def test_devices_zero_and_bfloat16_change_memory_and_nothing_is_set_up_for_them(finetune: TrainConfig) -> None:

@@ -316,6 +316,13 @@ def test_bfloat16_and_checkpointing_train_the_same_parts(name: str, of: Callable
 # What is refused
 
 
+def test_an_option_that_peft_refuses_is_named_in_one_line(of: Callable[..., TrainConfig]) -> None:
+    model, _ = load_family(Path(of("llava_next").model), torch.float32)
+    lora = LoraSettings(r=4, alpha=8, options={"rank_pattern": {"q_proj": -1}})
+    with pytest.raises(ConfigError, match=r"^lora: "):
+        prepare_family(model, FAMILIES["llava_next"], "finetune", lora)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -301,4 +301,4 @@ def test_the_guard_looks_when_training_begins() -> None:
     trainer = SimpleNamespace(model_wrapped=Tiny(), optimizer=SGD(Tiny().parameters(), lr=1e-3))
     arguments: Any = SimpleNamespace(fsdp=None, world_size=1, learning_rate=1e-3, process_index=0)
     with pytest.raises(ConfigError, match="the optimizer does not hold it"):
-        Guard(trainer, None, {}).on_train_begin(arguments, TrainerState(), TrainerControl())
+        Guard(trainer, {"": 1e-3}, {}).on_train_begin(arguments, TrainerState(), TrainerControl())

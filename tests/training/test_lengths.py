@@ -72,12 +72,13 @@ def test_rows_too_long_for_the_model_are_refused_before_any_step(
     grouped: TrainConfig, mixed: Path, tmp_path: Path
 ) -> None:
     rows = json.loads(mixed.read_text())
-    mixed.write_text(json.dumps([*rows, row("long", "a.png", 300), row("many", "", 70, 4), row("just", "", 247)]))
+    more = [row("long", "a.png", 300), row("many", "", 70, 4), row("many", "", 70, 4), row("just", "", 247)]
+    mixed.write_text(json.dumps([*rows, *more]))
     with pytest.raises(RecordError) as caught:
         train(grouped)
     text = str(caught.value)
     assert "row 'long' has 621 tokens, 18 of them before the text, and the model was made for 512" in text
-    assert "(2 of 27 rows are too long" in text and "\n" not in text
+    assert "(3 of 28 rows are too long" in text and "\n" not in text
     named = json.loads((Path(grouped.out) / "too-long.json").read_text())
     assert list(named) == ["long", "many"] and named["long"] == 621
     assert not (Path(grouped.out) / "checkpoints").exists()

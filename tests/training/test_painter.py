@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from encoders.painter import PainterPipeline, build_painter, load_painter
 from encoders.painter_inputs import Geometry, Words, control_maps, prompt_rows
@@ -19,6 +21,7 @@ from training import painter as painter_room
 from training.config import TrainConfig
 from training.painter import PASSES, Example, PaintedScenes, PainterCollator, PainterTask
 from training.run import train
+from training.throughput import Throughput
 
 from ..painters import mini
 from .test_resume import KILL_AT_STEP_5
@@ -123,6 +126,14 @@ def test_a_finished_run_is_not_done_again_and_another_start_is_noticed(
         train(config)
 
 
+def test_the_pictures_of_a_last_batch_are_counted_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(Throughput, "add", lambda self, batch, statements: counted.append(int(statements)))
+    config = write_squares(tmp_path, 5)
+    train(replace(config, trainer=config.trainer | {"max_steps": 2, "per_device_train_batch_size": 4}))
+    assert counted == [4, 1]
+
+
 def test_without_a_checkpoint_the_shipped_size_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write_squares(tmp_path)
     monkeypatch.setattr(painter_room, "build_painter", lambda seed: build_painter(["cup"], MINI, seed))
@@ -143,6 +154,15 @@ def test_what_is_left_out_is_drawn_anew_in_every_epoch_but_not_in_every_reading(
     first, again, other = epoch(0), epoch(0), epoch(1)
     assert all(torch.equal(one[key], two[key]) for one, two in zip(first, again, strict=True) for key in one)
     assert any(not torch.equal(one["maps"], two["maps"]) for one, two in zip(first, other, strict=True))
+
+
+def test_workers_that_outlive_an_epoch_draw_for_the_next_one(tmp_path: Path) -> None:
+    config = write_squares(tmp_path, 2)
+    scenes = PaintedScenes([DatasetFolder(config.data[0])], Path(config.controls), WORDS, SIDE)
+    loader: DataLoader[Any] = DataLoader(scenes, batch_size=None, num_workers=1, persistent_workers=True)
+    for epoch in range(2):
+        scenes.set_epoch(epoch)
+        assert {example.seed[1] for example in loader} == {epoch}
 
 
 def test_maps_and_words_are_left_out_now_and_then_and_never_half() -> None:

@@ -70,6 +70,9 @@ def test_folders_are_named_by_the_ends_of_their_paths(tmp_path: Path) -> None:
     folders = [str(tmp_path / "one" / "eval"), str(tmp_path / "two" / "eval")]
     assert list(named(CompareConfig(folders))) == ["one/eval", "two/eval"]
     assert list(named(CompareConfig([folders[0], "/elsewhere/other"]))) == ["eval", "other"]
+    for names in (["a", "a", "b"], ["a", "a"], ["a"]):
+        with pytest.raises(ConfigError, match=r"for 2 runs; give each its own"):
+            named(CompareConfig(folders, names))
 
 
 def test_mistakes_are_one_line(runs: list[str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from spatial.shipped import check_intact, damaged_files, shipped_folder
 from vsre.assets import resolve_model
 from vsre.cli import main
 from vsre.config import DoctorConfig
-from vsre.doctor import compiled_part_loads, examine, low_disk
+from vsre.doctor import compiled_part_loads, examine, facts, low_disk
 from vsre.roots import ROOT, foreign_packages
 
 
@@ -39,6 +39,8 @@ def test_the_doctor_reports_versions_and_disk(capsys: pytest.CaptureFixture[str]
     examine(DoctorConfig(free_gib=0.0))
     shown = capsys.readouterr().out
     assert "torch build" in shown and "disk free" in shown and "no problem found" in shown
+    names = [name for name, _ in facts()]
+    assert len(names) == len(set(names))
 
 
 def test_a_full_disk_is_a_problem(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         step.out.mkdir(parents=True, exist_ok=True)
         if step.command == "eval":
             value = 0.5 + 0.1 * ("1k" in step.name) + 0.02 * ("s1" in step.name)
-            scores = [{"image_mode": "image", "accuracy": value, "ci95": [value - 0.05, value + 0.05], "n": 40}]
+            score = {"accuracy": value, "macro_accuracy": value, "ci95": [value - 0.05, value + 0.05], "n": 40}
+            scores = [{"image_mode": "image", **score}]
             (step.out / "results.json").write_text(json.dumps({"scores": scores}))
         return step.out
 
@@ -127,6 +128,16 @@ def test_the_table_averages_over_further_axes(matrix: MatrixConfig, done: list[s
     run_matrix(alone)
     rows = [line for line in (Path(alone.out) / "matrix.md").read_text().splitlines() if line.startswith("| sam")]
     assert rows == ["| sam | 50.0 (45.0 to 55.0) | 60.0 (55.0 to 65.0) |"]
+
+
+@pytest.mark.usefixtures("sketched", "done")
+def test_a_score_without_an_interval_is_not_said_to_have_one(matrix: MatrixConfig) -> None:
+    for metric, said in (
+        ("accuracy", "accuracy in %, with 95 % interval:"),
+        ("macro_accuracy", "macro accuracy in %:"),
+    ):
+        run_matrix(replace(matrix, metric=metric))
+        assert (Path(matrix.out) / "matrix.md").read_text().splitlines()[0] == said
 
 
 @pytest.mark.usefixtures("sketched", "done")

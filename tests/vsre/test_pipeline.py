@@ -177,6 +177,7 @@ def test_a_killed_step_goes_on_in_its_folder(tmp_path: Path, done: list[str], mo
     [
         ({"name": "x", "command": "evall"}, "did you mean 'eval'"),
         ({"name": "x", "command": "run"}, "cannot be a step"),
+        ({"name": "x", "command": "push", "settings": {"model": "m"}}, "command 'push' cannot be a step"),
         ({"name": "x", "command": "eval", "settings": {"modle": "m"}}, "step 'x': unknown setting 'modle'"),
         ({"name": "x", "command": "eval", "settings": {"model": "step:dada"}}, "did you mean 'data'"),
         ({"name": "x", "command": "eval", "settings": {"out": "here"}}, "leave 'out' away"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from training.chain import stage_configs
+from training.config import TrainConfig
 from vsre.commands import find_command
 from vsre.config import RunConfig
 from vsre.outlay import Made, Outlay
@@ -186,6 +188,30 @@ def test_the_hours_in_a_header_are_those_that_are_computed(path: Path) -> None:
     told = re.search(r"[Aa]bout ([\d.]+) H100-hours", header(path))
     assert told and not found.missing
     assert float(told[1]) == pytest.approx(found.gpu_hours, abs=0.051)
+
+
+def test_conversations_are_no_dataset_folders(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    data = [str(tmp_path / name) for name in ("a.json", "b.jsonl")]
+    found = training(TrainConfig("tiny-base", data, "out"), Made())
+    assert found.missing == (f"conversations {data[1]}: copy the file there, or correct 'data'",)
+    assert found.notes == ("conversations are not counted",)
+
+
+def test_a_time_limit_is_of_every_device() -> None:
+    made = Made()
+    made.add(Path("data/large"), Outlay(images=1e9, statements=8e9))
+    timed = TrainConfig("tiny-base", ["data/large"], "out", max_seconds=36, schedule="time", nproc=2)
+    assert training(timed, made).gpu_hours == pytest.approx(2 * 36 / 3600)
+
+
+def test_an_encoder_that_is_aligned_alone_trains_its_own_part() -> None:
+    made = Made()
+    made.add(Path("data/some"), Outlay(images=10, statements=80))
+    made.add(Path("seven"), building(parse("build-model", ["configs/model/vsre-7b.yaml"]), made))
+    config = TrainConfig("seven", ["data/some"], "out", stage="align")
+    alone = training(replace(config, encoders=["sam"]), made)
+    assert 0 < alone.trained < training(config, made).trained
 
 
 def small_twin(out: Path) -> dict[str, Any]:

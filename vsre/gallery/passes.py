@@ -4,7 +4,6 @@ The list of passes is not written down here: every line of ``datagen.control.CON
 Depth is drawn to one scale for the images of a group, and labels in the colours of the objects' boxes.
 """
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from datagen.passes import Passes, render_passes
 from spatial.errors import UserError
 from spatial.records import ImageRow, decode_mask, image_id_of
 from spatial.scene import Scene
-from vsre.pictures import OBJECT_COLOURS, Layer, data_uri
+from vsre.pictures import OBJECT_COLOURS, Layer, png_uri
 
 BACKGROUND = (24, 28, 34)
 """Where a map of labels has none."""
@@ -51,10 +50,7 @@ def layers_of(images: Sequence[ImageRow], supersample: int) -> tuple[list[list[L
     for image, found in zip(images, passes, strict=True):
         drawing = _drawing(image, found, next(rest), f"{near:.4g} is white, {far:.4g} is black") if found else {}
         drawings.append(drawing | _masks(image, notes))
-    layers = [
-        [Layer(name, data_uri(_png(shown)), legend) for name, (shown, legend) in drawing.items()]
-        for drawing in drawings
-    ]
+    layers = [[Layer(name, png_uri(shown), legend) for name, (shown, legend) in it.items()] for it in drawings]
     return layers, list(dict.fromkeys(notes))
 
 
@@ -102,9 +98,3 @@ def _masks(image: ImageRow, notes: list[str]) -> Drawing:
 def _palette() -> list[tuple[int, int, int]]:
     """Return the background's colour and those of the objects' boxes."""
     return [BACKGROUND, *((red, green, blue) for red, green, blue, *_ in map(ImageColor.getrgb, OBJECT_COLOURS))]
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from vsre.gallery.page import Counts, Shown, compose, group_fragment
 from vsre.gallery.painted import ACCEPTED, Pool, pool_of, show_verdicts, with_painted
 from vsre.gallery.sample import draw
 from vsre.gallery.sheets import write_sheets
-from vsre.pages import GALLERY_PAGE
+from vsre.pages import GALLERY_PAGE, writing
 
 MIB = 2**20
 
@@ -50,11 +49,11 @@ def write_gallery(config: GalleryConfig) -> Path:
         notes.append(f"Records of images that are not in the folder, left out: {missing}.")
     shown.sort(key=lambda item: _place(item.group))
     page = Path(config.out or config.data) / GALLERY_PAGE
-    with _writing(page.parent, "out"), atomic(page) as temporary:
+    with writing(page.parent, "out"), atomic(page) as temporary:
         temporary.write_text(compose(config, data, shown, notes, _counts(groups, pool, shown)), encoding="utf-8")
     if config.sheet:
         samples = (_sample(key, groups[key], pool) for key in drawn)
-        with _writing(Path(config.sheet), "sheet"):
+        with writing(Path(config.sheet), "sheet"):
             write_sheets(Path(config.sheet), samples, config.per_relation)
     return page
 
@@ -76,15 +75,6 @@ def _sample(key: str, records: Sequence[Record], pool: Pool) -> SampleGroup:
     if painted is None:
         return sample_group(key, records, pool.images)
     return show_verdicts(sample_group(key, records, painted.images, painted.names), painted)
-
-
-@contextmanager
-def _writing(folder: Path, setting: str) -> Iterator[None]:
-    """Say of what cannot be written which setting mends it."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}); pass another --{setting}") from error
 
 
 def _check(config: GalleryConfig) -> None:
