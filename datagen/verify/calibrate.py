@@ -180,7 +180,8 @@ class _Run:
         place = done = part = 0
         with tqdm(total=self.config.faults_each, desc=name, unit="image") as bar:
             while done < self.config.faults_each and place < len(chosen):
-                file = f"fault-{name}-{part:05d}"
+                # A place is one in this choice of renders, and of more renders another choice is made.
+                file = f"fault-{name}-of-{len(chosen)}-{part:05d}"
                 stored = self.store.read(file)
                 if stored is None:
                     stored = self._spoiled(name, chosen, place)
