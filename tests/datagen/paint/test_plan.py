@@ -97,6 +97,17 @@ def test_all_that_is_named_and_not_here_is_told(
     assert not missing_weights(without, known)
 
 
+def test_every_model_of_one_kind_is_looked_for(small: DatagenConfig, parts: Parts) -> None:
+    verify = VerifySettings(["tiny=./first"], "tiny=./second", ["vqa=./third", "vqa=./fourth"])
+    missing = plan(replace(small, verify=verify), replace(parts, judges=places_of)).missing
+    assert [line.partition(" does not exist")[0] for line in missing] == [
+        "weights of verifier tiny: ./first",
+        "weights of verifier tiny: ./second",
+        "weights of verifier vqa: ./third",
+        "weights of verifier vqa: ./fourth",
+    ]
+
+
 @pytest.mark.parametrize("name", ["weights/sdxl", "mine/sdxl"])
 def test_a_path_that_is_built_like_a_hub_name_is_a_folder_to_be_filled(
     name: str, small: DatagenConfig, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
