@@ -1,6 +1,7 @@
 """A dry run tells what a painted run takes, says what nobody measured and what is missing, and leaves no trace."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def test_what_is_left_of_a_run_is_what_is_counted(small: DatagenConfig, parts: P
     assert found.left == pytest.approx(0.75)
     written = sum(path.stat().st_size for path in Path(small.out).rglob("shard-*.parquet"))
     assert found.picture_bytes[0] == pytest.approx(written / 12)
+
+
+def test_shards_whose_times_are_lost_do_not_make_pictures_larger(
+    small: DatagenConfig, parts: Parts, painted: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(painted, tmp_path / "copy"))
+    whole, _ = plan(replace(small, out=str(folder)), parts).picture_bytes
+    for path in sorted((folder / "times").iterdir())[1:]:
+        path.unlink()
+    first, told = plan(replace(small, out=str(folder)), parts).picture_bytes
+    assert first == pytest.approx(whole, rel=0.3) and told == "as in the shards that are there"
 
 
 def test_weights_that_are_not_here_are_named(small: DatagenConfig, parts: Parts, tmp_path: Path) -> None:
