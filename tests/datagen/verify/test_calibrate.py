@@ -159,7 +159,8 @@ def test_trials_of_other_settings_are_not_mixed(measure: Callable[..., Any]) -> 
     [
         ({"faults": ["mising"]}, "no fault is called 'mising'; did you mean 'missing'?"),
         ({"images": -1}, "images must be at least 0, not -1"),
-        ({"most_wrong": 5.0}, "most_wrong must be in 0..1, not 5.0"),
+        ({"most_wrong": 5.0}, "most_wrong must be above 0 and at most 1, not 5.0"),
+        ({"most_wrong": 0.0}, "most_wrong must be above 0 and at most 1, not 0.0"),
         ({"least_images": 0}, "least_images must be at least 1, not 0"),
     ],
 )
