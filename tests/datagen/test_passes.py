@@ -355,9 +355,7 @@ def test_a_damaged_note_of_the_scale_is_told(folder: Path, tmp_path: Path) -> No
         write_passes(PassesConfig(str(folder), str(tmp_path)))
 
 
-def test_only_the_cores_that_may_be_used_draw(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_cores_that_may_be_used_draw(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datagen.control_run.usable_cores", lambda: 1)
     monkeypatch.setattr("datagen.control_run.drawing_pool", lambda *_: pytest.fail("processes beyond the one core"))
     write_passes(PassesConfig(str(folder), str(tmp_path), ["ids"]))
