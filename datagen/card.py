@@ -200,6 +200,8 @@ def _commands(settings: Mapping[str, Any], layout: Layout) -> list[str]:
         made["verify"] = {**made["verify"], "calibration": name}
     if OWN_MESHES in settings:
         made["assets"] = "DATASET/assets"
+    if photos := made.get("paint", {}).get("photos"):
+        made["paint"] = {**made["paint"], "photos": {**photos, "masks": "MASKS" if photos["masks"] else ""}}
     lines = [f"vsre datagen --out DATASET {flags(made)}"] if "groups" in made else []
     lines += layout.commands
     if not lines:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from datagen import families_derived as derive
-from datagen.claims import DEPTHS
+from datagen.claims import DEPTHS, SIDES
 from datagen.families import Family, Place, Placements, Rng
 from datagen.recipe import BULKY, MECHANISM_RECIPES, RECIPES, STACK, UNDER_TABLE, Recipe
 from spatial.scene import ObjectSpec
@@ -74,7 +74,7 @@ CLEAR_OF = {
 GAPS = {"next to": (0.1, 0.3), "beside": (0.1, 0.3), "adjacent to": (0.04, 0.11)}
 """Bounds of the gap to A's neighbour in units of ``s``."""
 
-ABOUT = ("left of", "right of", "at the left side of", "at the right side of", "in front of", "behind", "beyond")
+ABOUT = (*SIDES, *DEPTHS)
 """Relations of which two objects can stand on opposite sides of A, and exchange."""
 
 

@@ -4,9 +4,7 @@ An image's files are ``PASS/IMAGE_ID.png`` (of "amodal" one per object, ``IMAGE_
 ``index/IMAGE_ID.json``, which says what the numbers in them mean: an image whose index names a pass has it.
 """
 
-import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +19,15 @@ from datagen.passes import Passes, render_passes
 from datagen.pool import drawing_pool
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError, UserError, nearest
-from spatial.files import atomic, write_json
+from spatial.exposure import DESCRIPTION
+from spatial.files import atomic, read_mapping, write_json
+from spatial.machine import usable_cores
 from spatial.records import image_id_of
 from spatial.scene import Scene
 
 DEFAULT_SUPERSAMPLE = 2
-Job = tuple[str, str]
-"""An image's identifier and its scene."""
+Job = tuple[str, str, bool]
+"""An image's identifier, its scene, and whether it is the render of that scene and not painted after it."""
 
 
 def write_passes(config: PassesConfig) -> Path:
@@ -43,7 +43,8 @@ def write_passes(config: PassesConfig) -> Path:
     names = _check(config)
     data = DatasetFolder(config.data)
     chosen = sorted(data.images)[: config.limit or None]
-    jobs = [(image_id, scene) for image_id in chosen if (scene := data.images[image_id].scene)]
+    rows = (data.images[image_id] for image_id in chosen)
+    jobs = [(row.image_id, row.scene, row.source == "render") for row in rows if row.scene]
     if not jobs:
         raise RecordError(f"no image of {data.path} has a scene; passes are drawn from scenes made by 'vsre datagen'")
     folder = Path(config.out)
@@ -67,10 +68,8 @@ def write_passes(config: PassesConfig) -> Path:
 
 def supersample_of(folder: Path) -> int:
     """Return with what anti-aliasing the renders of a dataset folder were made, as its ``dataset.json`` says."""
-    try:
-        return int(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["supersample"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return DEFAULT_SUPERSAMPLE
+    held = (read_mapping(folder / DESCRIPTION) or {}).get("supersample")
+    return held if isinstance(held, int) else DEFAULT_SUPERSAMPLE
 
 
 def _check(config: PassesConfig) -> list[str]:
@@ -98,7 +97,7 @@ def _claim(folder: Path, config: PassesConfig) -> None:
     """Record what the folder holds, or refuse to mix two scales in it."""
     path = folder / "passes.json"
     if path.exists():
-        held = json.loads(path.read_text(encoding="utf-8")).get("scale")
+        held = (read_mapping(path) or {}).get("scale")
         if held != config.scale:
             raise ConfigError(
                 f"{folder} holds control images at scale {held}, not {config.scale}; choose another --out or delete it"
@@ -118,11 +117,8 @@ def _index(folder: Path, image_id: str) -> Path:
 
 def _done(folder: Path, image_id: str) -> list[str]:
     """Return the passes that an image has already."""
-    try:
-        done = json.loads(_index(folder, image_id).read_text(encoding="utf-8"))["passes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [str(name) for name in done]
+    done = (read_mapping(_index(folder, image_id)) or {}).get("passes")
+    return [str(name) for name in done] if isinstance(done, list) else []
 
 
 def _is_done(folder: Path, image_id: str, names: Sequence[str]) -> bool:
@@ -133,7 +129,7 @@ Settings = tuple[Path, list[str], int, int]
 
 
 def _write_all(jobs: list[Job], settings: Settings, workers: int, meshes: str) -> Iterator[bool]:
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    workers = min(workers or usable_cores(), len(jobs))
     if workers <= 1:
         yield from (_write(job, settings) for job in jobs)
         return
@@ -142,8 +138,8 @@ def _write_all(jobs: list[Job], settings: Settings, workers: int, meshes: str) -
 
 
 def _write(job: Job, settings: Settings) -> bool:
-    """Write the control images of one scene; return whether it looks as its stored image does."""
-    (image_id, text), (folder, names, supersample, scale) = job, settings
+    """Write the control images of one scene; return whether it looks as its stored image does, if that is a render."""
+    (image_id, text, is_render), (folder, names, supersample, scale) = job, settings
     try:
         scene = Scene.from_json(text)
         larger = replace(scene, width=scene.width * scale, height=scene.height * scale, blur=scene.blur * scale)
@@ -158,7 +154,7 @@ def _write(job: Job, settings: Settings) -> bool:
                 picture.save(temporary, format="PNG")
     known = list(dict.fromkeys([*_done(folder, image_id), *names]))
     write_json(_index(folder, image_id), _legend(image_id, scene, passes, known))
-    return scale > 1 or image_id_of(passes.rgb) == image_id
+    return scale > 1 or not is_render or image_id_of(passes.rgb) == image_id
 
 
 def _legend(image_id: str, scene: Scene, passes: Passes, names: list[str]) -> dict[str, Any]:

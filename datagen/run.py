@@ -140,6 +140,7 @@ def _painting_content(config: DatagenConfig) -> dict[str, Any]:
         photos = settings["paint"]["photos"]
         content["paint"]["photos"] = {name: photos[name] for name in ("splits", "one_sided", "leakage")}
         content["paint"]["photos"]["masks"] = WEIGHTS if photos["masks"] else ""
+        content["paint"]["photos"]["leakage"]["files"] = [Path(name).name for name in photos["leakage"]["files"]]
     path = config.verify.calibration
     if not path:
         return content

@@ -22,7 +22,7 @@ from spatial.predicates import frame_of, readings
 from spatial.records import Record
 from spatial.relations import VERBS
 from spatial.scene import ObjectSpec
-from spatial.sentences import sentence
+from spatial.sentences import listed, sentence
 
 AXES_PER_CAPTION = 4
 """A caption about two objects tells at most this many of the relations that hold between them."""
@@ -136,16 +136,10 @@ def _relation_captions(
             "task": "caption",
             "topic": "relation",
             "caption": sentence(subject, relations[0], other),
-            "answer": _listed(relations),
+            "answer": listed(relations),
             "subject": a,
             "object": b,
             "relation": relations[0],
             "frame": frame_of(relations[0], a, b, view.observation),
             "concepts": (specs[a].name, specs[b].name),
         }
-
-
-def _listed(words: Sequence[str]) -> str:
-    """Return "a", "a and b" or "a, b and c"."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

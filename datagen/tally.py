@@ -32,7 +32,8 @@ class Tally:
         statements: statements about relations by relation, frame and answer.
         negatives: false statements by topic and how they were made.
         choices: places of the right answer among a choice's options, counted from 0.
-        draws: by relation, counterpart and kind of contrast, of groups that were drawn.
+        draws: by relation, counterpart and kind of contrast, of groups that were drawn; one whose ``scenes`` were
+            painted several times was drawn once.
         stated: images with statements about relations; ``tilted`` of them have more true or more false ones.
         captions: captions of statements about relations, counted once in a group; ``lopsided`` says by how much each is
             more often true than false there, where it is.
@@ -52,6 +53,7 @@ class Tally:
     nouns: Counter[str] = field(default_factory=Counter)
     groups: set[str] = field(default_factory=set)
     draws: dict[tuple[str, str, str], Draws] = field(default_factory=dict)
+    scenes: set[str] = field(default_factory=set)
     stated: int = 0
     tilted: int = 0
     lopsided: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -84,11 +86,12 @@ class Tally:
         self.sources[image.source] += 1
         self.licences[image.licence or "unknown"] += 1
         self.nouns.update(item.name for item in image.objects)
-        made = _provenance(image)
-        if groups - self.groups and made:
-            new = len(groups - self.groups)
+        made, new = _provenance(image), len(groups - self.groups)
+        if made and new and image.scene_id not in self.scenes:
             contrast = (made["relation"], made["counterpart"], made["contrast"])
             self.draws.setdefault(contrast, Draws()).add(Draws(new, made["attempts"] * new))
+        if made:
+            self.scenes.add(image.scene_id)
 
     def _count_record(self, record: Record, names: Sequence[str]) -> int:
         """Count a record; return 1 or -1 for a true or false statement about a relation, else 0."""

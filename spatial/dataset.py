@@ -5,7 +5,6 @@ killed writer leaves at most a shard that is written again. ``RecordSet`` is wha
 whether the images lie in such a folder or in a directory of photos.
 """
 
-import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from spatial.errors import RecordError
 from spatial.files import atomic
 from spatial.records import ImageObject, ImageRow, Record, row_dict
+from spatial.scene import digest
 
 if TYPE_CHECKING:
     import datasets
@@ -161,7 +161,7 @@ class DatasetFolder:
         for index in finished_shards(self.path):
             identifiers.update(self.read_column(index, "records", "record_id"))
             identifiers.update(self.read_column(index, "images", "image_id"))
-        return hashlib.blake2b("\n".join(sorted(identifiers)).encode(), digest_size=16).hexdigest()
+        return digest("\n".join(sorted(identifiers)))
 
     def read_records(self, shard: int) -> list[Record]:
         """Return the records of one shard."""

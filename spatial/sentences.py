@@ -4,6 +4,7 @@ Captions of others are read too: with "are", with another article or none, with 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spatial.relations import VERBS
@@ -70,6 +71,17 @@ def is_a(noun: str) -> str:
     if noun.endswith(PAIRS):
         return f"are {noun}"
     return f"is an {noun}" if noun[0] in "aeiou" else f"is a {noun}"
+
+
+def with_article(phrase: str) -> str:
+    """Return a phrase with its article: "a red cup", "an oven", "scissors"."""
+    return is_a(phrase).partition(" ")[2]
+
+
+def listed(phrases: Sequence[str], conjunction: str = "and") -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    *first, last = phrases
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 def split_caption(caption: str, relation: str) -> tuple[str, str, str]:

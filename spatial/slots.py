@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spatial.records import ImageObject, Record
-from spatial.sentences import BASE_FORMS, Parts, split_caption, take_apart
+from spatial.sentences import BASE_FORMS, Parts, listed, split_caption, take_apart
 from spatial.vocabulary import plural
 
 Segment = tuple[str, str]
@@ -142,8 +142,7 @@ class Slots:
 
     def options(self) -> list[Segment]:
         """The words to choose from: "left of or right of"."""
-        *first, last = self._answers.shown
-        return [(f"{', '.join(first)} or {last}", "")]
+        return [(listed(self._answers.shown, "or"), "")]
 
     def lettered(self) -> list[Segment]:
         """The words to choose from behind letters: "A. yes B. no"."""

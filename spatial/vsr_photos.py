@@ -1,7 +1,6 @@
 """VSR's photos on disk: found once to decode, known by the hash of their pixels, read when they are asked for."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spatial.errors import RecordError
+from spatial.machine import usable_cores
 from spatial.records import ImageObject, ImageRow, decode_image, image_id_of
 
 SOURCE = "vsr"
@@ -63,7 +63,7 @@ def photo_row(photo: Photo, objects: tuple[ImageObject, ...] = ()) -> ImageRow:
 def index_photos(names: Mapping[Path, str]) -> dict[Path, Photo | RecordError]:
     """Decode every photo once; a broken one maps to its error."""
     paths = sorted(names)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, usable_cores())) as pool:
         return dict(zip(paths, pool.map(lambda path: _index_photo(path, names[path]), paths), strict=True))
 
 

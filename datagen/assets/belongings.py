@@ -17,6 +17,7 @@ from datagen.assets.primitives import (
     join,
     loft,
     outward,
+    prism,
     revolve,
     rounded_box,
     taper,
@@ -99,7 +100,7 @@ def tie() -> Mesh:
     for k, y in enumerate((0.05, -0.03, -0.11, -0.19)):
         half = [0.9 * (0.041 + 0.162 * (0.05 - y - rise)) for rise in (-0.03, -0.005, 0.022, 0.047)]
         corners = [(-half[0], y - 0.03), (half[2], y + 0.022), (half[3], y + 0.047), (-half[1], y - 0.005)]
-        stripes.append(_prism(corners, 0.02, 0.0355, (LIGHT, DARK)[k % 2]))
+        stripes.append(prism(corners, 0.02, 0.0355, (LIGHT, DARK)[k % 2]))
     tail = loft([_flat(y, half, 0.010, 0.008) for y, half in ((0.10, 0.02), (-0.25, 0.035), (-0.29, 0.004))], DARK)
     knot = taper((0.085, 0.04), (0.05, 0.034), 0.075).turned("x", 90).moved(y=0.195, z=0.026).named("knot")
     loop = torus(0.095, 0.02, 20, 6).scaled(1.05, 0.72, 0.55).moved(y=0.23, z=0.011)
@@ -110,11 +111,6 @@ def _flat(y: float, half: float, z: float, thick: float) -> Points:
     """Return a flat ring across the y axis: ``half`` wide to each side, from z - thick to z + thick."""
     section = np.array([(1, -0.5), (1, 0.5), (0.9, 1), (-0.9, 1), (-1, 0.5), (-1, -0.5), (-0.9, -1), (0.9, -1)])
     return np.column_stack([section[:, 0] * half, np.full(8, y), z + section[:, 1] * thick])
-
-
-def _prism(corners: Sequence[tuple[float, float]], low: float, high: float, slot: int = 0) -> Mesh:
-    """Return a convex outline of (x, y) points as a plate from z ``low`` to ``high``."""
-    return loft([np.array([(x, y, z) for x, y in corners]) for z in (low, high)], slot)
 
 
 def cell_phone() -> Mesh:
@@ -240,7 +236,7 @@ def snowboard() -> Mesh:
     stations = [*end, (0.0, 0.14, 0.014), *((-y, half, z) for y, half, z in end[::-1])]
     board = loft([_flat(y, half, z, 0.014) for y, half, z in stations])
     corners = [(-0.10, -0.09), (0.10, -0.05), (0.10, 0.05), (-0.10, 0.09)]
-    print_ = _prism(corners, 0.02, 0.031, LIGHT)
+    print_ = prism(corners, 0.02, 0.031, LIGHT)
     bands = [box((0.25, 0.05, 0.006), (0, y, 0.030), LIGHT) for y in (-0.47, 0.47)]
     base = rounded_box((0.26, 0.14, 0.035), (0, 0, 0.045), 0.015, 1, COAL)
     high = rounded_box((0.035, 0.13, 0.18), (0, 0, 0.08), 0.017, 1, COAL).turned("y", 14).moved(0.10, 0, 0.05)

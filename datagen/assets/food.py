@@ -1,7 +1,6 @@
 """Food: baked, fruit and vegetables. The colour word takes dough, cheese, icing, bread or peel."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,13 +14,12 @@ from datagen.assets.primitives import (
     cylinder,
     join,
     loft,
+    prism,
     revolve,
     sphere,
     torus,
     tube,
 )
-
-Outline = Sequence[tuple[float, float]]
 
 
 def pizza() -> Mesh:
@@ -39,8 +37,8 @@ def pizza() -> Mesh:
 def cake() -> Mesh:
     """A tall cake without one wedge: coloured icing runs down, layers show in the cut, three candles burn on top."""
     plate = revolve([(0, 0), (0.10, 0), (0.143, 0.008), (0.143, 0.012), (0, 0.012)], 20, PAPER)
-    body = _prism(_sector(0.122, -60.0, 240.0, 17), 0.010, 0.125, LIGHT)
-    icing = _prism(_sector(0.130, -59.0, 239.0, 17), 0.115, 0.145)
+    body = prism(_sector(0.122, -60.0, 240.0, 17), 0.010, 0.125, LIGHT)
+    icing = prism(_sector(0.130, -59.0, 239.0, 17), 0.115, 0.145)
     lengths = (0.09, 0.065, 0.085, 0.055, 0.08, 0.06, 0.09, 0.07, 0.058)
     drips = [
         tube([(0.121, 0, 0.125), (0.121, 0, low), (0.119, 0, low - 0.013)], [0.015, 0.015, 0.006], 6).turned(
@@ -97,7 +95,7 @@ def orange() -> Mesh:
     turns = np.radians(np.linspace(-68.0, 22.0, 8))
     peel = revolve([(0, 0.0), *[(0.04 * math.cos(t), 0.037 + 0.04 * math.sin(t)) for t in turns], (0, 0.052)], 20)
     rind = cylinder(0.0345, 0.01, 20, SKIN).moved(z=0.043)
-    wedge = _prism(_sector(0.0265, 5.0, 40.0, 4), 0.05, 0.0545).moved(x=0.0033, y=0.0013)
+    wedge = prism(_sector(0.0265, 5.0, 40.0, 4), 0.05, 0.0545).moved(x=0.0033, y=0.0013)
     return join(peel, rind, *[wedge.turned("z", 45.0 * k) for k in range(8)])
 
 
@@ -148,11 +146,6 @@ def carrot() -> Mesh:
     return _standing(join(root, *rings, *leaves, _blade(0.065, 0.01, 0.01).turned("y", -90)).turned("x", -83))
 
 
-def _prism(outline: Outline, low: float, high: float, slot: int = MAIN) -> Mesh:
-    """Raise an outline of (x, y) points, seen whole from its mean, from one height to another."""
-    return loft([np.array([(x, y, z) for x, y in outline]) for z in (low, high)], slot)
-
-
 def _sector(radius: float, start: float, stop: float, points: int) -> list[tuple[float, float]]:
     """A slice of a disc between two directions in degrees."""
     turns = np.radians(np.linspace(start, stop, points))
@@ -161,8 +154,8 @@ def _sector(radius: float, start: float, stop: float, points: int) -> list[tuple
 
 def _part_of_pizza(start: float, stop: float, points: int) -> Mesh:
     """Dough, cheese and the crust of a part of a pizza between two directions in degrees."""
-    dough = _prism(_sector(0.150, start, stop, points), 0.0, 0.010, WOOD)
-    cheese = _prism(_sector(0.147, start + 0.6, stop - 0.6, points), 0.006, 0.019)
+    dough = prism(_sector(0.150, start, stop, points), 0.0, 0.010, WOOD)
+    cheese = prism(_sector(0.147, start + 0.6, stop - 0.6, points), 0.006, 0.019)
     rim = [(x, y, 0.0125) for x, y in _sector(0.150, start, stop, points)[1:]]
     return join(dough, cheese, tube(rim, 0.012, 6, WOOD))
 
@@ -172,7 +165,7 @@ def _triangle(grow: float, low: float, high: float, slot: int = MAIN, shift: flo
     corners = (((-0.078, -0.045), 195.0), ((0.078, -0.045), 285.0), ((0.0, 0.052), 45.0))
     turns = [(x, y, math.radians(start + 45 * k)) for (x, y), start in corners for k in range(3)]
     outline = [(grow * (x + 0.007 * math.cos(t)), grow * (y + 0.007 * math.sin(t)) + shift) for x, y, t in turns]
-    return _prism(outline, low, high, slot)
+    return prism(outline, low, high, slot)
 
 
 def _salami(reach: float, turn: float) -> Mesh:
@@ -180,7 +173,7 @@ def _salami(reach: float, turn: float) -> Mesh:
 
 
 def _basil(reach: float, turn: float) -> Mesh:
-    leaf = _prism([(-0.013, 0.0), (0.0, -0.008), (0.013, 0.0), (0.0, 0.008)], 0.017, 0.022, LEAF)
+    leaf = prism([(-0.013, 0.0), (0.0, -0.008), (0.013, 0.0), (0.0, 0.008)], 0.017, 0.022, LEAF)
     return leaf.turned("z", 40).moved(reach, 0, 0).turned("z", turn)
 
 

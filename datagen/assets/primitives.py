@@ -111,6 +111,19 @@ def loft(rings: Sequence[Points], slot: int = 0) -> Mesh:
     return outward(Mesh(vertices, faces, np.full(len(faces), slot), np.full(len(faces), "")))
 
 
+def prism(outline: Sequence[tuple[float, float]], low: float, high: float, slot: int = 0) -> Mesh:
+    """Raise an outline of (x, y) points, seen whole from its mean, from z ``low`` to ``high``."""
+    return loft([np.array([(x, y, z) for x, y in outline]) for z in (low, high)], slot)
+
+
+def spindle(stations: Sequence[tuple[float, float, float, float]], segments: int = 10) -> Mesh:
+    """Return a round body along y: of every station y, middle height, half width and half height."""
+    ring = circle(1.0, segments)
+    return loft(
+        [np.column_stack([w * ring[:, 0], np.full(segments, y), z + h * ring[:, 1]]) for y, z, w, h in stations]
+    )
+
+
 def circle(radius: float, segments: int, z: float = 0.0) -> Points:
     """Return (segments, 3) points of a circle about the z axis."""
     turns = [2 * math.pi * k / segments for k in range(segments)]

@@ -14,7 +14,6 @@ from datagen.assets.primitives import (
     Mesh,
     Points,
     box,
-    circle,
     cone,
     cylinder,
     extrude,
@@ -23,6 +22,7 @@ from datagen.assets.primitives import (
     revolve,
     rounded_box,
     sphere,
+    spindle,
     taper,
     torus,
     tube,
@@ -57,9 +57,13 @@ def motorcycle() -> Mesh:
     tyre = join(torus(0.24, 0.09, 14, 6, slot=COAL), cylinder(0.17, 0.10, 12, STEEL).moved(z=-0.05)).turned("y", 90)
     wheels = [tyre.moved(y=y, z=0.33).named("wheel") for y in (-0.72, 0.72)]
     guards = [_arch(0.35, 0.2, 50, 160).moved(y=-0.72, z=0.33), _arch(0.35, 0.2, 10, 130).moved(y=0.72, z=0.33)]
-    tank = _pod((-0.38, 0.86, 0.05, 0.06), (-0.3, 0.89, 0.16, 0.15), (-0.05, 0.87, 0.19, 0.16), (0.18, 0.8, 0.1, 0.1))
-    hump = _pod((0.10, 0.62, 0.13, 0.12), (0.55, 0.72, 0.14, 0.11), (0.98, 0.84, 0.06, 0.05))
-    seat = _pod((0.10, 0.78, 0.10, 0.06), (0.30, 0.77, 0.15, 0.08), (0.62, 0.85, 0.13, 0.07), (0.74, 0.90, 0.06, 0.05))
+    tank = spindle(
+        [(-0.38, 0.86, 0.05, 0.06), (-0.3, 0.89, 0.16, 0.15), (-0.05, 0.87, 0.19, 0.16), (0.18, 0.8, 0.1, 0.1)]
+    )
+    hump = spindle([(0.10, 0.62, 0.13, 0.12), (0.55, 0.72, 0.14, 0.11), (0.98, 0.84, 0.06, 0.05)])
+    seat = spindle(
+        [(0.10, 0.78, 0.10, 0.06), (0.30, 0.77, 0.15, 0.08), (0.62, 0.85, 0.13, 0.07), (0.74, 0.90, 0.06, 0.05)]
+    )
     engine = rounded_box((0.32, 0.46, 0.34), (0, 0.0, 0.42), 0.06, 1, GREY)
     fins = [box((0.37, 0.34, 0.03), (0, -0.02, 0.52 + 0.07 * k), STEEL) for k in range(3)]
     keel = tube([(0, -0.40, 0.82), (0, -0.30, 0.32), (0, 0.30, 0.28), (0, 0.72, 0.33)], 0.06, 6)
@@ -126,7 +130,9 @@ def airplane() -> Mesh:
     wing = extrude([(-1.5, 0.4), (1.3, 0.4), (2.3, 5.6), (1.4, 5.6)], 0.2).turned("y", 85).moved(z=1.55)
     plane = extrude([(3.9, 0.2), (5.2, 0.2), (5.9, 2.3), (5.2, 2.3)], 0.16, DARK).turned("y", 86).moved(z=2.4)
     fin = extrude([(3.2, 2.6), (5.3, 2.5), (6.0, 4.6), (5.1, 4.6)], 0.18, DARK)
-    pod = _pod((-0.9, 0, 0.34, 0.34), (-0.7, 0, 0.42, 0.42), (0.4, 0, 0.38, 0.38), (0.8, 0, 0.22, 0.22)).painted(DARK)
+    pod = spindle([(-0.9, 0, 0.34, 0.34), (-0.7, 0, 0.42, 0.42), (0.4, 0, 0.38, 0.38), (0.8, 0, 0.22, 0.22)]).painted(
+        DARK
+    )
     engine = join(pod, _dial(0.28, 0.1, -0.94, 0.0, COAL)).moved(2.3, -0.5, 1.25)
     gear = join(cylinder(0.10, 1.1, 6, STEEL).moved(z=0.3), _wheel(0.32, 0.3, GREY).moved(z=0.32)).named("")
     gears = join(gear.moved(0.75, 0.6, 0).mirrored_pair(), gear.moved(0, -4.2, 0))
@@ -249,13 +255,6 @@ def _arch(radius: float, width: float, start: float, stop: float) -> Mesh:
     inner = [(radius * math.cos(t), radius * math.sin(t)) for t in turns]
     outer = [((radius + 0.025) * math.cos(t), (radius + 0.025) * math.sin(t)) for t in reversed(turns)]
     return extrude(inner + outer, width)
-
-
-def _pod(*stations: tuple[float, float, float, float]) -> Mesh:
-    """A streamlined body along y: of every station y, middle height, half width and half height."""
-    ring = circle(1.0, 10)
-    rows = [np.column_stack([w * ring[:, 0], np.full(10, y), z + h * ring[:, 1]]) for y, z, w, h in stations]
-    return loft(rows)
 
 
 def _plank(stations: Sequence[tuple[float, float, float]], thickness: float, slot: int = 0) -> Mesh:

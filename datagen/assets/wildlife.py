@@ -8,14 +8,14 @@ import numpy as np
 
 from datagen.assets.asset import Asset
 from datagen.assets.palette import COAL, DARK, LIGHT, MAIN, PAPER, SKIN, SOIL, WOOD
-from datagen.assets.primitives import Mesh, Vector, circle, cone, extrude, join, loft, sphere, taper, tube
+from datagen.assets.primitives import Mesh, Vector, cone, extrude, join, sphere, spindle, taper, tube
 
 
 def horse() -> Mesh:
     """A standing horse: arched neck with a mane, long head, long flowing tail, dark hooves."""
     shape = [(-0.70, 1.14, 0.10, 0.14), (-0.62, 1.14, 0.22, 0.27), (-0.35, 1.10, 0.27, 0.31), (0.0, 1.08, 0.28, 0.29)]
     shape += [(0.35, 1.12, 0.27, 0.27), (0.60, 1.15, 0.25, 0.27), (0.76, 1.13, 0.14, 0.19)]
-    body = _barrel(shape)
+    body = spindle(shape)
     neck = _limb([(0, -0.45, 1.12), (0, -0.72, 1.45), (0, -0.86, 1.74), (0, -0.92, 1.84)], (0.29, 0.21, 0.15, 0.10))
     skull = _limb([(0, -0.84, 1.88), (0, -0.96, 1.81), (0, -1.18, 1.55), (0, -1.27, 1.43)], (0.09, 0.15, 0.10, 0.09))
     muzzle = sphere((0.082, 0.10, 0.10), (0, -1.27, 1.43), 8, 5, DARK)
@@ -35,7 +35,7 @@ def cow() -> Mesh:
     shape = [(-0.82, 1.02, 0.14, 0.18), (-0.74, 1.02, 0.27, 0.32), (-0.56, 0.99, 0.32, 0.37), (-0.38, 0.97, 0.35, 0.38)]
     shape += [(-0.18, 0.96, 0.36, 0.38), (0.04, 0.96, 0.36, 0.38), (0.20, 0.98, 0.36, 0.37), (0.38, 0.99, 0.35, 0.36)]
     shape += [(0.55, 1.01, 0.34, 0.34), (0.71, 1.03, 0.30, 0.32), (0.80, 1.03, 0.20, 0.24)]
-    body = _barrel(shape, 14)
+    body = spindle(shape, 14)
     body = _patched(body, [(1, -0.30, 1.12, 0.30), (1, 0.42, 1.0, 0.27), (-1, 0.08, 1.1, 0.31), (-1, 0.66, 1.0, 0.2)])
     neck = _limb([(0, -0.62, 1.05), (0, -0.95, 1.24)], (0.30, 0.18))
     skull = _limb([(0, -0.86, 1.38), (0, -0.98, 1.33), (0, -1.20, 1.10), (0, -1.27, 1.02)], (0.12, 0.19, 0.13, 0.12))
@@ -73,7 +73,7 @@ def elephant() -> Mesh:
     """An elephant: fan ears, trunk reaching down and forward, two tusks, pillar legs."""
     shape = [(-0.95, 1.85, 0.25, 0.35), (-0.80, 1.85, 0.55, 0.60), (-0.4, 1.78, 0.72, 0.72), (0.2, 1.78, 0.78, 0.78)]
     shape += [(0.75, 1.80, 0.70, 0.74), (1.12, 1.72, 0.50, 0.58), (1.28, 1.66, 0.22, 0.30)]
-    body = _barrel(shape, 12)
+    body = spindle(shape, 12)
     skull = sphere((0.46, 0.50, 0.58), (0, -1.25, 2.15), 10, 7)
     head = join(skull, _eyes(0.06, (0.37, -1.55, 2.22))).named("head")
     path: list[Vector] = [(0, -1.55, 2.05), (0, -1.82, 1.6), (0, -1.92, 1.0), (0, -2.0, 0.5), (0, -2.25, 0.28)]
@@ -95,7 +95,7 @@ def giraffe() -> Mesh:
     shape = [(-0.72, 2.10, 0.12, 0.20), (-0.66, 2.12, 0.26, 0.38), (-0.36, 2.08, 0.37, 0.48), (-0.26, 2.06, 0.38, 0.48)]
     shape += [(0.08, 1.98, 0.38, 0.44), (0.18, 1.95, 0.38, 0.42), (0.50, 1.88, 0.33, 0.36), (0.58, 1.87, 0.30, 0.34)]
     shape += [(0.76, 1.84, 0.14, 0.18)]
-    body = _barrel(shape)
+    body = spindle(shape)
     steps = (0.0, 0.17, 0.22, 0.39, 0.44, 0.61, 0.66, 0.83, 0.88, 1.0)
     neck = _limb([(0, -0.42 - 0.75 * t, 2.2 + 2.0 * t) for t in steps], [0.36 - 0.19 * t for t in steps])
     spotted = join(_blotched(body, 10, 1), _blotched(neck, 8).named("neck"))
@@ -118,7 +118,7 @@ def zebra() -> Mesh:
     shape += [(0.35, 1.08, 0.28, 0.28), (0.60, 1.10, 0.25, 0.26), (0.74, 1.08, 0.14, 0.18)]
     ends = [-0.70 + 0.24 * k + step for k in range(6) for step in (0.0, 0.12, 0.20)] + [0.74]
     rows = np.column_stack([np.interp(ends, [row[0] for row in shape], [row[k] for row in shape]) for k in range(4)])
-    body = _banded(_barrel([(y, z, w, h) for y, z, w, h in rows.tolist()]), 10, (MAIN, COAL, LIGHT))
+    body = _banded(spindle([(y, z, w, h) for y, z, w, h in rows.tolist()]), 10, (MAIN, COAL, LIGHT))
     steps = [0.33 * k + step for k in range(3) for step in (0.0, 0.14, 0.27)] + [1.0]
     path = [(0.0, -0.42 - 0.46 * t, 1.10 + 0.66 * t) for t in steps]
     neck = _banded(_limb(path, [0.28 - 0.15 * t for t in steps]), 8, (MAIN, COAL, LIGHT))
@@ -141,7 +141,7 @@ def bear() -> Mesh:
     """A bear on all fours: massive, a hump over the shoulders, low head with round ears, no tail to speak of."""
     shape = [(-0.72, 0.80, 0.16, 0.20), (-0.60, 0.82, 0.36, 0.40), (-0.35, 0.84, 0.43, 0.47), (0.05, 0.76, 0.44, 0.42)]
     shape += [(0.45, 0.74, 0.46, 0.43), (0.72, 0.72, 0.37, 0.36), (0.86, 0.70, 0.16, 0.18)]
-    body = _barrel(shape, 12)
+    body = spindle(shape, 12)
     neck = tube([(0, -0.50, 0.86), (0, -0.85, 0.92)], [0.38, 0.28], 10)
     skull = sphere((0.29, 0.27, 0.27), (0, -0.93, 0.95), 10, 7)
     snout = tube([(0, -1.05, 0.89), (0, -1.26, 0.84), (0, -1.36, 0.83)], [0.18, 0.13, 0.09], 8, LIGHT)
@@ -174,13 +174,6 @@ def bird() -> Mesh:
     ends = [(0.006, -0.035), (0.024, -0.042), (0.042, -0.035), (0.024, 0.035)]
     toes = [tube([(0.024, 0.008, 0.006), (x, y, 0.006)], 0.006, 5, WOOD) for x, y in ends]
     return join(body, breast, head, beak, wings, tail, join(leg, *toes).mirrored_pair().named("leg"))
-
-
-def _barrel(stations: Sequence[tuple[float, float, float, float]], segments: int = 10) -> Mesh:
-    """A body along y: of every station y, middle height, half width and half height."""
-    ring = circle(1.0, segments)
-    rows = [np.column_stack([w * ring[:, 0], np.full(segments, y), z + h * ring[:, 1]]) for y, z, w, h in stations]
-    return loft(rows)
 
 
 def _limb(path: Sequence[Vector], radii: Sequence[float], slot: int = 0, segments: int = 8) -> Mesh:

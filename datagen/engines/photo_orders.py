@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from datagen.config import ImportVsrConfig
 from datagen.engines.base import Order, Prompts
 from datagen.engines.orders import seed_of
-from datagen.engines.prompts import NEGATIVE, a, style_of, whole_prompt
+from datagen.engines.prompts import NEGATIVE, style_of, whole_prompt
 from datagen.import_vsr import fitting, places_of
 from datagen.verify.base import Claim, Intent
 from datagen.verify.boxes import is_known
@@ -28,7 +28,7 @@ from spatial.leakage import HELD_OUT_PARTS, held_out, photo_key
 from spatial.observation import Box
 from spatial.place import Backdrop
 from spatial.records import ImageObject, decode_image
-from spatial.sentences import split_caption
+from spatial.sentences import split_caption, with_article
 from spatial.vsr import find_photo, photo_of
 from spatial.vsr_photos import Photo, index_photos
 
@@ -126,7 +126,7 @@ def photo_order(
     region = _region(job, masks) if mode == "box-inpaint" else None
     phrases = tuple(thing.name for thing in job.things)
     if mode == "box-inpaint":
-        whole = f"{style} of {a(phrases[0])}"
+        whole = f"{style} of {with_article(phrases[0])}"
     else:
         whole = whole_prompt(phrases, style, row.caption if row.truth else "")
     prompts = Prompts(whole, phrases, NEGATIVE, style)

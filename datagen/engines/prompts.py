@@ -12,7 +12,7 @@ from datagen.engines.base import Prompts
 from datagen.mention import named
 from spatial.place import Backdrop
 from spatial.scene import Scene, digest
-from spatial.sentences import is_a
+from spatial.sentences import listed, with_article
 from spatial.vocabulary import NUMBERS, plural
 
 MEDIA = ("photo", "DSLR photograph", "sharp photograph", "candid photo", "smartphone photo", "documentary photograph")
@@ -72,24 +72,20 @@ def scene_prompts(scene: Scene, style: str, caption: str = "") -> Prompts:
 def whole_prompt(phrases: Sequence[str], style: str, caption: str = "") -> str:
     """Return "Photo of a red cup and a blue bowl. The cup is left of the bowl. City park, soft light."."""
     medium, _, rest = style.partition(", ")
-    parts = [f"{medium} of {listed(phrases)}", caption.strip().removesuffix("."), rest]
+    parts = [f"{medium} of {counted(phrases)}", caption.strip().removesuffix("."), rest]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
 
 
 def object_prompt(prompts: Prompts, index: int) -> str:
     """Return the prompt of one object painted on its own: "photo of a red cup, city park, soft overcast light"."""
     medium, _, rest = prompts.style.partition(", ")
-    phrase = a(prompts.objects[index])
+    phrase = with_article(prompts.objects[index])
     return ", ".join(part for part in (f"{medium} of {phrase}" if medium else phrase, rest) if part)
 
 
-def listed(phrases: Sequence[str]) -> str:
+def counted(phrases: Sequence[str]) -> str:
     """Return "a red cup, an oven and two blue bowls"."""
     counts = {phrase: phrases.count(phrase) for phrase in phrases}
-    *first, last = [a(name) if count == 1 else f"{NUMBERS[count]} {plural(name)}" for name, count in counts.items()]
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def a(phrase: str) -> str:
-    """Return a phrase with its article: "a red cup", "an oven", "scissors"."""
-    return is_a(phrase).split(" ", 1)[1]
+    return listed(
+        [with_article(name) if count == 1 else f"{NUMBERS[count]} {plural(name)}" for name, count in counts.items()]
+    )

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import file_digest
 from inspect import isclass
 from pathlib import Path
 from typing import Any
 
+from spatial.benchmarks import file_hash
 from spatial.errors import CheckpointError, first_line
 
 LIBRARIES = ("diffusers", "transformers")
@@ -236,5 +236,4 @@ def hashes(files: Iterable[Path], root: Path) -> dict[str, str]:
 @cache
 def _sha256(path: Path, size: int, time_ns: int) -> str:
     """Hash a file once in a process, as long as its size and time say that it is the same."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    return file_hash(path)

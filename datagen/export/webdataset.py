@@ -8,13 +8,13 @@ the hash of each tar, for ``sha256sum --check`` and for the import.
 import io
 import tarfile
 from collections.abc import Iterator
-from hashlib import file_digest
 from itertools import chain, count, groupby, islice
 from pathlib import Path
 
 from datagen.config import ExportConfig
 from datagen.export.pictures import picture_name
 from datagen.export.rows import plain, restore
+from spatial.benchmarks import file_hash
 from spatial.errors import ConfigError, RecordError
 from spatial.json_files import decode, dump
 from spatial.records import ImageRow, Record
@@ -42,7 +42,7 @@ def write(samples: Iterator[Sample], folder: Path, config: ExportConfig) -> None
                 fields = {"image": plain(sample.image), "records": [plain(record) for record in sample.records]}
                 _add(tar, picture_name(sample.image), sample.image.image)
                 _add(tar, f"{sample.image.image_id}.json", dump(fields).encode())
-        sums.append(f"{_sha256(path)}  {path.name}\n")
+        sums.append(f"{file_hash(path)}  {path.name}\n")
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
 
 
@@ -57,7 +57,7 @@ def read(folder: Path) -> Iterator[Sample]:
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
     for path in sorted(folder.glob("*.tar")):
         try:
-            if path.name in expected and _sha256(path) != expected[path.name]:
+            if path.name in expected and file_hash(path) != expected[path.name]:
                 raise RecordError(f"{path} is not the file of {sums}; copy or export it again")
             with tarfile.open(path, "r:") as tar:
                 files = ((member.name, file.read()) for member in tar if (file := tar.extractfile(member)))
@@ -82,8 +82,3 @@ def _sample(files: dict[str, bytes], key: str, where: str) -> Sample:
         raise RecordError(f"{where} has no records; export again")
     image = restore(ImageRow, {}, fields.get("image"), where, image=next(iter(files.values())))
     return Sample(image, tuple(restore(Record, {}, record, where) for record in fields["records"]))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -223,7 +223,8 @@ def relative_places(config: DatagenConfig) -> list[str]:
     """Return the settings that are relative paths: names that are here, and not on the hub alone."""
     engine, verify, photos = config.engine, config.verify, config.paint.photos
     judging = [name.partition("=")[2] for name in (*verify.detectors, verify.depth, *verify.judges)]
-    named = [config.assets, engine.model, engine.control, *engine.loras, *judging, verify.safety, verify.calibration]
+    painting = [engine.model, *config.paint.models.values(), engine.control, *engine.loras]
+    named = [config.assets, *painting, *judging, verify.tuned, verify.safety, verify.calibration]
     if config.paint.over == "photos":
         named += [photos.annotations, photos.images, *photos.instances, photos.masks, *photos.leakage.files]
     places = {name: Path(name).expanduser() for name in named if name}

@@ -54,7 +54,7 @@ def missing_weights(config: DatagenConfig, parts: Parts) -> list[str]:
             needed.setdefault(name, (f"{what} of {turn.engine}", published))
     if config.paint.over == "photos" and any(turn.mode == "box-inpaint" for turn in turns):
         needed.setdefault(config.paint.photos.masks, ("weights of paint.photos.masks", ""))
-    for what, name in parts.judges(config.verify).items():
+    for name, what in parts.judges(config.verify).items():
         needed.setdefault(name, (f"weights of {what}", OWN_PLACES.get(what.removeprefix("verifier "), "")))
     return [
         f"{what}: {_mend(name, published)}" for name, (what, published) in needed.items() if name and not is_here(name)

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from datagen.claim import REJECTED, check_claim
-from datagen.complete import whole_shards
+from datagen.complete import TABLES, whole_shards
 from datagen.config import DatagenConfig, ImportVsrConfig
 from datagen.import_vsr import describe_source
 from datagen.paint.job import check_painted, without_conflicts
@@ -26,7 +26,7 @@ from datagen.paint.stages import Parts, load_engines, load_verifier, paint, turn
 from datagen.paint.yield_run import read_times
 from datagen.run import check_settings, content_settings, prepare, shard_count, shard_size
 from datagen.vsr_rows import Selection, SourceRow, select_rows
-from spatial.dataset import finished_shards
+from spatial.dataset import finished_shards, shard_path
 from spatial.disk import disk_line
 from spatial.errors import RecordError, UserError
 from spatial.vsr import pair_groups
@@ -212,12 +212,15 @@ def _left(config: DatagenConfig) -> float:
 def _bytes(config: DatagenConfig, pixels: int) -> tuple[float, str]:
     """Return the bytes of a picture: of finished shards, or assumed."""
     folder = Path(config.out)
-    done = finished_shards(folder)
-    pictures = sum(entry["pictures"] for shard in done for entry in read_times(folder, shard) or ())
-    if not pictures:
+    times = {shard: read_times(folder, shard) or [] for shard in finished_shards(folder)}
+    counts = {shard: sum(entry["pictures"] for entry in entries) for shard, entries in times.items()}
+    counted = [shard for shard, count in counts.items() if count]
+    if not counted:
         return pixels * PNG_BYTES, f"{PNG_BYTES} bytes a pixel assumed"
-    files = (path for part in (folder, folder / REJECTED) for path in part.glob("*/shard-*.parquet"))
-    return sum(path.stat().st_size for path in files) / pictures, "as in the shards that are there"
+    files = (
+        shard_path(part, table, shard) for part in (folder, folder / REJECTED) for table in TABLES for shard in counted
+    )
+    return sum(path.stat().st_size for path in files) / sum(counts.values()), "as in the shards that are there"
 
 
 def describe(found: Plan, parts: Parts) -> str:

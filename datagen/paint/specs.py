@@ -15,9 +15,6 @@ from spatial.predicates import holds_of_all
 from spatial.records import ImageRow, Record
 from spatial.scene import digest
 
-SEED_DIGITS = 12
-"""Hexadecimal digits of a picture's seed: 48 bits, which any generator takes."""
-
 
 @dataclass(frozen=True)
 class Turn:

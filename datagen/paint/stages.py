@@ -42,7 +42,7 @@ class Parts:
         engines: the registry of engines.
         load_verifier: makes the verifier; raises ConfigError or CheckpointError where a model is missing.
         load_masks: makes what finds objects in boxes of photos, from a folder or hub name; likewise.
-        judges: names the folders and hub names that the verifier would load, by what they are.
+        judges: tells what the models of the verifier are, by their folders and hub names.
         check_verifier: refuses models of the verifier as far as that shows without loading one.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.claim import REJECTED
+from datagen.claim import IMPORTED, REJECTED
 from datagen.config import YieldConfig
 from datagen.paint.corrected import calibrations_of, with_precision
 from datagen.paint.rows import TIMES
@@ -17,6 +17,7 @@ from datagen.paint.yield_show import console, draw, tables
 from datagen.paint.yields import ALL, Attempted, Key, Yield, attempted, yields
 from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import ConfigError, RecordError
+from spatial.exposure import description_of
 from spatial.files import write_json
 
 YIELD = "yield.json"
@@ -63,8 +64,13 @@ def count_yield(folders: Sequence[Path], calibration: str = "") -> list[Yield]:
         ConfigError: a folder is named twice, or the calibration is of another verifier.
         RecordError: a folder cannot be read, or nothing in it was painted.
     """
-    runs = named_runs(folders)
-    lines = corrected_yields(runs, calibration)
+    for folder in folders:
+        if IMPORTED in description_of(folder):
+            raise RecordError(
+                f"{folder} was imported without the pictures that were rejected, so nobody knows its yield; name the "
+                "folder that 'vsre datagen' painted"
+            )
+    lines = corrected_yields(named_runs(folders), calibration)
     if not lines:
         named = ", ".join(map(str, folders))
         raise RecordError(f"no image of {named} was painted; name a folder of 'vsre datagen' with engine.name set")
@@ -104,6 +110,8 @@ def named_runs(folders: Sequence[Path]) -> dict[str, Path]:
 def painted_rows(folder: Path, run: str = "") -> Iterator[Attempted]:
     """Yield all pictures that were painted for a dataset folder, accepted and rejected; none where none was.
 
+    None of an imported folder either: an export leaves the rejected ones behind, and without them all look accepted.
+
     Args:
         folder: of the dataset.
         run: see ``Attempted``.
@@ -111,6 +119,8 @@ def painted_rows(folder: Path, run: str = "") -> Iterator[Attempted]:
     Raises:
         RecordError: a shard is damaged.
     """
+    if IMPORTED in description_of(folder):
+        return
     for part, kept in ((folder, True), (folder / REJECTED, False)):
         if not kept and not part.is_dir():
             continue

@@ -22,7 +22,7 @@ from typing import Any
 
 from datagen.verify.base import Verdict
 from datagen.verify.calibration import Precision
-from datagen.verify.verdicts import accepted, from_json, refusal
+from datagen.verify.verdicts import accepted, from_json, why_refused
 from spatial.proportion import Interval, wilson
 
 SEEDS = 4
@@ -86,10 +86,8 @@ class Attempted:
     @property
     def reason(self) -> str:
         """Why it is not in the data, as "check: reason"; "" if it is."""
-        failed = refusal(self.verdicts)
-        if failed:
-            return f"{failed.check}: {failed.reason}"
-        return "" if self.kept else PARTNER if self.passed else "presence: not checked"
+        found = why_refused(self.verdicts)
+        return found or ("" if self.kept else PARTNER if self.passed else "presence: not checked")
 
     def _status(self, check: str) -> str:
         return next((verdict.status for verdict in self.verdicts if verdict.check == check), "skipped")

@@ -104,8 +104,8 @@ def _check(config: CalibrateConfig) -> list[str]:
     for name, least in (("images", 0), ("faults_each", 0), ("least_images", 1)):
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}, not {getattr(config, name)}")
-    if not 0 <= config.most_wrong <= 1:
-        raise ConfigError(f"most_wrong must be in 0..1, not {config.most_wrong}")
+    if not 0 < config.most_wrong <= 1:
+        raise ConfigError(f"most_wrong must be above 0 and at most 1, not {config.most_wrong}")
     for name in config.faults:
         if name != "all" and name not in FAULTS:
             raise ConfigError(f"no fault is called {name!r}{nearest(name, FAULTS)}; known: {', '.join(FAULTS)}")
@@ -180,7 +180,8 @@ class _Run:
         place = done = part = 0
         with tqdm(total=self.config.faults_each, desc=name, unit="image") as bar:
             while done < self.config.faults_each and place < len(chosen):
-                file = f"fault-{name}-{part:05d}"
+                # A place is one in this choice of renders, and of more renders another choice is made.
+                file = f"fault-{name}-of-{len(chosen)}-{part:05d}"
                 stored = self.store.read(file)
                 if stored is None:
                     stored = self._spoiled(name, chosen, place)

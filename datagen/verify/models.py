@@ -147,11 +147,10 @@ def check_models(settings: VerifySettings) -> None:
 
 
 def places_of(settings: VerifySettings) -> dict[str, str]:
-    """Return the folders and hub names of all models of the settings, by what asks for them."""
-    named = [*settings.detectors, *([settings.depth] if settings.depth else []), *settings.judges]
-    parts = [name.partition("=") for name in named]
-    found = {f"verifier {kind}": place or OWN_PLACES.get(kind, "") for kind, _, place in parts}
-    return {what: place for what, place in {**found, "safety checker": settings.safety}.items() if place}
+    """Return what asks for the models of the settings, by their folders and hub names; one kind may ask for several."""
+    parts = [name.partition("=") for name in (*settings.detectors, settings.depth, *settings.judges)]
+    found = {place or OWN_PLACES.get(kind, ""): f"verifier {kind}" for kind, _, place in parts}
+    return {place: what for place, what in {**found, settings.safety: "safety checker"}.items() if place}
 
 
 def weights_of(models: Models) -> dict[str, str]:

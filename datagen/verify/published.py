@@ -22,7 +22,7 @@ from PIL import Image
 from datagen.verify.base import Detection, Pixels
 from datagen.verify.boxes import clipped, is_known, one_each
 from datagen.verify.load import check_place, load_network, load_processor
-from spatial.sentences import is_a
+from spatial.sentences import with_article
 
 Found = list[list[Detection]]
 
@@ -59,7 +59,7 @@ class Owlv2Detector:
 
     def _ask(self, pictures: list[Pixels], nouns: list[Sequence[str]]) -> Found:
         """Ask pictures for equally many nouns each."""
-        queries = [[f"a photo of {_named(noun)}" for noun in asked] for asked in nouns]
+        queries = [[f"a photo of {with_article(noun)}" for noun in asked] for asked in nouns]
         inputs = self.processor(text=queries, images=_images(pictures), return_tensors="pt", truncation=True)
         inputs = inputs.to(self.network.device)
         results = self.processor.post_process_grounded_object_detection(
@@ -103,7 +103,7 @@ class GroundingDinoDetector:
 
     def _ask(self, pictures: list[Pixels], nouns: list[str]) -> Found:
         """Ask each picture for one noun."""
-        text = [f"{_named(noun).lower()}." for noun in nouns]
+        text = [f"{with_article(noun).lower()}." for noun in nouns]
         inputs = self.processor(images=_images(pictures), text=text, padding=True, return_tensors="pt")
         inputs = inputs.to(self.network.device)
         results = self.processor.post_process_grounded_object_detection(
@@ -168,8 +168,3 @@ def _images(pictures: Sequence[Pixels]) -> list[Image.Image]:
 
 def _sizes(pictures: Sequence[Pixels]) -> list[tuple[int, int]]:
     return [(pixels.shape[0], pixels.shape[1]) for pixels in pictures]
-
-
-def _named(noun: str) -> str:
-    """Return "a cup", "an oven", "skis"."""
-    return is_a(noun).partition(" ")[2]

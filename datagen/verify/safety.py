@@ -59,6 +59,6 @@ class SafetyChecker:
 
 def _verdict(unsafe: float) -> Verdict:
     """Return the verdict on a picture that is unfit with a probability."""
-    if unsafe > MOST_UNSAFE:
+    if not unsafe <= MOST_UNSAFE:  # nor is a picture fit of which half precision made no number
         return failed(NAME, UNSAFE, f"probability {unsafe:.2f}", unsafe)
     return passed(NAME, score=unsafe)

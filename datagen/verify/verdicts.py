@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -96,4 +97,4 @@ def _verdict(check: str, fields: dict[str, Any]) -> Verdict:
 
 
 def _rounded(score: float | None) -> float | None:
-    return None if score is None else round(float(score), 4)
+    return None if score is None or not math.isfinite(score) else round(float(score), 4)

@@ -18,12 +18,14 @@ from datagen.config import DatagenConfig, ExportConfig
 from datagen.export.run import export
 from datagen.recipe import choose_recipes
 from datagen.run import content_settings, generate
+from datagen.tally import Draws, Tally
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import RecordError
 from spatial.exposure import Exposure
 from spatial.leakage import packaged
 from spatial.records import ImageRow, Record
 from spatial.relations import RELATIONS
+from spatial.stream import Sample
 from vsre.cli import main
 from vsre.settings import parse
 
@@ -89,6 +91,27 @@ def test_draws_are_accepted_groups_over_attempts(rendered: Path, tmp_path: Path)
         ["direct", "4", "6", "66.7%"],
         ["distractor", "1", "2", "50.0%"],
     ]
+
+
+def test_a_group_that_was_painted_several_times_was_drawn_once(rendered: Path) -> None:
+    def drawn(paintings: int) -> dict[tuple[str, str, str], Draws]:
+        tally, data = Tally(), DatasetFolder(rendered)
+        samples = (
+            Sample(
+                replace(image, image_id=f"{image.image_id}/{number}"), (replace(record, group_id=f"{group}/{number}"),)
+            )
+            for group in dict.fromkeys(record.group_id for record in data.records)
+            for number in range(paintings)
+            for record in data.records
+            if record.group_id == group
+            for image in [data.images[record.image_id]]
+        )
+        for _ in tally.watch(samples):
+            pass
+        return tally.draws
+
+    assert sum(found.groups for found in drawn(1).values()) == 6
+    assert drawn(3) == drawn(1)
 
 
 def test_kinds_of_contrast_are_those_that_were_drawn(tmp_path: Path) -> None:

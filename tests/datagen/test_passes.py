@@ -336,3 +336,26 @@ def test_photos_have_no_passes_and_broken_scenes_are_named(folder: Path, tmp_pat
     write_shard(tmp_path / "broken", 0, [replace(rows[0], scene="{}")], [])
     with pytest.raises(RecordError, match=f"scene of image {rows[0].image_id} cannot be drawn again"):
         write_passes(PassesConfig(str(tmp_path / "broken"), str(tmp_path / "out"), workers=1))
+
+
+def test_a_painted_picture_is_no_render_that_differs(
+    painted: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_passes(PassesConfig(str(painted), str(tmp_path / "painted"), ["ids"], limit=2, workers=1))
+    assert "differ from the stored image" not in capsys.readouterr().out
+    row = next(iter(DatasetFolder(folder).images.values()))
+    write_shard(tmp_path / "other", 0, [replace(row, image_id="0" * 32)], [])
+    write_passes(PassesConfig(str(tmp_path / "other"), str(tmp_path / "passes"), ["ids"], workers=1))
+    assert "1 scenes drawn again differ from the stored image" in capsys.readouterr().out
+
+
+def test_a_damaged_note_of_the_scale_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "passes.json").write_text("{")
+    with pytest.raises(ConfigError, match="choose another --out or delete it"):
+        write_passes(PassesConfig(str(folder), str(tmp_path)))
+
+
+def test_only_the_cores_that_may_be_used_draw(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.control_run.usable_cores", lambda: 1)
+    monkeypatch.setattr("datagen.control_run.drawing_pool", lambda *_: pytest.fail("processes beyond the one core"))
+    write_passes(PassesConfig(str(folder), str(tmp_path), ["ids"]))

@@ -80,3 +80,14 @@ def test_workers_start_where_the_run_was_started(
     cluster.go_home({"relative": []}, tmp_path / "gone")
     with pytest.raises(ConfigError, match=r"has no .*gone, where 'lora.safetensors' lies"):
         cluster.go_home({"relative": relative}, tmp_path / "gone")
+
+
+def test_weights_of_several_engines_and_the_model_to_be_tuned_are_places_too(
+    small: DatagenConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("second", "tuned"):
+        (tmp_path / name).mkdir()
+    paint = replace(small.paint, engines=["second"], models={"copyist": "owner/name", "second": "second"})
+    config = replace(small, paint=paint, verify=replace(small.verify, tuned="tuned"))
+    assert cluster.relative_places(config) == ["second", "tuned"]

@@ -1,6 +1,7 @@
 """VSR's training rows repainted: captions live or die as pairs, and nothing that a target tests is read."""
 
 import json
+import shutil
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from datagen.paint.photos import PhotoSource
 from datagen.paint.plan import plan
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
+from eval.benchmarks import VSR_ANNOTATIONS
 from spatial.dataset import DatasetFolder, finished_shards
 from spatial.errors import CheckpointError, ConfigError, RecordError
 from spatial.exposure import exposure_of
@@ -165,6 +167,8 @@ def test_masks_are_claimed_by_their_weights_and_not_by_their_place(
     described = (folder / "dataset.json").read_text()
     assert str(tmp_path / "halves") not in described
     assert set(json.loads(described)["model_weights"]) >= {"masks", "img2img", "box-inpaint"}
+    card = (folder / "README.md").read_text()
+    assert '"masks": "MASKS"' in card and "model_weights" not in card
     with pytest.raises(ConfigError, match="made with other paint"):
         plan(config, parts)
     (folder / "records" / "shard-00001.parquet").unlink()
@@ -210,6 +214,19 @@ def test_ranks_and_other_folders_of_the_same_photos_make_the_same_data(
     for rank in (0, 1):
         run_painted(replace(config, paint=moved, world=2, rank=rank), parts)
     assert DatasetFolder(config.out).content_hash() == whole
+
+
+def test_a_file_that_stays_unseen_may_lie_elsewhere(config: DatagenConfig, parts: Parts, tmp_path: Path) -> None:
+    def guarded(folder: str) -> DatagenConfig:
+        path = tmp_path / folder / "unseen.jsonl"
+        path.parent.mkdir()
+        shutil.copy(VSR_ANNOTATIONS / "zeroshot.dev.jsonl", path)
+        photos = replace(config.paint.photos, leakage=LeakageConfig("files", [str(path)]))
+        return replace(config, paint=replace(config.paint, photos=photos))
+
+    folder = run_painted(guarded("here"), parts)
+    assert folder and str(tmp_path) not in (folder / "dataset.json").read_text()
+    assert plan(guarded("there"), parts).left == 0
 
 
 def test_photos_that_come_later_are_other_data(config: DatagenConfig, parts: Parts, tmp_path: Path) -> None:

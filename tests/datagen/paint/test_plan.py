@@ -1,6 +1,7 @@
 """A dry run tells what a painted run takes, says what nobody measured and what is missing, and leaves no trace."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_what_is_left_of_a_run_is_what_is_counted(small: DatagenConfig, parts: P
     assert found.picture_bytes[0] == pytest.approx(written / 12)
 
 
+def test_shards_whose_times_are_lost_do_not_make_pictures_larger(
+    small: DatagenConfig, parts: Parts, painted: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(painted, tmp_path / "copy"))
+    whole, _ = plan(replace(small, out=str(folder)), parts).picture_bytes
+    for path in sorted((folder / "times").iterdir())[1:]:
+        path.unlink()
+    first, told = plan(replace(small, out=str(folder)), parts).picture_bytes
+    assert first == pytest.approx(whole, rel=0.3) and told == "as in the shards that are there"
+
+
 def test_weights_that_are_not_here_are_named(small: DatagenConfig, parts: Parts, tmp_path: Path) -> None:
     engines = {**parts.engines, "copyist": replace(parts.engines["copyist"], default_model="nobody/no-such-weights")}
     [line] = plan(small, replace(parts, engines=engines)).missing
@@ -95,6 +107,17 @@ def test_all_that_is_named_and_not_here_is_told(
     (tmp_path / "tiny-verifier").mkdir()
     (tmp_path / "tiny-verifier" / "SHA256SUMS").touch()
     assert not missing_weights(without, known)
+
+
+def test_every_model_of_one_kind_is_looked_for(small: DatagenConfig, parts: Parts) -> None:
+    verify = VerifySettings(["tiny=./first"], "tiny=./second", ["vqa=./third", "vqa=./fourth"])
+    missing = plan(replace(small, verify=verify), replace(parts, judges=places_of)).missing
+    assert [line.partition(" does not exist")[0] for line in missing] == [
+        "weights of verifier tiny: ./first",
+        "weights of verifier tiny: ./second",
+        "weights of verifier vqa: ./third",
+        "weights of verifier vqa: ./fourth",
+    ]
 
 
 @pytest.mark.parametrize("name", ["weights/sdxl", "mine/sdxl"])

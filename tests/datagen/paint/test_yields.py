@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from datagen.card import write_card
-from datagen.config import DatagenConfig, YieldConfig
+from datagen.config import DatagenConfig, ExportConfig, ImportConfig, YieldConfig
+from datagen.export.run import export, import_folder
 from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
 from datagen.paint.yield_run import count_yield, named_runs, painted_rows, show_yield
@@ -217,3 +218,11 @@ def test_a_folder_of_renders_has_no_yield(rendered: Path) -> None:
     with pytest.raises(RecordError, match=r"was painted; name a folder"):
         show_yield(YieldConfig(str(rendered)))
     assert "## Yield" not in (rendered / "README.md").read_text()
+
+
+def test_what_was_imported_without_its_rejected_pictures_has_no_yield(painted: Path, tmp_path: Path) -> None:
+    source = export(ExportConfig(str(painted), "webdataset", str(tmp_path / "export")))
+    folder = import_folder(ImportConfig(str(source), str(tmp_path / "back")))
+    assert "## Yield" in (source / "README.md").read_text() and "## Yield" not in (folder / "README.md").read_text()
+    with pytest.raises(RecordError, match="was imported without the pictures that were rejected"):
+        show_yield(YieldConfig(str(folder)))

@@ -14,6 +14,7 @@ from datagen.groups import draw_group
 from datagen.render import render
 from datagen.schedule import recipes_of
 from datagen.verify import calibrate as command
+from datagen.verify import summary
 from datagen.verify.calibrate import calibrate
 from datagen.verify.models import Models
 from datagen.verify.verifier import Verifier
@@ -127,6 +128,26 @@ def test_more_images_are_added_to_those_that_were_measured(measure: Callable[...
     assert content["faithful"]["n"] == 8 and content["faults"]["missing"]["n"] == 4
 
 
+def test_no_render_is_spoiled_twice_where_images_are_added(
+    measure: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "BATCH", 2)
+    asked = {"faults": ["colour"], "faults_each": 8}
+    summed: list[list[str]] = []
+
+    def summarise(trials: Any, *others: Any) -> Any:
+        summed.append([trial.image for trial in trials if trial.kind == "colour"])
+        return summary.summarise(trials, *others)
+
+    monkeypatch.setattr(command, "summarise", summarise)
+    measure(images=4, **asked)
+    measure(images=20, **asked)
+    shutil.rmtree(tmp_path / "out")
+    measure(images=20, **asked)
+    _, added, fresh = summed
+    assert added == fresh and len(set(added)) == len(added) == 8
+
+
 def test_trials_of_other_settings_are_not_mixed(measure: Callable[..., Any]) -> None:
     measure(images=2, faults=[], faults_each=0)
     with pytest.raises(ConfigError, match="holds trials with other verify; choose another --out"):
@@ -138,7 +159,8 @@ def test_trials_of_other_settings_are_not_mixed(measure: Callable[..., Any]) -> 
     [
         ({"faults": ["mising"]}, "no fault is called 'mising'; did you mean 'missing'?"),
         ({"images": -1}, "images must be at least 0, not -1"),
-        ({"most_wrong": 5.0}, "most_wrong must be in 0..1, not 5.0"),
+        ({"most_wrong": 5.0}, "most_wrong must be above 0 and at most 1, not 5.0"),
+        ({"most_wrong": 0.0}, "most_wrong must be above 0 and at most 1, not 0.0"),
         ({"least_images": 0}, "least_images must be at least 1, not 0"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datagen.verify import safety
 from datagen.verify.base import Verdict
 from datagen.verify.verdicts import (
     CHECKS,
@@ -72,3 +73,10 @@ def test_json_says_only_what_there_is_to_say() -> None:
 def test_other_json_is_refused(text: str) -> None:
     with pytest.raises(RecordError, match="make the data again"):
         from_json(text)
+
+
+def test_a_score_that_is_no_number_is_kept_as_none_and_never_makes_a_picture_safe() -> None:
+    unsure = failed("question", "denied", "no number", float("nan"))
+    assert from_json(to_json([unsure])) == (unsure,) and unsure.score is None
+    verdict = safety._verdict(float("nan"))
+    assert (verdict.status, verdict.score) == ("failed", None)
