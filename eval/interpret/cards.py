@@ -126,7 +126,7 @@ def _choose_examples(opened: Opened, pairs: Sequence[Pair], seed: int) -> list[P
     """Return some pairs of as many relations as there are, those whose boxes are known first."""
 
     def order(pair: Pair) -> tuple[bool, str]:
-        boxes = [opened.boxes(pair, side.image_id) for side in (pair.clean, pair.corrupt)]
+        boxes = [opened.boxes(pair, side.image_id) for side in pair.sides]
         return not all(len(own) == 2 for own in boxes), digest(f"{seed}/{pair.pair_id}")
 
     return in_turn(sorted(pairs, key=order), lambda pair: pair.relation)[:EXAMPLES]
@@ -153,7 +153,7 @@ def _examples(opened: Opened, pair: Pair, cards: Sequence[Card]) -> list[Example
 
 def _question(pair: Pair) -> str:
     """Return what is asked; both wordings where they differ."""
-    clean, corrupt = (" ".join(side.prompt.text.split()) for side in (pair.clean, pair.corrupt))
+    clean, corrupt = (" ".join(side.prompt.text.split()) for side in pair.sides)
     both = [clean] if clean == corrupt else [f"clean: {clean}", f"corrupt: {corrupt}"]
     return "\n".join(fill(text, WIDTH) for text in both)
 

@@ -69,7 +69,7 @@ class Opened:
             if isinstance(picture, Exception):
                 raise Unfit(f"a picture cannot be shown: {picture}")
             pictures[name] = picture
-        covered = {side.image_id: self._tokens(pair, side.image_id) for side in (pair.clean, pair.corrupt)}
+        covered = {side.image_id: self._tokens(pair, side.image_id) for side in pair.sides}
         prepared = self.preparer.prepare(pair, pictures, covered)
         if self.sight is None:
             return prepared, None

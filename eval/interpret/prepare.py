@@ -84,7 +84,7 @@ class Preparer:
             Unfit: its sides have different numbers of tokens, or words of a role in different places, or answers
                 that begin alike.
         """
-        sides = [self._side(side, pictures) for side in (pair.clean, pair.corrupt)]
+        sides = [self._side(side, pictures) for side in pair.sides]
         (clean_ids, clean_roles, clean), (corrupt_ids, roles, corrupt) = sides
         if len(clean_ids) != len(corrupt_ids):
             raise Unfit(f"{pair.mode} sides have different numbers of tokens")
@@ -110,7 +110,7 @@ class Preparer:
         """Return the parts of the clean and of the corrupt picture."""
         clean, corrupt = (
             image_roles(_features(pictures[side.image_id]), image[0], covered.get(side.image_id, {}))
-            for side in (pair.clean, pair.corrupt)
+            for side in pair.sides
         )
         return (clean, corrupt) if pair.clean.image_id == pair.corrupt.image_id else follow(clean, corrupt)
 
