@@ -163,7 +163,7 @@ class InterpretConfig:
         out: folder for ``effects.parquet``, ``looks.parquet``, ``results.json`` and the pictures.
         templates: template names that the pairs are asked with.
         modes: "image" (two pictures, the same words), "text" (two wordings, the same picture).
-        pairs: at most so many in each mode; 0 takes all.
+        pairs: at most so many in each mode; 0 takes all. Of a table all are taken.
         directions: "denoise" (clean values into the corrupt run), "noise" (the other way round).
         kinds: of sites, for all tokens of a role: "resid", "attn", "mlp", "cross".
         headed: of sites, for single heads: "z", "cross_z", "q", "k", "v", "cross_q".
