@@ -275,7 +275,7 @@ def test_hidden_answers_and_several_pictures_fail_by_name(tmp_path: Path, monkey
     said = ("letter of none", "several pictures", "missing")
     assert all(word in row.reason for word, row in zip(said, found.failed, strict=True))
     parquet(tmp_path / RELEASED["blink-spatial"].file, [{"idx": "1"}])
-    with pytest.raises(RecordError, match="lacks the columns question, choices, answer; .* 'vsre fetch blink-spatial'"):
+    with pytest.raises(RecordError, match=r"columns question, choices, answer; .* 'vsre fetch blink-spatial'"):
         read_benchmark(config("blink-spatial", tmp_path))
 
 
