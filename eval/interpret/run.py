@@ -7,7 +7,6 @@ The output folder gets ``effects.parquet`` (a row per pair, direction and site),
 pair.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -21,6 +20,7 @@ from encoders.source_files import checkpoint_folder
 from eval.benchmarks import read_benchmark
 from eval.config import InterpretConfig
 from eval.families.opening import check_canvas
+from eval.finite import finite
 from eval.interpret.cards import draw_cards
 from eval.interpret.compare import differences
 from eval.interpret.confirm import Loss
@@ -91,7 +91,7 @@ def interpret(config: InterpretConfig) -> Path:
     beside, chosen = _beside(config, rows, out)
     found = findings(config, rows, seen, knocked, losses) | beside
     facts = {"model_hash": opened.name, "model_type": opened.kind, "canvas": opened.canvas, "config": asdict(config)}
-    write_json(out / "results.json", known(facts | {"dropped": dict(dropped.most_common())} | found))
+    write_json(out / "results.json", finite(facts | {"dropped": dict(dropped.most_common())} | found))
     draw(out, found, chosen)
     draw_cards(run, found)
     print_findings(found)
@@ -217,15 +217,6 @@ def _settings(config: InterpretConfig, opened: Opened, sites: Sequence[Site]) ->
         "cuts": config.cuts,
         "sites": [asdict(site) for site in sites],
     }
-
-
-def known(value: Any) -> Any:
-    """Return what JSON can hold: what is not known, null."""
-    if isinstance(value, dict):
-        return {key: known(own) for key, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [known(own) for own in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check(config: InterpretConfig) -> None:
