@@ -5,8 +5,7 @@ made without storage, the loaded tensors become its parameters as they are, and 
 drawn from the seed.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
-from transformers.utils import logging
 
 from encoders.bases import Base, check_text, is_own, read_base
 from encoders.config import BuildConfig, TowerSettings
@@ -24,9 +22,10 @@ from encoders.processing import VsreImageProcessor, VsreProcessor
 from encoders.register import register
 from encoders.registry import ENCODERS
 from encoders.sizes import tower_sizes
+from encoders.source_files import quiet_transformers
 from encoders.sources import TowerSource, read_tower
 from encoders.vocabulary import Vocabulary, base_vocabulary, grow
-from spatial.errors import ConfigError, nearest
+from spatial.errors import ConfigError, check_known
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -103,8 +102,7 @@ def dtype_of(name: str) -> torch.dtype | None:
     Raises:
         ConfigError: another name.
     """
-    if name not in ("auto", *DTYPES):
-        raise ConfigError(f"unknown dtype {name!r}, choose from auto, {', '.join(DTYPES)}{nearest(name, DTYPES)}")
+    check_known("dtype", name, ("auto", *DTYPES))
     return DTYPES.get(name)
 
 
@@ -115,8 +113,7 @@ def check_towers(config: BuildConfig) -> None:
         ConfigError: there is such a setting.
     """
     for name in (*config.encoders, *config.towers):
-        if name not in ENCODERS:
-            raise ConfigError(f"unknown encoder {name!r}, choose from {', '.join(ENCODERS)}{nearest(name, ENCODERS)}")
+        check_known("encoder", name, ENCODERS)
 
 
 def plan(config: BuildConfig) -> VsreConfig:
@@ -184,7 +181,7 @@ def materialise(
     Raises:
         ConfigError: a weight has no place in the model, or another shape.
     """
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet_transformers():  # the table says what is new
         torch.manual_seed(seed)
         model, info = VsreForConditionalGeneration.from_pretrained(
             None,
@@ -199,17 +196,6 @@ def materialise(
         raise ConfigError(f"{len(wrong)} weights do not fit the model, the first is {wrong[0]}")
     model.config._name_or_path = ""
     return model.eval(), set(info["missing_keys"])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Transformers from reporting what is new: that is wanted here, and the table says it."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _tower(name: str, config: BuildConfig, base: Base) -> TowerSource:

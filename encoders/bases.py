@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from encoders.published_bases import PUBLISHED_BASES
-from encoders.source_files import locate
+from encoders.source_files import check_complete, locate
 from encoders.sources import TowerSource, describe
 from spatial.errors import CheckpointError, ConfigError, first_line
 
@@ -149,9 +149,7 @@ def _read_weights(base: Base, source: str, dtype: torch.dtype | None) -> None:
         model, info = loader.from_pretrained(source, dtype=dtype or "auto", output_loading_info=True)
     except (OSError, ValueError, RuntimeError, UnpicklingError) as error:
         raise _damaged(source, error) from error
-    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if wrong:
-        raise CheckpointError(f"base {base.origin} lacks {len(wrong)} weights, the first is {wrong[0]}")
+    check_complete(info, f"base {base.origin}", "download it again")
     decoder = model.model.language_model if base.llava else model.base_model
     _check_parts(base, model, decoder)
     base.dtype = model.dtype

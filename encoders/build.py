@@ -6,7 +6,6 @@ encoders at all.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +28,8 @@ from encoders.register import register
 from encoders.source_files import read_description
 from encoders.subset import assemble_subset, check_subset, is_ours, subset_config
 from encoders.tokenizer import build_tokenizer
-from spatial.errors import CheckpointError, ConfigError, nearest
+from spatial.disk import free_bytes, size_text
+from spatial.errors import CheckpointError, ConfigError, check_known
 from spatial.exposure import TRAINING, exposure_in
 from spatial.files import atomic_folder, write_json
 
@@ -102,9 +102,8 @@ def _check(config: BuildConfig) -> None:
     """Refuse what would fail only after minutes of loading."""
     if config.base and config.preset:
         raise ConfigError(f"preset {config.preset!r} and base {config.base!r} exclude each other; leave one out")
-    if config.preset and config.preset not in PRESETS:
-        hint = nearest(config.preset, PRESETS)
-        raise ConfigError(f"unknown preset {config.preset!r}, choose from {', '.join(PRESETS)}{hint}")
+    if config.preset:
+        check_known("preset", config.preset, PRESETS)
     if config.towers and not config.base:
         raise ConfigError("towers need a base; a preset has random towers of its own sizes")
     check_towers(config)
@@ -225,9 +224,8 @@ def _changed(known: dict[str, str], config: BuildConfig) -> list[str]:
 
 def _check_room(out: Path, parts: list[Part]) -> None:
     """Refuse to start writing what will not fit."""
-    parent = next(folder for folder in out.resolve().parents if folder.exists())
-    needed, free = sum(part.bytes for part in parts), shutil.disk_usage(parent).free
+    needed, free = sum(part.bytes for part in parts), free_bytes(out)
     if needed > free:
         raise ConfigError(
-            f"{parent} has {free / 1e9:.1f} GB left and the model needs {needed / 1e9:.1f}; choose another out"
+            f"{out} needs {size_text(needed)}, but its disk has {size_text(free)} free; choose another out"
         )

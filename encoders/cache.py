@@ -9,7 +9,6 @@ Shards are memory-mapped, and every row is compared with its checksum when a pro
 Shapes: I images, N_i tokens and C_i channels of encoder i.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from encoders.cache_key import FeatureKey, difference
 from encoders.cache_shards import Row, checksum, read_index
 from spatial.errors import CheckpointError
+from spatial.files import read_mapping
 
 KEY_FILE = "key.json"
 
@@ -143,12 +143,5 @@ class FeatureCache:
 
 def _keys_of(out: Path, encoder: str) -> list[dict[str, Any]]:
     """Return the readable keys of an encoder in a cache folder."""
-    found = []
-    for path in sorted(out.glob(f"{encoder}-*/{KEY_FILE}")):
-        try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(held, dict) and held.get("encoder") == encoder:
-            found.append(held)
-    return found
+    keys = map(read_mapping, sorted(out.glob(f"{encoder}-*/{KEY_FILE}")))
+    return [held for held in keys if held and held.get("encoder") == encoder]

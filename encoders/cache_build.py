@@ -4,7 +4,6 @@ Work is split by ``image index % world == rank`` and done shard by shard; a fini
 killed run goes on where it was. Every encoder has shards of its own, computed from the same canvases.
 """
 
-import os
 import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from encoders.cache_shards import (
 )
 from encoders.config import CacheFeaturesConfig
 from encoders.device import usable_device
+from encoders.launch import process_place
 from encoders.load import load_model
 from encoders.processing import VsreImageProcessor
 from encoders.tower import FusedVisionModel
@@ -194,7 +194,7 @@ def share_of_environment() -> Share:
         ConfigError: the rank is not below the number of processes.
     """
     try:
-        rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+        rank, world = process_place()
     except ValueError as error:
         raise ConfigError(f"RANK and WORLD_SIZE must be numbers ({error}); correct the environment") from error
     if not 0 <= rank < world:

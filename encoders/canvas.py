@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from spatial.errors import ConfigError, RecordError, nearest
+from spatial.errors import RecordError, check_known
 from spatial.pictures import MAX_PIXELS, MEAN_COLOUR
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -50,10 +50,7 @@ def check_mode(mode: str) -> None:
     Raises:
         ConfigError: there is no such mode.
     """
-    if mode not in CANVAS_MODES:
-        raise ConfigError(
-            f"unknown canvas mode {mode!r}; known: {', '.join(CANVAS_MODES)}{nearest(mode, CANVAS_MODES)}"
-        )
+    check_known("canvas mode", mode, CANVAS_MODES)
 
 
 def letterbox(

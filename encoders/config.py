@@ -104,7 +104,7 @@ class MergeConfig:
         out: directory to create; the adapter's name and "-merged" if empty.
         with_code: write the Python files beside the weights that let Transformers load them without this repository,
             where remote code is trusted (docs/merge.md).
-        dtype: "float32", "bfloat16" or "float16"; that of the base if empty.
+        dtype: "float32", "bfloat16" or "float16"; that of the base if empty or "auto".
         max_shard_size: largest weight file, such as "5GB"; as Transformers has it if empty.
     """
 

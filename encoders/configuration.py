@@ -14,7 +14,7 @@ from transformers import AutoConfig, LlavaConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from encoders.registry import ENCODERS, VSRE_ENCODERS
-from spatial.errors import ConfigError, first_line, nearest
+from spatial.errors import ConfigError, check_known, first_line, nearest
 
 TOWER_SETTINGS = ("config", "feature_layer", "keep_cls", "image_size", "mean", "std", "resample")
 """What an entry of ``FusedVisionConfig.towers`` may say."""
@@ -76,10 +76,7 @@ class FusedVisionConfig(PreTrainedConfig):
         self.encoders = list(VSRE_ENCODERS) if self.encoders is None else list(self.encoders)
         self.towers = dict(self.towers or {})
         for name in self.encoders:
-            if name not in ENCODERS:
-                raise ConfigError(
-                    f"unknown encoder {name!r}, choose from {', '.join(ENCODERS)}{nearest(name, ENCODERS)}"
-                )
+            check_known("encoder", name, ENCODERS)
         if not self.encoders or len(set(self.encoders)) != len(self.encoders):
             raise ConfigError(f"encoders must name each encoder once and at least one, not {self.encoders}")
         if self.canvas_size < 0:
@@ -264,8 +261,7 @@ class VsreConfig(LlavaConfig):
         """
         for names in (self.aligners or {}, self.gates or [], self.conv_adapters or []):
             for name in names:
-                if name not in ENCODERS:
-                    raise ConfigError(f"there is no encoder {name!r}{nearest(name, ENCODERS)}")
+                check_known("encoder", name, ENCODERS)
         return {name: self._branch(name, plan) for name, plan in self.vision.plans().items()}
 
     def _branch(self, name: str, plan: TowerPlan) -> Branch:
@@ -291,8 +287,5 @@ class VsreConfig(LlavaConfig):
         """
         from encoders.fusion import FUSIONS
 
-        if self.fusion not in FUSIONS:
-            raise ConfigError(
-                f"unknown fusion {self.fusion!r}, choose from {', '.join(FUSIONS)}{nearest(self.fusion, FUSIONS)}"
-            )
+        check_known("fusion", self.fusion, FUSIONS)
         return FUSIONS[self.fusion].token_count(self)

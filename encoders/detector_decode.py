@@ -72,7 +72,7 @@ def _things(model: TinyDetector, output: DetectorOutput, index: int, depth_SS: N
     assert output.heat is not None and output.box is not None
     heat_KGG = output.heat[index].sigmoid()
     peak = functional.max_pool2d(heat_KGG[None], 3, stride=1, padding=1)[0] == heat_KGG
-    scores, places = torch.where(peak, heat_KGG, 0).flatten().topk(CANDIDATES)
+    scores, places = torch.where(peak, heat_KGG, 0).flatten().topk(min(CANDIDATES, heat_KGG.numel()))
     places = places[scores >= LEAST_SCORE]
     if len(places) == 0:
         return []

@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 
 from encoders.detector import DetectorConfig, TinyDetector
-from encoders.source_files import read_description
+from encoders.source_files import check_complete, read_description
 from spatial.errors import CheckpointError, first_line
 
 MEND = "train one with 'vsre train configs/train/tiny-verifier.yaml', or name 'tiny-verifier'"
@@ -30,7 +30,5 @@ def load_detector_weights(path: str | Path, dtype: torch.dtype = torch.float32) 
         model, info = TinyDetector.from_pretrained(folder, dtype=dtype, output_loading_info=True, local_files_only=True)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} cannot be loaded ({first_line(error)}); copy or train it again") from error
-    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if wrong:
-        raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or train it again")
+    check_complete(info, folder, "copy or train it again")
     return model.eval()

@@ -24,7 +24,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import GENERATION_CONFIG_NAME, is_torchvision_available
 
 from encoders.load import check_finite, lineage, load_merged, without_slow_halves
-from encoders.source_files import check_safetensors, read_description
+from encoders.source_files import check_complete, check_safetensors, read_description
 from spatial.errors import CheckpointError, first_line
 
 VIDEO = "video_processor"
@@ -64,9 +64,7 @@ def _load_whole(folder: Path, dtype: torch.dtype | None, kind: Any) -> PreTraine
         raise CheckpointError(
             f"{folder} cannot be loaded ({first_line(error)}); it needs config.json and .safetensors files"
         ) from error
-    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if wrong:
-        raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; {_COPY}")
+    check_complete(info, folder, _COPY)
     check_finite(model, folder)
     return without_slow_halves(model) if dtype is None else model
 

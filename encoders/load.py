@@ -16,7 +16,7 @@ from encoders.modeling import VsreForConditionalGeneration
 from encoders.parameters import PROJECTOR
 from encoders.processing import VsreProcessor
 from encoders.register import register
-from encoders.source_files import cached_folder, check_safetensors, read_description
+from encoders.source_files import cached_folder, check_complete, check_safetensors, read_description
 from spatial.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
@@ -184,9 +184,7 @@ def _load_base(folder: Path, dtype: torch.dtype | None, quantization: Any = None
         model, info = VsreForConditionalGeneration.from_pretrained(folder, dtype=dtype or "auto", **options)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} cannot be loaded ({first_line(error)}); copy or build it again") from error
-    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if wrong:
-        raise CheckpointError(f"{folder} lacks {len(wrong)} weights, the first is {wrong[0]}; copy or build it again")
+    check_complete(info, folder, "copy or build it again")
     check_finite(model, folder)
     return without_slow_halves(model) if dtype is None else model
 
@@ -257,9 +255,7 @@ def load_processor(folder: Path) -> VsreProcessor:
     folder = next((each for each in folders if (each / "processor_config.json").is_file()), folders[-1])
     try:
         processor: VsreProcessor = VsreProcessor.from_pretrained(folder, local_files_only=True)
-    except (
-        Exception
-    ) as error:  # JSON of another shape fails anywhere in Transformers, and tokenizers has no kinds of errors
+    except Exception as error:  # JSON of another shape fails anywhere, and tokenizers has no kinds of errors
         raise CheckpointError(f"{folder} has no processor ({first_line(error)}); copy it from the base") from error
     return processor
 

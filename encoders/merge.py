@@ -1,23 +1,19 @@
 """``vsre merge``: an adapter and its base become one whole checkpoint, with or without the code that runs it."""
 
-import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from encoders.assemble import dtype_of
 from encoders.bundle import write_bundle
 from encoders.config import MergeConfig
 from encoders.load import lineage, load_model, read_config
 from encoders.model_hash import model_hash
-from spatial.errors import ConfigError, nearest
-from spatial.files import atomic_folder, write_json
-
-TRAINING = "training.json"
-"""What ``vsre train`` leaves in a checkpoint: settings, data, and what was seen of VSR."""
-
-DTYPES = ("float32", "bfloat16", "float16")
+from spatial.errors import ConfigError
+from spatial.exposure import TRAINING
+from spatial.files import atomic_folder, read_mapping, write_json
 
 
 def merge(config: MergeConfig) -> Path:
@@ -30,12 +26,10 @@ def merge(config: MergeConfig) -> Path:
     source = Path(config.adapter)
     out = Path(config.out or f"{str(source).rstrip('/')}-merged")
     chain = lineage(source)
-    if config.dtype and config.dtype not in DTYPES:
-        hint = nearest(config.dtype, DTYPES)
-        raise ConfigError(f"unknown dtype {config.dtype!r}; known: {', '.join(DTYPES)}{hint}")
+    asked = dtype_of(config.dtype or "auto")
     if len(chain) == 1 and not config.with_code:
         raise ConfigError(f"{source} is no adapter, so there is nothing to merge; add --with_code to write its code")
-    dtype = config.dtype or str(read_config(source).dtype or "float32").removeprefix("torch.")
+    dtype = str(asked or read_config(source).dtype or "float32").removeprefix("torch.")
     facts = {"of": model_hash(source), "adapters": len(chain) - 1, "dtype": dtype, "code": config.with_code}
     if _is_done(out, facts):
         print(f"{out} is already merged")
@@ -49,24 +43,16 @@ def merge(config: MergeConfig) -> Path:
         processor.save_pretrained(folder)
         if config.with_code:
             write_bundle(folder, f"vsre {_version()}".rstrip())
-        write_json(folder / TRAINING, _trained(source) | {"merged": facts}, sort_keys=True)
+        write_json(folder / TRAINING, (read_mapping(source / TRAINING) or {}) | {"merged": facts}, sort_keys=True)
     return out
 
 
 def _is_done(out: Path, facts: dict[str, Any]) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    if _trained(out).get("merged") == facts:
+    if (read_mapping(out / TRAINING) or {}).get("merged") == facts:
         return True
     raise ConfigError(f"{out} is there and holds something else; choose another --out, or delete it")
-
-
-def _trained(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _version() -> str:

@@ -8,7 +8,8 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers.utils import logging
 
 from encoders.configuration import TowerPlan
 from spatial.errors import CheckpointError, first_line
@@ -122,6 +124,33 @@ def check_safetensors(folder: Path, hub_id: str = "") -> None:
     raise CheckpointError(
         f"{hub_id or folder} has no weights as safetensors{unread}; it needs config.json and .safetensors files{mend}"
     )
+
+
+def check_complete(info: Mapping[str, Any], name: object, mend: str) -> None:
+    """Make sure that files had every weight of a model; Transformers fills what they lack with random numbers.
+
+    Args:
+        info: what ``from_pretrained`` tells under ``output_loading_info``.
+        name: of the model, for the error.
+        mend: what to do where it lacks some.
+
+    Raises:
+        CheckpointError: a weight is missing or has another shape.
+    """
+    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if wrong:
+        raise CheckpointError(f"{name} lacks {len(wrong)} weights, the first is {wrong[0]}; {mend}")
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep Transformers from reporting weights that are new or left out, where that is wanted; its table is long."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def fetch_weights(place: Place, *choices: Sequence[str]) -> None:

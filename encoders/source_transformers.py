@@ -20,7 +20,7 @@ from transformers import PreTrainedConfig
 
 from encoders.configuration import TowerPlan
 from encoders.registry import ENCODERS
-from encoders.source_files import Checkpoint, Place, fetch_weights, read_description
+from encoders.source_files import Checkpoint, Place, fetch_weights, quiet_transformers, read_description
 from encoders.tower import cut_config, trim
 from spatial.errors import CheckpointError, first_line
 
@@ -167,22 +167,19 @@ def _input_side(settings: dict[str, Any], config: Any) -> int:
 
 def _load(place: Place, name: str, prefix: str, plan: TowerPlan, dtype: torch.dtype | None) -> dict[str, Tensor]:
     encoder = ENCODERS[name]
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # its table of the weights that we leave out would fill the screen
     try:
-        tower, info = getattr(transformers, encoder.model_class).from_pretrained(
-            place.path,
-            config=cut_config(plan),
-            dtype=dtype or "auto",
-            key_mapping={rf"^(?:model\.)?{prefix}(.+)": r"\1"} if prefix else None,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            local_files_only=True,
-        )
+        with quiet_transformers():
+            tower, info = getattr(transformers, encoder.model_class).from_pretrained(
+                place.path,
+                config=cut_config(plan),
+                dtype=dtype or "auto",
+                key_mapping={rf"^(?:model\.)?{prefix}(.+)": r"\1"} if prefix else None,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                local_files_only=True,
+            )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{place.origin} cannot be loaded ({first_line(error)}); download it again") from error
-    finally:
-        transformers.logging.set_verbosity(verbosity)
     weights = {key: value.detach() for key, value in trim(tower, encoder).state_dict().items()}
     wrong = sorted(set(info["missing_keys"]) & set(weights))
     wrong += [f"{key}, of another shape" for key, *_ in sorted(info["mismatched_keys"]) if key in weights]

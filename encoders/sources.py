@@ -19,7 +19,7 @@ from encoders.source_files import OPENCLIP_CONFIG, OPENCLIP_WEIGHTS, Checkpoint,
 from encoders.source_originals import describe_file, describe_openclip, split_architecture
 from encoders.source_transformers import describe_transformers
 from encoders.tower import build_tower
-from spatial.errors import CheckpointError, ConfigError, nearest
+from spatial.errors import CheckpointError, ConfigError, check_known
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def read_tower(
         ConfigError: the checkpoint is of another kind than ``name``, or the encoder cannot be used as asked.
         CheckpointError: there is no such checkpoint, it is damaged or incomplete, or it cannot be a tower.
     """
-    if name and name not in ENCODERS:
-        raise ConfigError(f"unknown encoder {name!r}, choose from {', '.join(ENCODERS)}{nearest(name, ENCODERS)}")
+    if name:
+        check_known("encoder", name, ENCODERS)
     checkpoint = describe(source)
     if name and name != checkpoint.name:
         raise ConfigError(f"{checkpoint.origin} is a {checkpoint.name!r} tower, not {name!r}; correct one of the two")

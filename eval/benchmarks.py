@@ -11,11 +11,11 @@ from eval.readers.mme import read_mme
 from eval.readers.parquet import read_blink, read_cv_bench
 from eval.readers.seed import read_seed
 from eval.readers.whatsup import read_whatsup
+from eval.splits import some_groups
 from spatial.dataset import DatasetFolder, RecordSet
-from spatial.errors import ConfigError, RecordError, nearest
+from spatial.errors import ConfigError, RecordError, check_known, nearest
 from spatial.records import TASKS, TOPICS, Record
 from spatial.relations import RELATIONS
-from spatial.scene import digest
 from spatial.vsr import read_vsr
 
 VSR_ANNOTATIONS = Path(__file__).parent / "assets" / "vsr"
@@ -77,9 +77,7 @@ def read_benchmark(data: DataConfig) -> RecordSet:
         ConfigError: unknown kind, task or topic.
         RecordError: a relation is unknown, or no record is left; the message names the filter that took the last one.
     """
-    if data.kind not in BENCHMARKS:
-        known = ", ".join(BENCHMARKS)
-        raise ConfigError(f"unknown data.kind {data.kind!r}; known: {known}{nearest(data.kind, BENCHMARKS)}")
+    check_known("data.kind", data.kind, BENCHMARKS)
     check_names("data.tasks", data.tasks, TASKS)
     check_names("data.topics", data.topics, TOPICS)
     if data.limit < 0:
@@ -109,16 +107,7 @@ def limit_groups(records: list[Record], limit: int) -> list[Record]:
     """Keep whole groups, a fixed pseudo-random choice, until there are ``limit`` records or more; 0 keeps all."""
     if limit == 0 or len(records) <= limit:
         return records
-    sizes: dict[str, int] = {}
-    for record in records:
-        sizes[record.group_id] = sizes.get(record.group_id, 0) + 1
-    kept: set[str] = set()
-    count = 0
-    for group in sorted(sizes, key=digest):
-        if count >= limit:
-            break
-        kept.add(group)
-        count += sizes[group]
+    kept = some_groups(records, limit)
     return [record for record in records if record.group_id in kept]
 
 
@@ -138,5 +127,4 @@ def check_names(setting: str, given: list[str], known: tuple[str, ...]) -> None:
         ConfigError: one is not among the known; the nearest is named.
     """
     for name in given:
-        if name not in known:
-            raise ConfigError(f"unknown name {name!r} in {setting}; known: {', '.join(known)}{nearest(name, known)}")
+        check_known(f"name in {setting}", name, known)

@@ -44,7 +44,7 @@ def calibration(rows: Rows, bins: int = 10) -> Calibration | None:
     known = [row for row in scored(rows) if row.option_logprobs]
     if not known:
         return None
-    options = [_probabilities(row.option_logprobs) for row in known]
+    options = [option_shares(row.option_logprobs) for row in known]
     probability = np.array(
         [shares[row.options.index(row.predicted)] for row, shares in zip(known, options, strict=True)]
     )
@@ -58,8 +58,8 @@ def calibration(rows: Rows, bins: int = 10) -> Calibration | None:
     return Calibration(float(ece), float(brier), found)
 
 
-def _probabilities(logprobs: Sequence[float]) -> list[float]:
-    """Return the options' shares; equal ones where a contrast has left none of them any probability."""
+def option_shares(logprobs: Sequence[float]) -> list[float]:
+    """Return the probabilities among the options; equal ones where a contrast has left none of them any."""
     if max(logprobs) == -math.inf:
         return [1 / len(logprobs)] * len(logprobs)
     shares = np.exp(np.subtract(logprobs, max(logprobs)))

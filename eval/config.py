@@ -128,7 +128,8 @@ class CsvConfig:
     Attributes:
         path: CSV file with a header.
         images: folder that all paths of pictures are relative to, and that none may leave; "" takes that of the file.
-        modes: what is made of a row: "image" (another picture), "text" (another question), as far as it has one.
+        modes: what is made of a row: "image" (another picture), "text" (another question), as far as it has one. In
+            ``vsre interpret`` those that its own ``modes`` has, too.
         columns: what columns are called in the file, where not as we call them: "id", "clean_image", "corrupt_image",
             "clean_prompt", "corrupt_prompt", "correct", "incorrect", "family", "group", and the words "subject",
             "relation" and "object" of the clean prompt.
@@ -157,11 +158,12 @@ class InterpretConfig:
         model: checkpoint directory, a PEFT adapter directory, or a hub id; of any kind but those that cannot be taken
             apart.
         data: records whose groups are minimal pairs.
-        csv: pairs from a table instead, see ``CsvConfig``; counts if its ``path`` is set.
+        csv: pairs from a table instead, all of them and without controls, see ``CsvConfig``; counts if its ``path`` is
+            set, and ``data``, ``templates``, ``pairs`` and ``controls`` do not then.
         out: folder for ``effects.parquet``, ``looks.parquet``, ``results.json`` and the pictures.
         templates: template names that the pairs are asked with.
         modes: "image" (two pictures, the same words), "text" (two wordings, the same picture).
-        pairs: at most so many in each mode; 0 takes all.
+        pairs: at most so many in each mode; 0 takes all. Of a table all are taken.
         directions: "denoise" (clean values into the corrupt run), "noise" (the other way round).
         kinds: of sites, for all tokens of a role: "resid", "attn", "mlp", "cross".
         headed: of sites, for single heads: "z", "cross_z", "q", "k", "v", "cross_q".

@@ -184,7 +184,7 @@ def parse_decoder(text: str) -> Decoder:
     """Read a decoder string; spaces and the order of parameters do not matter.
 
     Raises:
-        ConfigError: unknown decoder or parameter, a parameter missing, or one that is not a number >= 0.
+        ConfigError: unknown decoder or parameter, a parameter missing or given twice, or one that is not a number >= 0.
     """
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     name = match[1] if match else text
@@ -192,10 +192,10 @@ def parse_decoder(text: str) -> Decoder:
         raise ConfigError(f"unknown decoder {text!r}; known: {', '.join(sorted(DECODERS))}{nearest(name, DECODERS)}")
     expected = [item.name for item in fields(DECODERS[name])]
     example = f"{name}({','.join(f'{key}=0.5' for key in expected)})" if expected else name
-    given = dict(_parameter(part, text, example) for part in (match[2] or "").split(",") if part.strip())
-    if sorted(given) != sorted(expected):
+    given = [_parameter(part, text, example) for part in (match[2] or "").split(",") if part.strip()]
+    if sorted(key for key, _ in given) != sorted(expected):
         raise ConfigError(f"decoder {text!r} needs exactly {', '.join(expected) or 'no parameter'}; write {example!r}")
-    return DECODERS[name](**given)
+    return DECODERS[name](**dict(given))
 
 
 def decode(decoder: Decoder, predictions: Iterable[Prediction]) -> list[Prediction]:

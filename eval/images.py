@@ -52,6 +52,12 @@ class Placed:
 Picture = Tensor | Placed
 """A picture as the language model sees it: image tokens (N, D), or ``Placed`` ones."""
 
+
+def tokens_of(picture: Picture) -> Tensor:
+    """Return the image tokens (N, D) of a picture, wherever they stand."""
+    return picture.tokens_ND if isinstance(picture, Placed) else picture
+
+
 See = Callable[[Any, Any, Sequence[Image.Image]], Sequence[Picture]]
 """From model, image processor and RGB pictures to what the language model sees of each."""
 

@@ -16,7 +16,7 @@ from eval.config import EvalConfig
 from eval.images import IMAGE_MODES, shown_image, shuffled_images
 from eval.packing import packed
 from eval.scoring import Question
-from spatial.errors import ConfigError, nearest
+from spatial.errors import ConfigError, check_known
 from spatial.records import ImageObject, ImageRow, Record
 from spatial.scene import digest
 from spatial.templates import TEMPLATES, Prompt, choose_templates, render, templates_for
@@ -49,9 +49,7 @@ def check_names(config: EvalConfig) -> None:
     """
     choose_templates(config.templates)
     for mode in config.image_modes:
-        if mode not in IMAGE_MODES:
-            known = ", ".join(IMAGE_MODES)
-            raise ConfigError(f"unknown image mode {mode!r}; known: {known}{nearest(mode, IMAGE_MODES)}")
+        check_known("image mode", mode, IMAGE_MODES)
     if not (config.image_modes and config.decoders):
         raise ConfigError("image_modes and decoders must not be empty; use [image] and [greedy]")
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from eval.calibration import calibration
@@ -25,7 +24,9 @@ from eval.metrics import (
 from eval.predictions import Prediction
 from eval.scorers import compare_scorers, option_bias
 from eval.statistics import cluster_interval
+from eval.terminal import percent_range, wide_console
 from eval.wordings import family_of, wording_spread
+from spatial.proportion import percent
 
 INTERVAL = "BCa bootstrap over images, 95 % (of pairs, over groups); Wilson over images where all images agree"
 
@@ -49,20 +50,18 @@ def summarise(predictions: Sequence[Prediction], resamples: int, seed: int) -> l
     ]
 
 
-def print_tables(scores: Sequence[dict[str, Any]], console: Console | None = None) -> None:
+def print_tables(scores: Sequence[dict[str, Any]]) -> None:
     """Print a table of all runs, headed by the canvas, which says which are near chance; and accuracies by category.
 
     Where a run asks in several wordings, a third table has the spread over these.
     """
-    console = console or Console()
-    if not console.is_terminal:
-        console.width = 140  # a log file has no edge to wrap at
+    console = wide_console()
     canvases = ", ".join(dict.fromkeys(run["canvas"] for run in scores))
     columns = ("decoder", "images", "n", "accuracy", "95 %", "yes", "answered", "pairs", "failed", "")
     table = Table(*columns, title=f"canvas: {canvases}" if canvases else None, title_justify="left")
     for run in scores:
-        rates = [_percent(run[key]) for key in ("yes_rate", "answered", "pair_accuracy")]
-        note = f"near chance ({_percent(run['chance'])})" if run["near_chance"] else ""
+        rates = [percent(run[key]) for key in ("yes_rate", "answered", "pair_accuracy")]
+        note = f"near chance ({percent(run['chance'])})" if run["near_chance"] else ""
         name = (run["decoder"], run["image_mode"], str(run["n"]))
         table.add_row(*name, *_cells(run), *rates, str(len(run["failed"])), note)
     console.print(table)
@@ -139,23 +138,17 @@ def _against(greedy: Rows, rows: Rows, decoder: str) -> dict[str, Any]:
 def _wording_rows(run: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return a row for everything that a run has several of: templates, families, held-out families."""
     return [
-        (run["decoder"], run["image_mode"], task, name.replace("_", " "), str(spread["n"]), *_spread_cells(spread))
+        (
+            *(run["decoder"], run["image_mode"], task, name.replace("_", " "), str(spread["n"])),
+            *(percent(spread[key]) for key in ("mean", "worst", "std")),
+        )
         for task, spreads in run["wordings"].items()
         for name, spread in spreads.items()
         if spread["n"] > 1
     ]
 
 
-def _spread_cells(spread: dict[str, Any]) -> list[str]:
-    return [_percent(spread[key]) for key in ("mean", "worst", "std")]
-
-
 def _cells(scores: dict[str, Any] | None) -> tuple[str, str]:
     if not scores or scores["accuracy"] is None:
         return "-", ""
-    low, high = scores["ci95"]
-    return _percent(scores["accuracy"]), f"{_percent(low)}-{_percent(high)}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    return percent(scores["accuracy"]), percent_range(scores["ci95"])

@@ -7,7 +7,7 @@ gets 80.0 % of the pairs and 58.2 % of the sets of Controlled A. ``ceilings`` co
 """
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -55,6 +55,25 @@ class Grouped(Protocol):
 Member = TypeVar("Member", bound=Grouped)
 
 
+def some_groups(records: Sequence[Member], least: float, key: str = "") -> set[str]:
+    """Return groups, a fixed pseudo-random choice, that hold ``least`` records or more together, if there are so many.
+
+    Args:
+        records: of all groups.
+        least: number of records.
+        key: another one gives another order of groups.
+    """
+    sizes = Counter(record.group_id for record in records)
+    chosen: set[str] = set()
+    count = 0
+    for group in sorted(sizes, key=lambda group: digest(key + group)):
+        if count >= least:
+            break
+        chosen.add(group)
+        count += sizes[group]
+    return chosen
+
+
 def group_split(records: Sequence[Member], share: float, seed: int) -> tuple[list[Member], list[Member]]:
     """Split records, or predictions, into validation and test so that no group is in both; both keep their order.
 
@@ -68,18 +87,10 @@ def group_split(records: Sequence[Member], share: float, seed: int) -> tuple[lis
     """
     if not 0 < share < 1:
         raise ConfigError(f"the share of validation is {share}; use a number between 0 and 1")
-    sizes: dict[str, int] = defaultdict(int)
-    for record in records:
-        sizes[record.group_id] += 1
-    chosen: set[str] = set()
-    count = 0
-    for group in sorted(sizes, key=lambda group: digest(f"{seed}/{group}")):
-        if count >= share * len(records):
-            break
-        chosen.add(group)
-        count += sizes[group]
-    if len(chosen) in (0, len(sizes)):
-        raise ConfigError(f"{len(sizes)} groups cannot be split with a share of {share}; raise data.limit")
+    chosen = some_groups(records, share * len(records), f"{seed}/")
+    groups = len({record.group_id for record in records})
+    if len(chosen) in (0, groups):
+        raise ConfigError(f"{groups} groups cannot be split with a share of {share}; raise data.limit")
     validation = [record for record in records if record.group_id in chosen]
     return validation, [record for record in records if record.group_id not in chosen]
 

@@ -29,6 +29,22 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Check that a name is one of those that are known.
+
+    Args:
+        what: kind of thing that it names, for the error: "canvas mode".
+        name: as the user wrote it.
+        known: all names, in the order in which they are told.
+
+    Raises:
+        ConfigError: it is not; the nearest is named.
+    """
+    names = list(known)
+    if name not in names:
+        raise ConfigError(f"unknown {what} {name!r}; known: {', '.join(names)}{nearest(name, names)}")
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an error that says anything."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -6,7 +6,6 @@ into the words of a template and typed here, gets the very same log-probabilitie
 Shapes: L layers, H heads, N image tokens, C cells of a map.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from eval.ask.wording import answers_to, check_words
 from eval.attend.overlap import PLACES, Sight, canvas_geometry, check_kind
 from eval.attend.record import Attention, Recorder
 from eval.attend.table import check_tokens, chosen_reading
+from eval.calibration import option_shares
 from eval.config import EvalConfig
 from eval.decoders import AdaptVis, Decoder, Dola, Greedy, Reading, decode, format_decoder, parse_decoder, readings_of
 from eval.families import FAMILIES
@@ -193,9 +193,7 @@ def _said_by(row: Prediction, reading: str) -> Said:
     text = row.predicted if row.options else row.generated
     probability = row.confidence
     if row.options:
-        best = max(row.option_logprobs)
-        shares = [math.exp(value - best) for value in row.option_logprobs]
-        probability = shares[row.options.index(text)] / sum(shares)
+        probability = option_shares(row.option_logprobs)[row.options.index(text)]
     return Said(
         row.decoder, row.image_mode, reading, text, probability, row.option_logprobs, row.answered, row.confidence
     )

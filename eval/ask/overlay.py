@@ -22,7 +22,7 @@ from PIL import Image
 from encoders.canvas import square
 from eval.ask.asker import Answer, Said, adaptvis_of
 from eval.attend.overlap import Sight
-from spatial.files import atomic
+from eval.drawing import save_picture
 
 SHOWN = 512
 """Side of the drawn canvas in pixels."""
@@ -102,9 +102,9 @@ def _key(layer: int) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with atomic(path) as temporary, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of questions in other scripts
-        figure.savefig(temporary, format="png", dpi=110)
+        save_picture(figure, path, 110)
 
 
 def _heat(axes: Axes, canvas: NDArray[np.uint8], view: View, grid: int, highest: float) -> Any:

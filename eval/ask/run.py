@@ -3,11 +3,8 @@
 The folder gets ``answer.json`` and, of models whose image tokens have known places, ``attention.png``.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from rich.table import Table
@@ -17,7 +14,8 @@ from eval.ask.asker import Answer, Asker, Said
 from eval.ask.config import AskConfig
 from eval.ask.overlay import draw_overlay, views_of
 from eval.ask.wording import answers_to, open_picture
-from eval.audit.show import wide_console
+from eval.finite import finite
+from eval.terminal import wide_console
 from spatial.errors import ConfigError
 from spatial.files import write_json
 
@@ -54,7 +52,7 @@ def write_answer(asker: Asker, answer: Answer, picture: Image.Image, out: Path) 
         "question": answer.question,
         "prompt": answer.prompt,
         "options": answer.options,
-        "said": [_finite(asdict(said)) for said in answer.said],
+        "said": [finite(asdict(said)) for said in answer.said],  # what a decoder rules out has no log-probability
     }
     try:
         write_json(out / ANSWER, facts)
@@ -130,9 +128,3 @@ def _name(said: Said, answer: Answer) -> str:
 
 def _number(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}"  # no "-0.000"
-
-
-def _finite(said: dict[str, Any]) -> dict[str, Any]:
-    """Return what JSON can hold: an option that a decoder rules out has no log-probability."""
-    logprobs: Sequence[float] = said["logprobs"]
-    return {**said, "logprobs": [value if math.isfinite(value) else None for value in logprobs]}

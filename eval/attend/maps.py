@@ -3,12 +3,11 @@
 Shapes: C = G * G cells of a map, row by row.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,14 +18,13 @@ from numpy.typing import NDArray
 from encoders.canvas import square
 from eval.attend.overlap import Sight
 from eval.attend.table import Name
+from eval.drawing import save_picture
 from eval.plan import Item
 from eval.study.pooling import canvas_box
 from eval.study.samples import Box, pair_boxes
-from spatial.files import atomic
+from eval.turns import in_turn
 from spatial.records import ImageRow, decode_image
 from spatial.scene import digest
-
-Thing = TypeVar("Thing")
 
 BOX_COLOURS = {"subject": "#56B4E9", "object": "#E69F00"}
 SHOWN = 256
@@ -56,16 +54,6 @@ def choose_examples(items: Sequence[Item], images: Mapping[str, ImageRow], count
         usable.append(item)
     chosen = in_turn(usable, lambda item: item.record.relation)[:count]
     return {(item.record.record_id, item.template): item for item in chosen}
-
-
-def in_turn(items: Sequence[Thing], kind: Callable[[Thing], str]) -> list[Thing]:
-    """Return items with the first of every kind before the second of any; else in their order."""
-    turns: Counter[str] = Counter()
-    ranked = []
-    for item in items:
-        turns[kind(item)] += 1
-        ranked.append((turns[kind(item)], item))
-    return [item for _, item in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def draw_maps(
@@ -98,8 +86,7 @@ def draw_maps(
         for axes in row:
             _boxes(axes, item, image, sight)
     draw_key(grid[0, 0])
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=130)
+    save_picture(figure, path)
 
 
 def _boxes(axes: Axes, item: Item, image: ImageRow, sight: Sight) -> None:

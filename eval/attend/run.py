@@ -23,7 +23,6 @@ from eval.attend.maps import Panel, choose_examples, draw_maps
 from eval.attend.overlap import PLACES, Sight, canvas_geometry, check_kind
 from eval.attend.record import Recorder
 from eval.attend.table import TARGETS, Answers, Measures, Name, answers_of, attention_table, chosen_reading
-from eval.audit.show import wide_console
 from eval.benchmarks import read_benchmark
 from eval.config import AttendConfig, EvalConfig
 from eval.decoders import Decoder, Dola, Reading, Vcd, format_decoder, readings_of
@@ -32,6 +31,7 @@ from eval.images import ImageFeatures
 from eval.plan import Item, plan_batches, plan_items
 from eval.results import INTERVAL
 from eval.run import check_settings
+from eval.terminal import wide_console
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError
 from spatial.files import atomic, write_json

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from eval.attend.figures import Figure
 from eval.attend.table import TARGETS
+from eval.drawing import save_picture
 from eval.study.show import COLOURS, MARKERS
-from spatial.files import atomic
+from eval.terminal import percent_range
 from spatial.proportion import percent
 
 ACROSS = 4
@@ -54,7 +55,7 @@ def draw_share(layers: Layers, uniform: float, path: Path) -> None:
     title = "How much attention of the last prompt token the image gets, mean over heads, 95 % interval"
     _key(picture, panels[0])
     picture.suptitle(f"{title}\ndotted: {uniform:.2f}, the share of image tokens in the prompt", fontsize=11)
-    _save(picture, path)
+    save_picture(picture, path)
 
 
 def draw_overlap(layers: Layers, path: Path) -> None:
@@ -85,7 +86,7 @@ def draw_overlap(layers: Layers, path: Path) -> None:
     title = "How well attention on the image overlaps with boxes: AUROC over cells, mean over questions, 95 % interval"
     _key(picture, grid[0, 0])
     picture.suptitle(f"{title}\ndotted: 0.5, no better than chance", fontsize=11)
-    _save(picture, path)
+    save_picture(picture, path)
 
 
 def draw_confidence(confidence: Mapping[str, Figure], path: Path) -> None:
@@ -121,7 +122,7 @@ def draw_confidence(confidence: Mapping[str, Figure], path: Path) -> None:
     picture.suptitle(
         f"Confidence against correctness, bins of equally many questions, 95 % interval{note}", fontsize=11
     )
-    _save(picture, path)
+    save_picture(picture, path)
 
 
 def layer_table(layers: Layers) -> Table:
@@ -134,7 +135,7 @@ def layer_table(layers: Layers) -> Table:
             share, either = row["image_share"], row["auroc_either"]
             overlaps = [_score(row[f"auroc_{target}"]["mean"]) for target in TARGETS]
             name = decoder if place == 0 else ""
-            shares = (percent(share["mean"]), _interval(share["ci95"]))
+            shares = (percent(share["mean"]), percent_range(share["ci95"]))
             table.add_row(name, str(row["layer"]), *shares, *overlaps, _scores(either["ci95"]))
         table.add_section()
     return table
@@ -147,7 +148,7 @@ def confidence_table(found: Figure) -> Table:
         table.add_column(head, justify="right")
     for name, row in [*found["per_relation"].items(), ("all", found["all"])]:
         accuracy = row["accuracy"]
-        cells = (percent(accuracy["mean"]), _interval(accuracy["ci95"]), _score(row["auroc_confidence"]))
+        cells = (percent(accuracy["mean"]), percent_range(accuracy["ci95"]), _score(row["auroc_confidence"]))
         table.add_row(name, str(row["n"]), f"{row['confidence']:.3f}", *cells)
     return table
 
@@ -211,15 +212,6 @@ def _key(picture: Picture, axes: Axes) -> None:
         picture.legend(
             handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False, fontsize=9
         )
-
-
-def _save(picture: Picture, path: Path) -> None:
-    with atomic(path) as temporary:
-        picture.savefig(temporary, format="png", dpi=130)
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    return "-" if bounds is None else f"{percent(bounds[0])}-{percent(bounds[1])}"
 
 
 def _score(value: Any) -> str:

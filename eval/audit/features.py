@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from encoders.device import usable_device
 from encoders.load import load_model
 from encoders.model_hash import model_hash
 from spatial.errors import RecordError
@@ -59,7 +60,7 @@ def _compute(
     model: str | Path, images: Mapping[str, ImageRow], batches: Sequence[Sequence[str]]
 ) -> Iterator[NDArray[np.float32]]:
     network, processor = load_model(model)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = usable_device()
     tower = network.model.vision_tower.to(device)
     for batch in batches:
         pixels = [decode_image(_encoded(images, name), name) for name in batch]

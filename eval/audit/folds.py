@@ -9,8 +9,7 @@ the accuracy on new ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +57,6 @@ class Result:
     accuracy_new: float | None
     exact: bool
     verdict: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as ``audit.json`` holds them."""
-        return asdict(self) | {"ci95": list(self.ci95)}
 
 
 def fold_of(statements: Statements, folds: int, seed: int) -> NDArray[np.int64]:

@@ -18,9 +18,11 @@ from eval.audit.folds import FAIL, PASS, UNCLEAR, Result, fold_of, held_out_scor
 from eval.audit.probes import PROBES, Probe, Statements, image_probes
 from eval.benchmarks import VSR_ANNOTATIONS, check_names, limit_groups
 from eval.config import AuditConfig
+from eval.terminal import wide_console
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
+from spatial.proportion import percent
 from spatial.records import TOPICS, Record
 
 INTERVAL = "95 %, BCa bootstrap over groups; Wilson where all groups agree; 50 % exactly where nothing was answered"
@@ -36,7 +38,7 @@ def audit(config: AuditConfig) -> Path:
     """
     _check(config)
     out = Path(config.out)
-    console = show.wide_console()
+    console = wide_console()
     found: dict[str, Any] = {"config": asdict(config)}
     if config.data:
         found |= audit_folder(config)
@@ -77,7 +79,7 @@ def audit_folder(config: AuditConfig) -> dict[str, Any]:
             "images": len({record.image_id for record in statements}),
         },
         "interval": INTERVAL,
-        "probes": {name: result.as_dict() for name, result in results.items()},
+        "probes": {name: asdict(result) for name, result in results.items()},
         "balances": [asdict(balance) for balance in balances],
     }
 
@@ -124,7 +126,7 @@ def overall(results: Mapping[str, Result], balances: Sequence[Balance]) -> str:
 def _announce(found: Mapping[str, Any], config: AuditConfig, out: Path) -> None:
     """Print the verdict and its reasons; under ``config.fail``, anything but a pass is an error."""
     reasons = [
-        f"{name} {show.percent(row['accuracy'])} %" for name, row in found["probes"].items() if row["verdict"] != PASS
+        f"{name} {percent(row['accuracy'])} %" for name, row in found["probes"].items() if row["verdict"] != PASS
     ]
     reasons += [f"not so: {row['rule']} ({len(row['violations'])})" for row in found["balances"] if row["violations"]]
     line = f"{config.data}: {found['verdict']}{': ' if reasons else ''}{'; '.join(reasons)}"

@@ -6,12 +6,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from eval.audit.folds import FAIL, MARGIN, PASS, UNCLEAR
-from spatial.files import atomic
+from eval.drawing import save_picture
+from eval.terminal import percent_range
+from spatial.proportion import percent
 
 LISTED = 5
 """Violations of a rule that the terminal shows; ``audit.json`` has all."""
@@ -20,16 +21,8 @@ LISTED = 5
 STYLES = {PASS: ("#0072B2", ""), UNCLEAR: ("#999999", ".."), FAIL: ("#D55E00", "//")}
 
 
-def wide_console() -> Console:
-    """Return a console for tables; a log file has no edge to wrap at."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160
-    return console
-
-
 def probe_table(probes: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return the table of the probes (``Result.as_dict`` by name)."""
+    """Return the table of the probes (``Result`` as mappings by name)."""
     table = Table(title="Answering without looking, on held-out groups", title_justify="left")
     table.add_column("probe")
     for head in ("n", "answered", "accuracy", "95 %", "captions seen", "new"):
@@ -41,7 +34,7 @@ def probe_table(probes: Mapping[str, Mapping[str, Any]]) -> Table:
             str(row["n"]),
             str(row["answered"]),
             percent(row["accuracy"]),
-            _interval(row["ci95"]),
+            percent_range(row["ci95"]),
             percent(row["accuracy_repeated"]),
             percent(row["accuracy_new"]),
             f"{row['verdict']}{_note(row)}",
@@ -72,7 +65,7 @@ def agreement_tables(found: Mapping[str, Any]) -> list[Table]:
         if name == "overall":
             table.add_section()
         said = [str(row[answer][key]) for answer in ("said_true", "said_false") for key in ("n", "right")]
-        cells = (str(row["decided"]), str(row["undecided"]), percent(row["agreement"]), _interval(row["ci95"]))
+        cells = (str(row["decided"]), str(row["undecided"]), percent(row["agreement"]), percent_range(row["ci95"]))
         table.add_row(name, *cells, *said)
     left = Table("left out because", title_justify="left", title=f"Of {found['rows']} rows")
     left.add_column("rows", justify="right")
@@ -106,17 +99,7 @@ def draw_probes(probes: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     key = [Patch(facecolor=STYLES[word][0], hatch=STYLES[word][1], edgecolor="white", label=word) for word in verdicts]
     band = Patch(facecolor="#F0E442", alpha=0.6, label=f"50 % ± {100 * MARGIN:.1f}: pass")
     axes.legend(handles=[*key, band], frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize="small")
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-
-
-def percent(value: float | None) -> str:
-    """Return "51.3", or "-" where there is no value."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    return "-" if bounds is None else f"{percent(bounds[0])}-{percent(bounds[1])}"
+    save_picture(figure, path, 150)
 
 
 def _note(row: Mapping[str, Any]) -> str:

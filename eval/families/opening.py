@@ -13,7 +13,7 @@ from eval.decoders import Reading, format_decoder
 from eval.families import FAMILIES
 from eval.families.family import Family
 from eval.images import See, padded_first
-from spatial.errors import CheckpointError, ConfigError, nearest
+from spatial.errors import CheckpointError, ConfigError, check_known, nearest
 
 AS_PROCESSOR = "processor"
 """The canvas of other families that is none: their own processor makes of a picture what it makes."""
@@ -25,9 +25,8 @@ def check_canvas(canvas: str) -> None:
     Raises:
         ConfigError: no kind of model has it.
     """
-    known = (*CANVAS_MODES, AS_PROCESSOR)
-    if canvas and canvas not in known:
-        raise ConfigError(f"unknown canvas mode {canvas!r}; known: {', '.join(known)}{nearest(canvas, known)}")
+    if canvas:
+        check_known("canvas mode", canvas, (*CANVAS_MODES, AS_PROCESSOR))
 
 
 def kind_of(folder: Path) -> str:

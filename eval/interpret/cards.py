@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from eval.attend.maps import draw_boxes, draw_key, in_turn
+from eval.attend.maps import draw_boxes, draw_key
+from eval.drawing import save_picture
 from eval.interpret.capture import Captured
 from eval.interpret.cross import CrossStack
 from eval.interpret.effects import run_both
@@ -29,8 +30,8 @@ from eval.interpret.pairs import Pair, Side
 from eval.interpret.prepare import Prepared
 from eval.interpret.summary import of_tier
 from eval.interpret.views import Map, View, view
+from eval.turns import in_turn
 from spatial.errors import RecordError
-from spatial.files import atomic
 from spatial.proportion import percent
 from spatial.scene import digest
 
@@ -126,7 +127,7 @@ def _choose_examples(opened: Opened, pairs: Sequence[Pair], seed: int) -> list[P
     """Return some pairs of as many relations as there are, those whose boxes are known first."""
 
     def order(pair: Pair) -> tuple[bool, str]:
-        boxes = [opened.boxes(pair, side.image_id) for side in (pair.clean, pair.corrupt)]
+        boxes = [opened.boxes(pair, side.image_id) for side in pair.sides]
         return not all(len(own) == 2 for own in boxes), digest(f"{seed}/{pair.pair_id}")
 
     return in_turn(sorted(pairs, key=order), lambda pair: pair.relation)[:EXAMPLES]
@@ -153,7 +154,7 @@ def _examples(opened: Opened, pair: Pair, cards: Sequence[Card]) -> list[Example
 
 def _question(pair: Pair) -> str:
     """Return what is asked; both wordings where they differ."""
-    clean, corrupt = (" ".join(side.prompt.text.split()) for side in (pair.clean, pair.corrupt))
+    clean, corrupt = (" ".join(side.prompt.text.split()) for side in pair.sides)
     both = [clean] if clean == corrupt else [f"clean: {clean}", f"corrupt: {corrupt}"]
     return "\n".join(fill(text, WIDTH) for text in both)
 
@@ -177,7 +178,7 @@ def _said(pair: Pair, side: Side, gap: float, weights_N: Map | None) -> str:
         else f"{percent(weights_N.sum())} % of its attention is on the picture"
     )
     name = "clean" if side is pair.clean else "corrupt"
-    return f"{name}{right}; model: {first} over {second} by {abs(gap):.1f}\n{share or 'it sees words only'}"
+    return f"{name}{right}; model: {first} over {second} by {abs(gap):.1f}\n{share}"
 
 
 def _draw(title: str, lines: Sequence[str], examples: Sequence[Example], path: Path) -> Path:
@@ -202,9 +203,7 @@ def _draw(title: str, lines: Sequence[str], examples: Sequence[Example], path: P
         bar = figure.colorbar(drawn, cax=place, orientation="horizontal")
         bar.set_label("share of the head's attention that a cell of the picture gets; one scale for all", fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
-    return path
+    return save_picture(figure, path, 110)
 
 
 def _panel(axes: Axes, shown: View, highest: float) -> Any:

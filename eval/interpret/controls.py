@@ -17,7 +17,7 @@ from eval.interpret.from_records import side
 from eval.interpret.pairs import Pair, PairSet, Side
 from eval.interpret.wording import Asked, ask, image_pairs, text_pairs
 from spatial.dataset import FailedRow, PooledImages, RecordSet
-from spatial.errors import ConfigError, nearest
+from spatial.errors import check_known
 from spatial.records import ImageRow, Record
 from spatial.templates import TEMPLATES, choose_templates
 
@@ -50,8 +50,7 @@ def controls_of(
         ConfigError: an unknown kind or template.
     """
     for kind in kinds:
-        if kind not in CONTROLS:
-            raise ConfigError(f"unknown control {kind!r}; known: {', '.join(CONTROLS)}{nearest(kind, CONTROLS)}")
+        check_known("control", kind, CONTROLS)
     names = choose_templates(list(templates))
     groups: dict[str, list[Record]] = {}
     for record in records.records:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eval.interpret.stack import Attend, Prompt, Stack, Tap, gather
+from eval.interpret.stack import Attend, Prompt, Stack, Tap, float32_at_least, gather
 from spatial.errors import CheckpointError
 
 
@@ -86,8 +86,7 @@ class CrossStack(Stack):
         """Return logits of the first token of the answer, see ``Stack.logits``."""
         start = torch.full((len(states_RSD), 1), int(self.model.decoder_start_token_id), device=states_RSD.device)
         output = self.model.text_decoder(start, encoder_hidden_states=states_RSD, use_cache=False)
-        logits_RV: Tensor = output.logits[:, -1]
-        logits_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32))
+        logits_RV = float32_at_least(output.logits[:, -1])
         return logits_RV[:, list(tokens)] if tokens else logits_RV
 
     def looks(self, run: Any, layer: int, position: int) -> Tensor:

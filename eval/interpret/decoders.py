@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
 from eval.interpret.sites import ATTENDED
-from eval.interpret.stack import Attend, Prompt, Stack, Tap, gather
+from eval.interpret.stack import Attend, Prompt, Stack, Tap, float32_at_least, gather
 from eval.tree import check_decoder
 from spatial.errors import CheckpointError
 
@@ -127,12 +127,12 @@ class DecoderStack(Stack):
         """Return logits of the next token after the last, see ``Stack.logits``."""
         last_RD = self.decoder.norm(states_RSD[:, -1])
         if not tokens:
-            return _float32_at_least(self.head(last_RD))
+            return float32_at_least(self.head(last_RD))
         rows = torch.tensor(tokens, device=last_RD.device)
         bias = getattr(self.head, "bias", None)
-        weight_KD = _float32_at_least(self.head.weight[rows])
+        weight_KD = float32_at_least(self.head.weight[rows])
         return nn.functional.linear(
-            _float32_at_least(last_RD), weight_KD, None if bias is None else _float32_at_least(bias[rows])
+            float32_at_least(last_RD), weight_KD, None if bias is None else float32_at_least(bias[rows])
         )
 
     def looks(self, run: Any, layer: int, position: int) -> Tensor:
@@ -164,11 +164,7 @@ class DecoderStack(Stack):
         output = self.decoder(
             inputs_embeds=prompt.states_TD[None], position_ids=prompt.memory.positions, use_cache=False
         )
-        return _float32_at_least(self.head(output.last_hidden_state[0, -1]))
-
-
-def _float32_at_least(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+        return float32_at_least(self.head(output.last_hidden_state[0, -1]))
 
 
 def _parts(layer: nn.Module) -> dict[str, nn.Module]:

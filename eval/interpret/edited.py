@@ -13,7 +13,7 @@ from eval.interpret.edits import EXCHANGED, FLIPPED, exchanged, mirrored
 from eval.interpret.from_records import by_group
 from eval.interpret.wording import usable
 from spatial.dataset import FailedRow, PooledImages, RecordSet
-from spatial.errors import ConfigError, nearest
+from spatial.errors import check_known
 from spatial.observation import Observation, Seen
 from spatial.predicates import holds
 from spatial.records import ImageRow, Record
@@ -41,8 +41,7 @@ def edited_records(records: RecordSet, edit: str) -> RecordSet:
     Raises:
         ConfigError: the edit is unknown.
     """
-    if edit not in EDITS:
-        raise ConfigError(f"unknown edit {edit!r}; known: {', '.join(EDITS)}{nearest(edit, EDITS)}")
+    check_known("edit", edit, EDITS)
     made: list[Record] = []
     images: dict[str, ImageRow] = {}
     failed = list(records.failed)

@@ -56,7 +56,8 @@ class EncodedImages(ImageFeatures):
 
     def _see(self, model: Any, image_processor: Any, pictures: Sequence[Image.Image]) -> Sequence[Tensor]:
         features = model.model.vision_tower(**processed(model, image_processor, pictures))
-        self._latest = [{name: own[row : row + 1] for name, own in features.items()} for row in range(len(pictures))]
+        # Added up: where one picture of a call cannot be seen, the others are seen one by one.
+        self._latest += [{name: own[row : row + 1] for name, own in features.items()} for row in range(len(pictures))]
         return list(model.get_image_features(encoder_features=features).pooler_output)
 
 

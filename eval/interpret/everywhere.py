@@ -37,6 +37,8 @@ def everywhere(
     heads, few = conditions_of({name: of_heads(rows, role, direction) for name, rows in own.items()})
     kinds = {name: [row for row in rows if row.kind in PLACES and row.head == ALL_HEADS] for name, rows in own.items()}
     places, few_of_places = conditions_of(kinds)
+    if heads:  # pairs that lack the heads' role may be conditions of places; what is told is of the same ones
+        places = {condition: effects for condition, effects in places.items() if condition in heads}
     rows = [choose_in_each(conditions, resamples, seed) for conditions in (heads, places)]
     found: dict[str, Any] = {
         "least_pairs": LEAST_PAIRS,

@@ -7,7 +7,6 @@ pictures that were not downloaded, and has each row of SVO-Probes twice.)
 
 import csv
 import difflib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +15,12 @@ import numpy as np
 from eval.config import CsvConfig
 from eval.interpret.build import BUILDERS
 from eval.interpret.pairs import MODES, Pair, PairSet, Side
-from eval.interpret.questions import Words, question, replaced
+from eval.interpret.questions import WORD, question, replaced
 from eval.readers.pictures import Picture, Pictures, read_file
 from spatial.dataset import FailedRow
-from spatial.errors import ConfigError, RecordError, first_line, nearest
+from spatial.errors import ConfigError, RecordError, check_known, first_line, nearest
 from spatial.records import decode_image, image_id_of
+from spatial.templates import Prompt
 
 COLUMNS = (
     *("id", "clean_image", "corrupt_image", "clean_prompt", "corrupt_prompt"),
@@ -80,14 +80,11 @@ def _check(config: CsvConfig) -> None:
     if not config.path:
         raise ConfigError("path is empty; name the table of pairs")
     for name in config.columns:
-        if name not in COLUMNS:
-            raise ConfigError(f"unknown column {name!r}; known: {', '.join(COLUMNS)}{nearest(name, COLUMNS)}")
+        check_known("column", name, COLUMNS)
     for mode in config.modes:
-        if mode not in MODES:
-            raise ConfigError(f"unknown mode {mode!r}; known: {', '.join(MODES)}{nearest(mode, MODES)}")
-    if config.build and config.build not in BUILDERS:
-        known = ", ".join(BUILDERS)
-        raise ConfigError(f"unknown build {config.build!r}; known: {known}{nearest(config.build, BUILDERS)}")
+        check_known("mode", mode, MODES)
+    if config.build:
+        check_known("build", config.build, BUILDERS)
 
 
 def _rows(path: Path, columns: dict[str, str]) -> Iterator[tuple[int, Row]]:
@@ -124,21 +121,21 @@ def _pair(row: Row, mode: str, root: Path, pictures: Pictures, known: dict[Path,
     words = {role: row[role] for role in ("subject", "relation", "object") if row[role]}
     prompt = question(row["clean_prompt"], answers, answers[0], words)
     shown = _picture(root, row["clean_image"], pictures, known)
-    clean = Side(shown, prompt.prompt)
+    clean = Side(shown, prompt)
     if mode == "image":
         other = _picture(root, row["corrupt_image"], pictures, known)
         if other == shown:
             raise _Unusable("both pictures are the same")
-        corrupt = Side(other, question(row["clean_prompt"], answers, answers[1], words).prompt)
+        corrupt = Side(other, question(row["clean_prompt"], answers, answers[1], words))
     else:
         corrupt = Side(shown, replaced(prompt, _reworded(row, prompt), answers[1]))
     return Pair(mode, clean, corrupt, answers, row["relation"], row["family"], row["group"] or shown)
 
 
-def _reworded(row: Row, clean: Words) -> str:
+def _reworded(row: Row, clean: Prompt) -> str:
     """Return the corrupt question, if it is one to the clean one."""
     text = row["corrupt_prompt"]
-    ours, theirs = ([word.lower() for word in re.findall(r"[\w'-]+", said)] for said in (clean.prompt.text, text))
+    ours, theirs = (WORD.findall(said.lower()) for said in (clean.text, text))
     if ours == theirs:
         raise _Unusable("both questions are the same")
     if difflib.SequenceMatcher(None, ours, theirs, autojunk=False).ratio() <= ALIKE:

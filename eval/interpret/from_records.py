@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from eval.interpret.pairs import MODES, Pair, PairSet, Side
 from eval.interpret.wording import Asked, ask, image_pairs, text_pairs
+from eval.turns import in_turn
 from spatial.dataset import FailedRow, RecordSet
-from spatial.errors import ConfigError, nearest
+from spatial.errors import check_known
 from spatial.records import Record
 from spatial.relations import RELATIONS
 from spatial.templates import choose_templates
@@ -82,8 +83,7 @@ def pairs_of_records(
         ConfigError: an unknown template or mode.
     """
     for mode in modes:
-        if mode not in MODES:
-            raise ConfigError(f"unknown mode {mode!r}; known: {', '.join(MODES)}{nearest(mode, MODES)}")
+        check_known("mode", mode, MODES)
     names, failed = choose_templates(list(templates)), list(records.failed)
     found: dict[str, list[Candidate]] = {mode: [] for mode in modes}
     for group in by_group(records.records):
@@ -154,16 +154,11 @@ def _queues(candidates: Sequence[Candidate], rng: random.Random) -> dict[str, di
         for directed in (each, Candidate(each.mode, each.corrupt, each.clean)):
             listed[directed.unit][directed.is_first].append(directed)
     units = rng.sample(sorted(listed), len(listed))
-    return {unit: {first: deque(_spread(some)) for first, some in listed[unit].items()} for unit in units}
 
+    def group(each: Candidate) -> str:
+        return each.clean.record.group_id
 
-def _spread(candidates: Iterable[Candidate]) -> list[Candidate]:
-    times: dict[str, int] = defaultdict(int)
-    ranked = []
-    for each in candidates:
-        times[each.clean.record.group_id] += 1
-        ranked.append((times[each.clean.record.group_id], each))
-    return [each for _, each in sorted(ranked, key=lambda pair: pair[0])]
+    return {unit: {first: deque(in_turn(some, group)) for first, some in listed[unit].items()} for unit in units}
 
 
 def _next(queue: deque[Candidate], taken: set[frozenset[tuple[str, str]]]) -> Candidate | None:

@@ -6,6 +6,8 @@ their mean, NOTICE's rule) and is not one that chance would bring up among so ma
 every head where the answer is easy, so here the signed effect counts.
 
 What was selected on some pairs is then switched on others, all heads at once, beside random heads of the same layers.
+
+Shapes: P pairs, C sites, G groups of pairs.
 """
 
 from collections import Counter, defaultdict
@@ -18,7 +20,7 @@ from scipy.stats import false_discovery_control, ttest_1samp
 
 from eval.interpret.effects import Effect
 from eval.interpret.sites import Cell, Patch
-from eval.interpret.summary import Mean, means, tabulate
+from eval.interpret.summary import Floats, Mean, means, tabulate
 
 STANDS_OUT = 2.0
 """Standard deviations among heads."""
@@ -118,27 +120,35 @@ def standing_out(effects: Sequence[Effect], resamples: int = 1000, seed: int = 0
     found = means(effects, resamples, seed)
     if not found:
         return []
-    share = np.array([mean.share for mean in found])
-    spread = float(share.std())
-    z_scores = (share - share.mean()) / spread if spread > 0 else np.zeros(len(share))
-    q_values = false_discovery_control(_p_values(effects))
-    return [
-        Standing(mean, float(z), float(q), bool(abs(z) > STANDS_OUT and q < DISCOVERY))
-        for mean, z, q in zip(found, z_scores, q_values, strict=True)
-    ]
+    moved_PC, group_P = _by_group(effects)
+    judged = zip(found, *_judged(np.array([mean.share for mean in found]), _summed(moved_PC, group_P)), strict=True)
+    return [Standing(mean, float(z), float(q), bool(selected)) for mean, z, q, selected in judged]
 
 
-def _p_values(effects: Sequence[Effect]) -> NDArray[np.float64]:
-    """Return for each site the p-value that the mean over groups of what patching moves is zero."""
+def _by_group(effects: Sequence[Effect]) -> tuple[Floats, NDArray[np.intp]]:
+    """Return how far patching each site moved each pair, 0 where it has no such site, and the number of its group."""
     _, table = tabulate(effects)
-    names, index = np.unique([group for _, group in table.groups], return_inverse=True)
-    summed = np.zeros((len(names), table.moved_PC.shape[1]))
-    np.add.at(summed, index, np.nan_to_num(table.moved_PC))
-    if len(names) < 2:
-        return np.ones(summed.shape[1])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p_values = ttest_1samp(summed, 0.0).pvalue
-    return np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
+    group_P = np.unique([group for _, group in table.groups], return_inverse=True)[1]
+    return np.nan_to_num(table.moved_PC), group_P
+
+
+def _summed(moved_PC: Floats, group_P: NDArray[np.intp]) -> Floats:
+    """Return the sums (G, C) over the pairs of each group."""
+    summed_GC = np.zeros((group_P.max() + 1, moved_PC.shape[1]))
+    np.add.at(summed_GC, group_P, moved_PC)
+    return summed_GC
+
+
+def _judged(size_C: Floats, summed_GC: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return z-scores of sites' effects, q-values that their mean over groups is zero, and what both rules select."""
+    spread = float(size_C.std())
+    z_C = (size_C - size_C.mean()) / spread if spread > 0 else np.zeros(len(size_C))
+    p_C = np.ones(len(size_C))
+    if len(summed_GC) > 1:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p_C = np.nan_to_num(np.asarray(ttest_1samp(summed_GC, 0.0).pvalue, dtype=np.float64), nan=1.0)
+    q_C = false_discovery_control(p_C)
+    return z_C, q_C, (abs(z_C) > STANDS_OUT) & (q_C < DISCOVERY)
 
 
 def expected_by_chance(effects: Sequence[Effect], rounds: int = 200, seed: int = 0) -> float:
@@ -147,19 +157,12 @@ def expected_by_chance(effects: Sequence[Effect], rounds: int = 200, seed: int =
     Which side of a pair is clean then says nothing, and neither does any head.
     """
     rng = np.random.default_rng(seed)
-    _, table = tabulate(effects)
-    names, index = np.unique([group for _, group in table.groups], return_inverse=True)
-    moved_PC = np.nan_to_num(table.moved_PC)
+    moved_PC, group_P = _by_group(effects)
+    summed_GC = _summed(moved_PC, group_P)
     counts = []
     for _ in range(rounds):
-        sign_P = rng.choice([-1.0, 1.0], len(names))[index]
-        summed = np.zeros((len(names), moved_PC.shape[1]))
-        np.add.at(summed, index, moved_PC * sign_P[:, None])
-        total = summed.sum(0)
-        z_scores = (total - total.mean()) / total.std() if total.std() > 0 else np.zeros(len(total))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            p_values = np.nan_to_num(np.asarray(ttest_1samp(summed, 0.0).pvalue), nan=1.0)
-        counts.append(int(((abs(z_scores) > STANDS_OUT) & (false_discovery_control(p_values) < DISCOVERY)).sum()))
+        drawn_GC = summed_GC * rng.choice([-1.0, 1.0], len(summed_GC))[:, None]
+        counts.append(int(_judged(drawn_GC.sum(0), drawn_GC)[2].sum()))
     return float(np.mean(counts))
 
 

@@ -79,8 +79,8 @@ def _each(
     """Measure some pairs once more, as far as they are not done, and return the rows of all."""
     pairs = [pair for pair in run.pairs if pair.pair_id in names]
     for pair in tqdm(pairs, unit="pair", desc=doing):
-        if not parts.has(pair.pair_id):
+        if not parts.has(pair.content):
             prepared, _ = run.opened.prepare(pair)
             stack = run.opened.stack
-            parts.add(pair.pair_id, measured(stack, prepared, run_both(stack, prepared)))
-    return parts.read(pair.pair_id for pair in pairs)
+            parts.add(pair.content, measured(stack, prepared, run_both(stack, prepared)))
+    return parts.read(pair.content for pair in pairs)

@@ -15,6 +15,7 @@ from eval.interpret.heads import HeadName, joint_cell
 from eval.interpret.prepare import Prepared
 from eval.interpret.stack import Stack
 from eval.interpret.staircase import sweep
+from eval.interpret.summary import draws, interval
 from spatial.proportion import Interval
 
 SELECTED = -1
@@ -113,14 +114,11 @@ def compare(rows: Sequence[Knockout], direction: str, resamples: int = 1000, see
         gap_P[place[row.pair_id]] = row.ld_clean - row.ld_corrupt
         group_P[place[row.pair_id]] = row.group_id or row.pair_id
     share_X = moved_PX.sum(0) / gap_P.sum()
-    names, index = np.unique(group_P, return_inverse=True)
-    counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
-    weights_BP = counts[:, index]
+    weights_BP = draws(group_P, resamples, seed)
     lead_P = moved_PX[:, 0] - moved_PX[:, 1:].mean(1) if sets else moved_PX[:, 0]
-    drawn = (weights_BP @ lead_P) / (weights_BP @ gap_P)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    bounds = interval((weights_BP @ lead_P) / (weights_BP @ gap_P))
     others = share_X[1:]
     random = float(others.mean()) if sets else float("nan")
     beaten = float((others < share_X[0]).mean()) if sets else float("nan")
     lead = float(lead_P.sum() / gap_P.sum())
-    return Comparison(direction, len(pairs), float(share_X[0]), random, lead, (float(low), float(high)), beaten)
+    return Comparison(direction, len(pairs), float(share_X[0]), random, lead, bounds, beaten)

@@ -12,7 +12,7 @@ import torch
 from encoders.model_hash import model_hash
 from eval.attend.overlap import PLACES, Cells, Sight, canvas_geometry
 from eval.families.opening import kind_of, open_model
-from eval.images import ImageFeatures, Picture, Placed
+from eval.images import ImageFeatures, Picture, tokens_of
 from eval.interpret.encoders import EncodedImages
 from eval.interpret.functions import Seen
 from eval.interpret.pairs import Pair, PairSet
@@ -69,14 +69,12 @@ class Opened:
             if isinstance(picture, Exception):
                 raise Unfit(f"a picture cannot be shown: {picture}")
             pictures[name] = picture
-        covered = {side.image_id: self._tokens(pair, side.image_id) for side in (pair.clean, pair.corrupt)}
+        covered = {side.image_id: self._tokens(pair, side.image_id) for side in pair.sides}
         prepared = self.preparer.prepare(pair, pictures, covered)
         if self.sight is None:
             return prepared, None
-        picture = pictures[pair.clean.image_id]
-        features = picture.tokens_ND if isinstance(picture, Placed) else picture
         subject = self._cells(pair, pair.clean.image_id).get("subject", np.zeros(self.sight.grid**2, dtype=bool))
-        return prepared, Seen(self.sight, subject, features)
+        return prepared, Seen(self.sight, subject, tokens_of(pictures[pair.clean.image_id]))
 
     def _cells(self, pair: Pair, image_id: str) -> dict[str, Cells]:
         """Return which cells of the map the boxes of subject and object cover, as far as they are known."""

@@ -5,6 +5,7 @@ and the pictures differ (a semantic minimal pair); of mode "text" the picture is
 replaced by as many tokens (symmetric token replacement).
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,10 +68,21 @@ class Pair:
             raise ValueError(f"both sides are answered by {self.answers[0]!r}, so nothing can be told apart")
 
     @property
+    def sides(self) -> tuple[Side, Side]:
+        """The clean side, and the corrupt one."""
+        return self.clean, self.corrupt
+
+    @property
     def pair_id(self) -> str:
         """Hash of what the pair shows and asks."""
-        sides = [text for side in (self.clean, self.corrupt) for text in (side.image_id, side.prompt.text)]
+        sides = [text for side in self.sides for text in (side.image_id, side.prompt.text)]
         return digest("\n".join([self.mode, *sides, *self.answers, self.control]))
+
+    @property
+    def content(self) -> str:
+        """Hash of all that decides the rows about the pair: also where its words are, and what it is counted by."""
+        sides = [[each.record_id, each.prompt.options, sorted(each.prompt.spans.items())] for each in self.sides]
+        return digest(json.dumps([self.pair_id, self.relation, self.family, self.group_id, *sides]))
 
 
 @dataclass

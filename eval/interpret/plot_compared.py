@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from eval.drawing import save_picture
 from eval.interpret.naming import DIRECTION, SHOWN, Row, place_name
-from eval.interpret.plotting import BLUE, GREY, ORANGE, save
+from eval.interpret.plotting import BLUE, GREY, ORANGE
 from eval.interpret.sites import KINDS
 
 ENCODERS = "encoder"
@@ -37,7 +38,7 @@ def draw_encoders(directions: Mapping[str, Sequence[Row]], path: Path) -> Path:
     axes.set_ylabel("share of the answer")
     picture.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     picture.suptitle("One encoder sees the other picture (95 % interval)", fontsize=11)
-    return save(picture, path)
+    return save_picture(picture, path, 120)
 
 
 def draw_difference(rows: Sequence[Row], against: Row, mode: str, direction: str, path: Path) -> Path:
@@ -61,4 +62,4 @@ def draw_difference(rows: Sequence[Row], against: Row, mode: str, direction: str
     picture.suptitle(
         f"{title}\n{against['pairs']} pairs of both; black: 95 % interval of the difference without 0", fontsize=10
     )
-    return save(picture, path)
+    return save_picture(picture, path, 120)

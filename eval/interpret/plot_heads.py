@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from eval.drawing import save_picture
 from eval.interpret.naming import DIRECTION, SHOWN, TITLES, Row, head_name, heads_in_words, is_confirmed
-from eval.interpret.plotting import BLUE, GREY, MAP, colour_limit, draw_dots, draw_rings, save
+from eval.interpret.plotting import BLUE, GREY, MAP, colour_limit, draw_dots, draw_rings
 from eval.interpret.sites import HEADED, KINDS
 
 
@@ -34,7 +35,7 @@ def draw_heads(heads: Mapping[str, Any], mode: str, path: Path) -> Path:
     _bars(panels[-1], heads["all"][:SHOWN])
     title = f"{mode} pairs, heads at the token of role '{heads['role']}': {len(chosen)} selected (dots)"
     picture.suptitle(f"{title}, {heads['by_chance']:.2f} expected by chance", fontsize=11)
-    return save(picture, path)
+    return save_picture(picture, path, 120)
 
 
 def draw_exchanged(found: Mapping[str, Any], mode: str, path: Path) -> Path:
@@ -55,7 +56,7 @@ def draw_exchanged(found: Mapping[str, Any], mode: str, path: Path) -> Path:
     how = "selected by rule" if found["selected_by_rule"] else "largest; the rule selected none"
     title = f"{mode} pairs that did not choose: {heads_in_words(found['heads'])} ({how})"
     picture.suptitle(f"{title}\nline: 95 % interval of the difference", fontsize=10)
-    return save(picture, path)
+    return save_picture(picture, path, 120)
 
 
 def draw_functions(rows: Sequence[Row], path: Path) -> Path:
@@ -86,7 +87,7 @@ def draw_functions(rows: Sequence[Row], path: Path) -> Path:
         picture.colorbar(drawn, ax=axes, shrink=0.9)
     title = "What heads do with the picture, from the word for the subject\ndots: size and test agree"
     picture.suptitle(f"{title}; rings: cutting the head off from there costs the answer, on other pairs", fontsize=10)
-    return save(picture, path)
+    return save_picture(picture, path, 120)
 
 
 def _head_grid(rows: Sequence[Row], kind: str, layers: int, count: int) -> NDArray[np.float64]:

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from eval.drawing import save_picture
 from eval.interpret.naming import DIRECTION, TITLES, Row
-from eval.interpret.plotting import DOTS, MAP, colour_limit, draw_dots, is_sure, save
+from eval.interpret.plotting import DOTS, MAP, colour_limit, draw_dots, is_sure
 from eval.interpret.roles import BY_OBJECT, IMAGE_PARTS, WORDS
 from eval.interpret.sites import KINDS
 
@@ -39,7 +40,7 @@ def draw_effects(rows: Sequence[Row], mode: str, direction: str, path: Path) -> 
     pairs = max(row["pairs"] for row in whole)
     what = "two pictures, the same words" if mode == "image" else "two wordings, the same picture"
     picture.suptitle(f"{direction}, {what}: {pairs} pairs; {DOTS}", fontsize=11)
-    return save(picture, path)
+    return save_picture(picture, path, 120)
 
 
 def draw_cuts(rows: Sequence[Row], mode: str, path: Path) -> Path:
@@ -50,7 +51,7 @@ def draw_cuts(rows: Sequence[Row], mode: str, path: Path) -> Path:
     size = (3.2 + (1.6 + 0.42 * layers) * len(lookers), 1.6 + 0.36 * max(map(len, seen.values())))
     picture = Figure(figsize=size, layout="constrained")
     panels = picture.subplots(1, len(lookers), squeeze=False)[0]
-    limit = max(abs(row["share"]) for row in rows if np.isfinite(row["share"]))
+    limit = colour_limit([np.array([row["share"] for row in rows])])
     drawn: Any = None
     for axes, who in zip(panels, lookers, strict=True):
         values = np.full((len(seen[who]), layers), np.nan)
@@ -63,7 +64,7 @@ def draw_cuts(rows: Sequence[Row], mode: str, path: Path) -> Path:
         axes.set_yticks(range(len(seen[who])), seen[who])
     picture.colorbar(drawn, ax=list(panels), label="share of the answer lost", shrink=0.9)
     picture.suptitle(f"Attention cut off in the clean run, {mode} pairs; {DOTS}", fontsize=11)
-    return save(picture, path)
+    return save_picture(picture, path, 120)
 
 
 def _who(row: Row) -> str:

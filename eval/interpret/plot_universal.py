@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from eval.drawing import save_picture
 from eval.interpret.everywhere import condition_name, several_sets
 from eval.interpret.naming import Row, head_name, place_name
-from eval.interpret.plotting import MAP, colour_limit, draw_dots, save
+from eval.interpret.plotting import MAP, colour_limit, draw_dots
 from eval.interpret.universal import Chosen
 
 MOST = 24
@@ -51,7 +52,7 @@ def _draw(found: Mapping[str, Any], name: str, chosen: Sequence[Chosen], path: P
     axes.set_ylabel("layer.head" if name == "heads" else "part, layer and tokens")
     picture.colorbar(drawn, ax=axes, label="share of the answer", shrink=0.9)
     picture.suptitle(_title(found, name, len(order)), fontsize=10)
-    return save(picture, path)
+    return save_picture(picture, path, 120)
 
 
 def _largest(sites: Sequence[Row], shares: Any) -> list[int]:

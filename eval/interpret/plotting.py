@@ -1,20 +1,17 @@
-"""What all plots of findings share: one colour scale around zero, dots for what is sure, and how a picture is kept.
+"""What all plots of findings share: one colour scale around zero, and dots for what is sure.
 
 A scale is the same for all panels of a picture, so that colours can be compared; nothing is stretched to fill it, as
 NOTICE's figures are.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from eval.interpret.naming import Row
 from eval.interpret.summary import LEAST_PAIRS
-from spatial.files import atomic
 
 DOTS = f"dots: 95 % interval without 0, of {LEAST_PAIRS} pairs or more"
 
@@ -49,10 +46,3 @@ def draw_rings(axes: Axes, places: Sequence[tuple[int, int]]) -> None:
         across, down = zip(*places, strict=True)
         for colour, width in (("white", 3.0), ("black", 1.5)):
             axes.scatter(across, down, s=110, facecolors="none", edgecolors=colour, linewidths=width)
-
-
-def save(picture: Figure, path: Path) -> Path:
-    """Write a picture, whole or not at all."""
-    with atomic(path) as temporary:
-        picture.savefig(temporary, format="png", dpi=120)
-    return path

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eval.images import Picture, Placed
+from eval.images import Picture, Placed, tokens_of
 from eval.interpret.cross import CrossStack
 from eval.interpret.decoders import DecoderStack
 from eval.interpret.pairs import Pair, Side
@@ -35,8 +35,7 @@ class Prepared:
         tokens: with which the right and the wrong answer begin.
         roles: positions; of words the same on both sides, of parts of the picture those of the corrupt one.
         clean_roles: likewise, with the parts of the clean picture.
-        image_start: position of the first image token; 0 where the picture is not among the tokens.
-        text_start: position of the first token behind the picture.
+        text_start: position of the first token behind the picture; 0 where that is not among the tokens.
     """
 
     pair: Pair
@@ -45,7 +44,6 @@ class Prepared:
     tokens: tuple[int, int]
     roles: Roles
     clean_roles: Roles
-    image_start: int
     text_start: int
 
 
@@ -84,7 +82,7 @@ class Preparer:
             Unfit: its sides have different numbers of tokens, or words of a role in different places, or answers
                 that begin alike.
         """
-        sides = [self._side(side, pictures) for side in (pair.clean, pair.corrupt)]
+        sides = [self._side(side, pictures) for side in pair.sides]
         (clean_ids, clean_roles, clean), (corrupt_ids, roles, corrupt) = sides
         if len(clean_ids) != len(corrupt_ids):
             raise Unfit(f"{pair.mode} sides have different numbers of tokens")
@@ -96,9 +94,9 @@ class Preparer:
             raise Unfit("the answers begin with the same token")
         image = roles.get("image", ())
         clean_parts, parts = self._parts(pair, image, pictures, covered) if image else ({}, {})
-        start, behind = (image[0], image[-1] + 1) if image else (0, 0)
+        behind = image[-1] + 1 if image else 0
         both = (tokens[0], tokens[1])
-        return Prepared(pair, clean, corrupt, both, roles | parts, roles | clean_parts, start, behind)
+        return Prepared(pair, clean, corrupt, both, roles | parts, roles | clean_parts, behind)
 
     def _parts(
         self,
@@ -109,8 +107,8 @@ class Preparer:
     ) -> tuple[Roles, Roles]:
         """Return the parts of the clean and of the corrupt picture."""
         clean, corrupt = (
-            image_roles(_features(pictures[side.image_id]), image[0], covered.get(side.image_id, {}))
-            for side in (pair.clean, pair.corrupt)
+            image_roles(tokens_of(pictures[side.image_id]), image[0], covered.get(side.image_id, {}))
+            for side in pair.sides
         )
         return (clean, corrupt) if pair.clean.image_id == pair.corrupt.image_id else follow(clean, corrupt)
 
@@ -121,14 +119,14 @@ class Preparer:
         except ValueError as error:
             raise Unfit(str(error)) from error
         if isinstance(self.stack, CrossStack):
-            return ids, roles, self.stack.begin(torch.tensor(ids, device=self.stack.model.device), _features(picture))
+            return ids, roles, self.stack.begin(torch.tensor(ids, device=self.stack.model.device), tokens_of(picture))
         assert isinstance(self.stack, DecoderStack)
         return ids, roles, self._among(ids, roles, picture)
 
     def _among(self, ids: Sequence[int], roles: Roles, picture: Picture) -> Prompt:
         """Return a prompt with the picture among its tokens."""
         assert isinstance(self.stack, DecoderStack)
-        features_ND = _features(picture)
+        features_ND = tokens_of(picture)
         image = list(roles.get("image", ()))
         tokens_T = torch.tensor(ids, device=features_ND.device)
         tokens_T[image] = 0
@@ -144,10 +142,6 @@ class Preparer:
         if isinstance(self.stack, CrossStack):
             return int(self.words.tokenizer(answer, add_special_tokens=False)["input_ids"][0])
         return self.words.answer(text, answer)[0]
-
-
-def _features(picture: Picture) -> Tensor:
-    return picture.tokens_ND if isinstance(picture, Placed) else picture
 
 
 def _positions(length: int, image: Sequence[int], picture: Picture) -> Tensor | None:

@@ -6,27 +6,17 @@ b", before anywhere else.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from spatial.templates import Prompt
 
 Span = tuple[int, int]
+WORD = re.compile(r"[\w'-]+")
+"""A word, less the marks around it."""
+
 ARTICLE = r"(?:(?:the|an?)\s+)?"
 
 
-@dataclass(frozen=True)
-class Words:
-    """A prompt, and its text cut at spaces: the span of every word, less the marks around it."""
-
-    prompt: Prompt
-
-    @property
-    def spans(self) -> list[Span]:
-        """Where each word is."""
-        return [match.span() for match in re.finditer(r"[\w'-]+", self.prompt.text)]
-
-
-def question(text: str, answers: tuple[str, str], right: str, words: Mapping[str, str]) -> Words:
+def question(text: str, answers: tuple[str, str], right: str, words: Mapping[str, str]) -> Prompt:
     """Return a question as a prompt, with the spans of what is known of it.
 
     Roles are those of ``words``, and where the text lists the answers "options" ("a or b"), "correct" and "incorrect".
@@ -44,25 +34,25 @@ def question(text: str, answers: tuple[str, str], right: str, words: Mapping[str
             spans[role] = place
     listed = "options" in spans
     order = (spans["correct"] < spans["incorrect"]) if listed else (answers[0] < answers[1])
-    return Words(_prompt(text, answers if order else answers[::-1], right, spans))
+    return _prompt(text, answers if order else answers[::-1], right, spans)
 
 
-def replaced(clean: Words, text: str, right: str) -> Prompt:
+def replaced(clean: Prompt, text: str, right: str) -> Prompt:
     """Return the corrupt question, whose words stand for those in the same place of the clean one.
 
     Its options are the words that it lists, of which the right answer of its side need not be one. Where it has another
     number of words, only roles whose words it still holds get a span.
     """
-    words = [match.span() for match in re.finditer(r"[\w'-]+", text)]
+    before, words = ([match.span() for match in WORD.finditer(said)] for said in (clean.text, text))
     spans: dict[str, Span] = {}
-    for role, (start, end) in clean.prompt.spans.items():
-        held = [place for place, (left, last) in enumerate(clean.spans) if left < end and last > start]
-        if len(words) == len(clean.spans) and held:
+    for role, (start, end) in clean.spans.items():
+        held = [place for place, (left, last) in enumerate(before) if left < end and last > start]
+        if len(words) == len(before) and held:
             spans[role] = (words[held[0]][0], words[held[-1]][1])
-        elif place := _place(text, clean.prompt.text[start:end]):
+        elif place := _place(text, clean.text[start:end]):
             spans[role] = place
     listed = sorted(spans[role] for role in ("correct", "incorrect") if role in spans)
-    options = tuple(text[start:end] for start, end in listed) if len(listed) == 2 else clean.prompt.options
+    options = tuple(text[start:end] for start, end in listed) if len(listed) == 2 else clean.options
     return _prompt(text, options, right, spans)
 
 

@@ -7,10 +7,9 @@ The output folder gets ``effects.parquet`` (a row per pair, direction and site),
 pair.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from encoders.source_files import checkpoint_folder
 from eval.benchmarks import read_benchmark
 from eval.config import InterpretConfig
 from eval.families.opening import check_canvas
+from eval.finite import finite
 from eval.interpret.cards import draw_cards
 from eval.interpret.compare import differences
 from eval.interpret.confirm import Loss
@@ -81,7 +81,7 @@ def interpret(config: InterpretConfig) -> Path:
     if not done:
         most = dropped.most_common(1)
         raise RecordError(f"none of {len(pairs.pairs)} pairs can be run; most often: {most[0][0] if most else 'none'}")
-    rows, seen = effects.read(pair.pair_id for pair in done), looks.read(pair.pair_id for pair in done)
+    rows, seen = (parts.read(pair.content for pair in done) for parts in (effects, looks))
     write_rows(out / "effects.parquet", Effect, rows)
     write_rows(out / "looks.parquet", Look, seen)
     run = Measured(config, opened, out, settings, done, rows, seen)
@@ -91,7 +91,7 @@ def interpret(config: InterpretConfig) -> Path:
     beside, chosen = _beside(config, rows, out)
     found = findings(config, rows, seen, knocked, losses) | beside
     facts = {"model_hash": opened.name, "model_type": opened.kind, "canvas": opened.canvas, "config": asdict(config)}
-    write_json(out / "results.json", known(facts | {"dropped": dict(dropped.most_common())} | found))
+    write_json(out / "results.json", finite(facts | {"dropped": dict(dropped.most_common())} | found))
     draw(out, found, chosen)
     draw_cards(run, found)
     print_findings(found)
@@ -134,7 +134,7 @@ def find_pairs(config: InterpretConfig) -> tuple[PairSet, list[Record]]:
         RecordError: the data cannot be read, or has no pair.
     """
     if config.csv.path:
-        return read_pairs(config.csv), []
+        return read_pairs(replace(config.csv, modes=[mode for mode in config.csv.modes if mode in config.modes])), []
     records = read_benchmark(config.data)
     found = pairs_of_records(records, config.templates, config.modes, config.pairs, config.seed)
     if not found.pairs:
@@ -162,15 +162,15 @@ def _measure_all(
     """Measure the pairs that are not done, and return all that can be run."""
     done = []
     for pair in tqdm(pairs, unit="pair", desc="interpret"):
-        if not effects.has(pair.pair_id):
+        if not effects.has(pair.content):
             try:
                 prepared, seen = opened.prepare(pair)
             except Unfit as error:
                 dropped[str(error)] += 1
                 continue
             rows, found = _measured(config, opened, prepared, seen, sites)
-            looks.add(pair.pair_id, found)
-            effects.add(pair.pair_id, rows)  # the last: a pair is done if its effects are there
+            looks.add(pair.content, found)
+            effects.add(pair.content, rows)  # the last: a pair is done if its effects are there
         done.append(pair)
     return done
 
@@ -219,15 +219,6 @@ def _settings(config: InterpretConfig, opened: Opened, sites: Sequence[Site]) ->
     }
 
 
-def known(value: Any) -> Any:
-    """Return what JSON can hold: what is not known, null."""
-    if isinstance(value, dict):
-        return {key: known(own) for key, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [known(own) for own in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def check(config: InterpretConfig) -> None:
     """Check what can be checked without model and data.
 
@@ -237,6 +228,7 @@ def check(config: InterpretConfig) -> None:
     check_canvas(config.canvas)
     for name, given, known in (
         ("modes", config.modes, MODES),
+        ("csv.modes", config.csv.modes, MODES),
         ("directions", config.directions, DIRECTIONS),
         ("kinds", config.kinds, tuple(kind for kind in KINDS if kind not in HEADED)),
         ("headed", config.headed, HEADED),
@@ -248,6 +240,8 @@ def check(config: InterpretConfig) -> None:
                 raise ConfigError(f"{name} has {value!r}; known: {', '.join(known)}{nearest(value, known)}")
     if not (config.modes and config.directions and (config.kinds or config.headed)):
         raise ConfigError("modes, directions, and one of kinds and headed must not be empty")
+    if config.csv.path and not set(config.csv.modes) & set(config.modes):
+        raise ConfigError(f"csv.modes {config.csv.modes} and modes {config.modes} have none in common; correct one")
     if config.headed and not config.head_roles:
         raise ConfigError("head_roles must not be empty where single heads are patched; use [last]")
     for name, least in (("pairs", 0), ("knockouts", 0), ("rows", 1), ("bootstrap", 1)):

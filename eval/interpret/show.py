@@ -5,11 +5,11 @@ from typing import Any
 
 from rich.table import Table
 
-from eval.audit.show import wide_console
 from eval.interpret.effects import ALL_HEADS
 from eval.interpret.everywhere import in_words
 from eval.interpret.naming import SHOWN, TITLES, Row, head_name, heads_in_words, is_confirmed
 from eval.interpret.sites import KINDS
+from eval.terminal import wide_console
 from spatial.proportion import percent
 
 

@@ -199,3 +199,8 @@ def gather(attend: Attend, tap: Tap, projected: tuple[Tensor, Tensor, Tensor], s
 def repeated(grouped_RGSd: Tensor, query_RHSd: Tensor) -> Tensor:
     """Return keys or values once for each head that shares them."""
     return grouped_RGSd.repeat_interleave(query_RHSd.shape[1] // grouped_RGSd.shape[1], dim=1)
+
+
+def float32_at_least(values: Tensor) -> Tensor:
+    """Return values in float32, or as they are where they are finer."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

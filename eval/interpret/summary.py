@@ -158,6 +158,7 @@ def draws(groups: Sequence[str], resamples: int, seed: int) -> Floats:
 
 
 def interval(values: Floats) -> Interval:
+    """Return between which values 95 % of the finite ones lie; NaN where there are none."""
     known = values[np.isfinite(values)]
     if not len(known):
         return float("nan"), float("nan")

@@ -19,12 +19,12 @@ _TYPES = {str(kind): name for kind, name in ((int, "int32"), (float, "float64"),
 
 
 class Parts(Generic[Row]):
-    """The pairs of one run that are done, with rows of one kind.
+    """The pairs of one run that are done, with rows of one kind; a pair is named by ``Pair.content``.
 
     Args:
         folder: of the run.
         kind: dataclass of the rows; its fields are numbers and strings.
-        settings: all that decides the numbers: model, pairs' wording, sites.
+        settings: all that decides the numbers beside the pairs: model, sites.
     """
 
     def __init__(self, folder: Path, kind: type[Row], settings: Mapping[str, Any]) -> None:
@@ -33,20 +33,20 @@ class Parts(Generic[Row]):
         if not (self.folder / "settings.json").exists():
             write_json(self.folder / "settings.json", dict(settings))
 
-    def has(self, pair_id: str) -> bool:
+    def has(self, pair: str) -> bool:
         """Tell whether a pair is done."""
-        return self._path(pair_id).exists()
+        return self._path(pair).exists()
 
-    def add(self, pair_id: str, rows: Sequence[Row]) -> None:
+    def add(self, pair: str, rows: Sequence[Row]) -> None:
         """Keep the rows of a pair; there may be none."""
-        write_rows(self._path(pair_id), self.kind, rows)
+        write_rows(self._path(pair), self.kind, rows)
 
-    def read(self, pair_ids: Iterable[str]) -> list[Row]:
+    def read(self, pairs: Iterable[str]) -> list[Row]:
         """Return the rows of pairs that are done, in their order."""
-        return [row for pair_id in pair_ids for row in read_rows(self._path(pair_id), self.kind)]
+        return [row for pair in pairs for row in read_rows(self._path(pair), self.kind)]
 
-    def _path(self, pair_id: str) -> Path:
-        return self.folder / f"{pair_id}.parquet"
+    def _path(self, pair: str) -> Path:
+        return self.folder / f"{pair}.parquet"
 
 
 def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:

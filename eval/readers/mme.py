@@ -33,6 +33,8 @@ def read_mme(data: DataConfig) -> RecordSet:
         RecordError: the folder is missing, has not the released number of questions, or no photo was found.
     """
     opened = open_released(data, KIND, also=UNPACKED)
+    if not opened.path.is_dir():
+        raise RecordError(f"{opened.path} is a file; MME has one for each photo, so name the folder that holds them")
     texts = sorted((opened.path / TEXTS if (opened.path / TEXTS).is_dir() else opened.path).glob("*.txt"))
     lines = [(text, number, line) for text in texts for number, line in _lines(text)]
     opened.check_counts(len(lines), len(lines))

@@ -6,7 +6,6 @@ things are meant. Both name the right choice by its letter, "(A)".
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from eval.config import DataConfig
@@ -29,10 +28,10 @@ def read_blink(data: DataConfig) -> RecordSet:
         RecordError: the file is missing, damaged or not the released one in length, or no row can be used.
     """
     opened = open_released(data, "blink-spatial")
-    rows = _count(opened.path, PLAIN)
+    rows = _count(opened, PLAIN)
     opened.check_counts(rows, rows)
     opened.tell_hash()
-    table = _table(opened.path, (*PLAIN, "image_1", "image_2"))
+    table = _table(opened, (*PLAIN, "image_1", "image_2"))
     return gather(opened, (_row(opened, number, row, "image_1", "dev") for number, row in enumerate(table, 1)))
 
 
@@ -44,13 +43,13 @@ def read_cv_bench(data: DataConfig) -> RecordSet:
         RecordError: the file is missing, damaged or not the released one in length, or no row can be used.
     """
     opened = open_released(data, "cv-bench-relation")
-    rows = _count(opened.path, ("task", *PLAIN))
-    tasks = _table(opened.path, ("task",))
+    rows = _count(opened, ("task", *PLAIN))
+    tasks = _table(opened, ("task",))
     asked = [number for number, row in enumerate(tasks, 1) if row["task"] == "Relation"]
     opened.check_counts(rows, len(asked))
     opened.tell_hash()
     kept = frozenset(asked)
-    table = enumerate(_table(opened.path, (*PLAIN, "image")), 1)
+    table = enumerate(_table(opened, (*PLAIN, "image")), 1)
     return gather(opened, (_row(opened, number, row, "image", "test") for number, row in table if number in kept))
 
 
@@ -70,38 +69,40 @@ def _row(opened: Opened, number: int, row: dict[str, Any], image: str, split: st
     return Row(name, picture, shown, question, tuple(choices), answer, split=split)
 
 
-def _count(path: Path, columns: tuple[str, ...]) -> int:
+def _count(opened: Opened, columns: tuple[str, ...]) -> int:
     """Return the rows of a file that has these columns."""
-    with _opened(path) as file:
+    with _file(opened) as file:
         missing = [name for name in columns if name not in file.schema_arrow.names]
         if missing:
-            raise RecordError(f"{path} lacks the columns {', '.join(missing)}; fetch it again with 'vsre fetch'")
+            lacking = f"{opened.path} lacks the columns {', '.join(missing)}"
+            raise RecordError(f"{lacking}; fetch it again with 'vsre fetch {opened.kind}'")
         rows: int = file.metadata.num_rows
         return rows
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _table(opened: Opened, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield a file's rows; of the columns those that it has."""
     import pyarrow as pa
 
-    with _opened(path) as file:
+    with _file(opened) as file:
         known = [name for name in columns if name in file.schema_arrow.names]
         try:
             for batch in file.iter_batches(AT_A_TIME, columns=known):
                 yield from batch.to_pylist()
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(path) from error
+            raise _damaged(opened) from error
 
 
-def _opened(path: Path) -> Any:
+def _file(opened: Opened) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(opened.path)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path) from error
+        raise _damaged(opened) from error
 
 
-def _damaged(path: Path) -> RecordError:
-    return RecordError(f"{path} is truncated, damaged or not Parquet; fetch it again with 'vsre fetch'")
+def _damaged(opened: Opened) -> RecordError:
+    what = f"{opened.path} is truncated, damaged or not Parquet"
+    return RecordError(f"{what}; fetch it again with 'vsre fetch {opened.kind}'")

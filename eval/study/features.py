@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from encoders.device import usable_device
 from encoders.fusion import FUSIONS
 from encoders.load import ADAPTER_FILE, base_of, load_model
 from encoders.processing import VsreImageProcessor
@@ -69,7 +70,7 @@ def open_eyes(model: str | Path) -> Eyes:
     Raises:
         CheckpointError: the model cannot be used, or does not see all of a picture.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = usable_device()
     projectors: dict[str, nn.Module] = {}
     if (Path(model) / ADAPTER_FILE).is_file():
         projectors["fusion, base"] = load_model(base_of(Path(model)))[0].model.multi_modal_projector

@@ -16,6 +16,7 @@ from eval.audit.folds import fold_of
 from eval.benchmarks import check_names
 from eval.config import StudyConfig
 from eval.study.samples import Samples, choose_samples
+from eval.terminal import wide_console
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError
 from spatial.files import atomic, write_json
@@ -44,7 +45,7 @@ def study(config: StudyConfig) -> Path:
     eyes = open_eyes(config.model)
     features = read_features(eyes, samples.chosen, folder.images, config.views, config.batch_size)
     figures, maps = _measured(features, samples, folds, config)
-    out = Path(config.out)
+    out, console = Path(config.out), wide_console()
     found = _facts(config, folder, samples) | {"views": figures}
     _write_points(maps, samples, out / "points.parquet")
     for stale in set(VIEWS) - set(config.views):
@@ -53,7 +54,7 @@ def study(config: StudyConfig) -> Path:
         relations = [record.relation for record in samples.records]
         drawn = {source: points for (of, source), points in maps.items() if of == view}
         show.draw(view, figures[view], drawn, relations, out / f"{view}.png")
-        show.console().print(show.table(view, figures[view], found["data"]))
+        console.print(show.table(view, figures[view], found["data"]))
     write_json(out / "results.json", found)
     return out
 

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from eval.audit.show import wide_console
-from spatial.files import atomic
+from eval.drawing import save_picture
+from eval.terminal import percent_range
 from spatial.proportion import percent
 
 # Okabe and Ito's colours without yellow, told apart by every kind of colour vision. With the markers, whose number
@@ -31,11 +30,6 @@ TITLES = {
     "pair": "Features of subject and object: the means over their boxes, and the difference",
     "image": "Features of the whole image: the mean over the picture",
 }
-
-
-def console() -> Console:
-    """Return a console for the tables."""
-    return wide_console()
 
 
 def table(view: str, figures: Mapping[str, Mapping[str, Any]], data: Mapping[str, Any]) -> Table:
@@ -58,8 +52,8 @@ def table(view: str, figures: Mapping[str, Mapping[str, Any]], data: Mapping[str
             f"{row['margin']:.3f} ({low:.3f} to {high:.3f})",
             "{:.3f} to {:.3f}".format(*row["margin_null"]),
             f"{row['silhouette']:.3f}",
-            *(percent(row["probe"]), _interval(row["probe_ci95"])),
-            *(percent(row["null"]), _interval(row["null_ci95"])),
+            *(percent(row["probe"]), percent_range(row["probe_ci95"])),
+            *(percent(row["null"]), percent_range(row["null_ci95"])),
         )
     return shown
 
@@ -100,8 +94,7 @@ def draw(
     upper, lower = right.subplots(2, 1)
     _probe_bars(upper, figures, len(names))
     _margin_bars(lower, figures)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=130)
+    save_picture(figure, path)
 
 
 def _map(axes: Axes, source: str, points: NDArray[np.float64], labels: NDArray[Any], names: Sequence[str]) -> None:
@@ -161,7 +154,3 @@ def _name_bars(axes: Axes, sources: list[str]) -> None:
 
 def _looks(count: int) -> list[tuple[str, str]]:
     return [(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]) for index in range(count)]
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"{percent(bounds[0])}-{percent(bounds[1])}"

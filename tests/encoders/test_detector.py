@@ -91,6 +91,15 @@ def test_nothing_is_found_where_no_centre_is_sure(pixels: Tensor) -> None:
     assert depth.shape == (5, 32, 32) and (depth > 0).all() and np.isfinite(depth).all()
 
 
+def test_maps_may_have_fewer_cells_than_candidates_are_looked_at(pixels: Tensor) -> None:
+    torch.manual_seed(0)
+    sizes = {"widths": [8, 8, 12, 16], "blocks": 1, "neck": 16}
+    model = TinyDetector(DetectorConfig(nouns=["cup"], image_size=16, **sizes)).eval()
+    torch.nn.init.constant_(model.heat_head[-1].bias, 4.0)
+    found, depth = find(model, pixels[..., :16, :16])
+    assert depth.shape == (5, 16, 16) and all(len(things) <= 16 for things in found)
+
+
 def test_a_config_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="multiple of 16"):
         DetectorConfig(nouns=NOUNS, image_size=40)

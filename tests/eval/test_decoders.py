@@ -49,6 +49,7 @@ def test_spelling_variants_have_one_name() -> None:
         ("scale(beta=1)", "needs exactly alpha"),
         ("greedy(alpha=1)", "needs exactly no parameter"),
         ("adaptvis(a1=0.5,a2=1.2)", "needs exactly a1, a2, beta"),
+        ("scale(alpha=0.5,alpha=2)", "needs exactly alpha"),
         ("", "unknown decoder"),
     ],
 )

@@ -275,7 +275,7 @@ def test_hidden_answers_and_several_pictures_fail_by_name(tmp_path: Path, monkey
     said = ("letter of none", "several pictures", "missing")
     assert all(word in row.reason for word, row in zip(said, found.failed, strict=True))
     parquet(tmp_path / RELEASED["blink-spatial"].file, [{"idx": "1"}])
-    with pytest.raises(RecordError, match="lacks the columns question, choices, answer"):
+    with pytest.raises(RecordError, match=r"columns question, choices, answer; .* 'vsre fetch blink-spatial'"):
         read_benchmark(config("blink-spatial", tmp_path))
 
 
@@ -293,6 +293,12 @@ def test_mme_is_found_where_its_archive_unpacks_it_and_in_both_layouts(
             path.rename(folder / name / path.name)
     split = read_benchmark(config("mme-position", tmp_path))
     assert flat.records == split.records and len(split.records) == 6
+
+
+def test_a_single_file_is_no_selection_of_mme(tmp_path: Path) -> None:
+    mme(tmp_path, MME)
+    with pytest.raises(RecordError, match=r"0001\.txt is a file; .* name the folder"):
+        read_benchmark(config("mme-position", tmp_path, annotations=str(tmp_path / "000000000001.txt")))
 
 
 def test_lines_of_mme_that_are_none_fail_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

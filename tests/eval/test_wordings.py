@@ -1,7 +1,6 @@
 """The spread over wordings against values worked out by hand."""
 
 import pytest
-from rich.console import Console
 
 from eval.predictions import Prediction
 from eval.results import print_tables, summarise
@@ -49,7 +48,7 @@ def test_tasks_are_kept_apart_and_what_is_not_there_has_no_number() -> None:
     assert wording_spread([]) == {}
 
 
-def test_the_results_have_them_and_the_screen_shows_those_of_several() -> None:
+def test_the_results_have_them_and_the_screen_shows_those_of_several(capsys: pytest.CaptureFixture[str]) -> None:
     (scores,) = summarise(ROWS, 10, 0)
     assert scores["wordings"] == wording_spread(ROWS)
     assert {name: part["n"] for name, part in scores["per_family"].items()} == {
@@ -60,13 +59,11 @@ def test_the_results_have_them_and_the_screen_shows_those_of_several() -> None:
         "where": 4,
     }
     assert set(scores["per_family"]) & set(HELD_OUT) == {"whether", "letters-whether"}
-    console = Console(record=True, width=140)
-    print_tables([scores], console)
-    shown = console.export_text()
+    print_tables([scores])
+    shown = capsys.readouterr().out
     assert "held out families" in shown and "62.5" in shown and "choice" not in shown
 
 
-def test_one_wording_has_no_table_of_wordings() -> None:
-    console = Console(record=True, width=140)
-    print_tables(summarise(rows("question", 2, 1), 10, 0), console)
-    assert "wordings" not in console.export_text()
+def test_one_wording_has_no_table_of_wordings(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables(summarise(rows("question", 2, 1), 10, 0))
+    assert "wordings" not in capsys.readouterr().out

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from eval.ask.asker import AskConfig, Asker
+from eval.ask.run import write_answer
 from eval.ask.wording import answers_to, open_picture
 from eval.config import DataConfig, EvalConfig
 from eval.predictions import Prediction, read_predictions
@@ -108,6 +109,17 @@ def test_a_choice_compares_its_options_and_other_questions_are_answered_in_words
     written = asker.ask(open_picture(picture), "What is in the picture?")
     assert written.options == () and written.said[0].text and written.said[0].logprobs == ()
     assert 0 < written.said[0].probability <= 1
+
+
+def test_options_that_a_decoder_rules_out_are_equally_probable(picture: str, tmp_path: Path) -> None:
+    """With beta 1 a contrast leaves one token, and it begins neither of these answers."""
+    config = AskConfig(model=resolve_model("tiny-expert"), decoders=["vcd(alpha=1,beta=1)"], image_modes=["image"])
+    asker = Asker(replace(config, device="cpu"))
+    answer = asker.ask(open_picture(picture), QUESTION, ["dog", "cat"])
+    contrast = answer.said[1]
+    assert contrast.logprobs == (-math.inf, -math.inf) and contrast.probability == 0.5
+    write_answer(asker, answer, open_picture(picture), tmp_path)
+    assert json.loads((tmp_path / "answer.json").read_text())["said"][1]["logprobs"] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def prepared_of(causal: Pair) -> Prepared:
     side = Side("a", Asked([{"content": [{}, {"text": "words"}]}], (), "", {}))
     about = MinimalPair("image", side, side, ("yes", "no"), "left of", "Projective", "g")
     roles = {"image": tuple(range(1, 1 + IMAGE)), "subject": (8, 9), "object": (11,), "last": (13,)}
-    return Prepared(about, causal.clean, causal.corrupt, (5, 9), roles, roles, 1, 1 + IMAGE)
+    return Prepared(about, causal.clean, causal.corrupt, (5, 9), roles, roles, 1 + IMAGE)
 
 
 PAIRS: dict[str, Callable[[], Pair]] = {

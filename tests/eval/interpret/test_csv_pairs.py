@@ -203,7 +203,7 @@ def test_a_damaged_table_is_one_line(content: bytes | None, folder: Path) -> Non
 def test_options_are_found_where_they_are_listed_and_as_whole_words(one: str, other: str) -> None:
     """Defect D4 of the reference code: "a" is found in "man"."""
     text = f"Is a man, or any plan, wetter than the red hat: {other} or the {one}?"
-    prompt = question(text, (one, other), one, {}).prompt
+    prompt = question(text, (one, other), one, {})
     spans = {role: text[start:end] for role, (start, end) in prompt.spans.items()}
     assert spans == {"options": f"{other} or the {one}", "correct": one, "incorrect": other}
     assert prompt.options == (other, one) and prompt.answer == one
@@ -213,7 +213,7 @@ def test_replaced_words_take_the_spans_of_those_in_their_place() -> None:
     clean = question(
         "Is the hot dog left of the cup?", ("yes", "no"), "yes", {"subject": "hot dog", "relation": "left"}
     )
-    assert clean.prompt.spans == {"subject": (7, 14), "relation": (15, 19)} and clean.prompt.options == ("no", "yes")
+    assert clean.spans == {"subject": (7, 14), "relation": (15, 19)} and clean.options == ("no", "yes")
     corrupt = replaced(clean, "Is the hot dog right of the cup?", "no")
     assert corrupt.spans == {"subject": (7, 14), "relation": (15, 20)} and corrupt.answer == "no"
     longer = replaced(clean, "Is the hot dog to the right of the cup?", "no")

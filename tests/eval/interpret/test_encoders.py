@@ -17,6 +17,7 @@ from eval.interpret.oracle import observe, patched
 from eval.interpret.pairs import Pair, Side
 from eval.interpret.prepare import Prepared, Preparer, stack_of
 from eval.interpret.sites import Block, Cell
+from spatial.errors import RecordError
 from spatial.records import ImageRow, encode_png, image_id_of
 from spatial.templates import Prompt
 from vsre.assets import resolve_model
@@ -55,6 +56,26 @@ def test_pictures_are_seen_as_ever(opened: Any) -> None:
         torch.testing.assert_close(own[name], plain[name])
         tokens = model.get_image_features(encoder_features=seen.of(name)).pooler_output[0]
         torch.testing.assert_close(tokens, plain[name])
+
+
+def test_a_picture_that_cannot_be_seen_leaves_the_others_their_features(opened: Any) -> None:
+    _, model, seen, prepared, _ = opened
+    clean, corrupt = (side.image_id for side in (prepared.pair.clean, prepared.pair.corrupt))
+    tiny = np.zeros((1, 1, 3), dtype=np.uint8)
+    images = {**seen.images, "tiny": ImageRow("tiny", encode_png(tiny), 1, 1, "test")}
+
+    def picky(images: Any, **options: Any) -> Any:
+        if any(image.size == (1, 1) for image in images):
+            raise ValueError("a picture of one pixel")
+        return seen.image_processor(images=images, **options)
+
+    again = EncodedImages(model, type("P", (), {"image_processor": staticmethod(picky)}), images)
+    found = again.get([clean, "tiny", corrupt])
+    assert isinstance(found["tiny"], RecordError)
+    plain = seen.get([clean, corrupt])
+    for name in (clean, corrupt):
+        torch.testing.assert_close(found[name], plain[name])
+        torch.testing.assert_close(dict(again.of(name)), dict(seen.of(name)))
 
 
 def test_one_encoder_at_a_time(opened: Any) -> None:

@@ -120,7 +120,7 @@ def test_both_sides_are_run_position_by_position(tiny: Any) -> None:
     pictures = {"a": torch.randn(64, width), "b": torch.randn(64, width)}
     prepared = preparer.prepare(sides(statement(), statement()), pictures, {"b": {"subject": [3, 4], "object": [9]}})
     assert prepared.text_start == prepared.roles["image"][-1] + 1
-    first = prepared.image_start
+    first = prepared.roles["image"][0]
     assert prepared.roles["image: subject"] == (first + 3, first + 4)
     assert prepared.roles["image: object"] == (first + 9,)
     differs = (prepared.clean.states_TD != prepared.corrupt.states_TD).any(-1).nonzero()[:, 0].tolist()
@@ -163,7 +163,7 @@ def test_a_thing_is_followed_from_one_picture_to_the_other_token_by_token(tiny: 
     pictures = {"a": torch.randn(64, width), "b": torch.randn(64, width)}
     covered = {"a": {"subject": [10, 11], "object": [1]}, "b": {"subject": [3, 4], "object": [8, 9]}}
     prepared = preparer.prepare(sides(statement(), statement()), pictures, covered)
-    first = prepared.image_start
+    first = prepared.roles["image"][0]
     assert prepared.roles["image: subject, by object"] == (first + 3, first + 4)
     assert prepared.clean_roles["image: subject, by object"] == (first + 10, first + 11)
     assert "image: object, by object" not in prepared.roles  # one token there, two here

@@ -16,6 +16,7 @@ from eval.interpret.table import read_rows
 from eval.interpret.table import write_rows as write
 from eval.interpret.universal import Chosen
 from spatial.errors import ConfigError, RecordError
+from tests.eval.released_files import picture
 from vsre.cli import main
 
 
@@ -106,6 +107,43 @@ def test_other_settings_are_another_job(config: InterpretConfig, undrawn: None) 
     second = read_rows(interpret(replace(config, modes=["image"], window=3)) / "effects.parquet", Effect)
     assert len(first) == len(second)
     assert [row.ld_patched for row in first] != [row.ld_patched for row in second]
+
+
+@pytest.fixture
+def of_table(config: InterpretConfig, tmp_path: Path) -> InterpretConfig:
+    """Pairs of a table of two rows: two pictures of noise, and two questions about the first."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed in range(2):
+        (images / f"{seed}.png").write_bytes(picture(seed))
+    row = "0.png,1.png,Is the cup left of the book?,Is the cup right of the book?,yes,no,here,cup\n"
+    header = "clean_image,corrupt_image,clean_prompt,corrupt_prompt,correct,incorrect,family,thing\n"
+    (tmp_path / "pairs.csv").write_text(header + row)
+    small = {"kinds": ["mlp"], "roles": ["last", "subject"], "headed": [], "screen": False, "cuts": False}
+    table = CsvConfig(str(tmp_path / "pairs.csv"), str(images))
+    return replace(config, csv=table, encoders=False, knockouts=0, directions=["denoise"], **small)
+
+
+def test_a_changed_table_is_not_answered_from_earlier_rows(
+    of_table: InterpretConfig, tmp_path: Path, undrawn: None
+) -> None:
+    """The pictures and questions are the same, so the pairs have the same names."""
+    before = read_rows(interpret(of_table) / "effects.parquet", Effect)
+    table = tmp_path / "pairs.csv"
+    table.write_text(table.read_text().replace(",here,", ",there,"))
+    named = replace(of_table, csv=replace(of_table.csv, columns={"subject": "thing"}))
+    after = read_rows(interpret(named) / "effects.parquet", Effect)
+    assert {row.pair_id for row in before} == {row.pair_id for row in after}
+    assert {row.family for row in before} == {"here"} and {row.family for row in after} == {"there"}
+    assert {row.role for row in before} == {"last"} and {row.role for row in after} == {"last", "subject"}
+
+
+def test_pairs_of_a_table_have_the_modes_of_the_run(of_table: InterpretConfig) -> None:
+    assert {pair.mode for pair in find_pairs(of_table)[0].pairs} == {"image", "text"}
+    found = find_pairs(replace(of_table, modes=["text"]))[0]
+    assert {pair.mode for pair in found.pairs} == {"text"} and not found.failed
+    with pytest.raises(ConfigError, match="have none in common"):
+        interpret(replace(of_table, modes=["text"], csv=replace(of_table.csv, modes=["image"])))
 
 
 def test_each_picture_is_encoded_once(config: InterpretConfig, monkeypatch: pytest.MonkeyPatch, undrawn: None) -> None:

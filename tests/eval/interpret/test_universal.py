@@ -101,6 +101,20 @@ def test_conditions_of_few_pairs_are_left_out_and_named() -> None:
     assert "Left out: Orientation, image (9)" in next(iter(in_words(found)))
 
 
+def test_places_are_told_of_the_conditions_of_heads(tmp_path: Path) -> None:
+    """Pairs without the heads' role, as of a table that names no subject, have places all the same."""
+    rows = four([{(1, 2): 0.9}] * 4)
+    other = effects({(1, 2): 0.9}, "Orientation")
+    places = [replace(row, kind="mlp", head=ALL_HEADS, role=f"word {row.head}") for row in (*rows, *other)]
+    found, chosen = everywhere_of({"a": [*rows, *places]})
+    assert found["places"]["sites"][0]["universal"] and len(found["conditions"]) == 4
+    assert {row.family for row in chosen} == {"Projective", "Topological"}
+    assert any(
+        "MLP 1 at 'word 2'" in sentence and "each of the 4 conditions" in sentence for sentence in in_words(found)
+    )
+    assert len(draw_universality(found, chosen, tmp_path)) == 2
+
+
 def test_nothing_is_said_of_one_condition() -> None:
     found, _ = everywhere_of({"a": effects({(1, 2): 0.9}, "Projective")})
     assert found["heads"] is None
