@@ -195,8 +195,8 @@ def _parse(line: str, place: str, number: int, mend: str) -> Row:
             raise RecordError(f"{place} is no VSR row, it has no {name!r}, only {', '.join(fields)}; {mend}")
     if fields["label"] not in (0, 1):
         raise RecordError(f"{place} is no VSR row, its label is {fields['label']!r} instead of 1 or 0; {mend}")
-    text = (str(fields[name]) for name in ("image", "caption", "relation"))
-    return Row(number, *text, truth=bool(fields["label"]), link=str(fields.get("image_link", "")))
+    image, caption, relation = (str(fields[name]) for name in ("image", "caption", "relation"))
+    return Row(number, image, caption, relation, bool(fields["label"]), str(fields.get("image_link", "")))
 
 
 def photo_of(row: Row, path: Path | None, photos: Mapping[Path, Photo | RecordError], images: Path) -> Photo:

@@ -81,7 +81,8 @@ def interpret(config: InterpretConfig) -> Path:
     if not done:
         most = dropped.most_common(1)
         raise RecordError(f"none of {len(pairs.pairs)} pairs can be run; most often: {most[0][0] if most else 'none'}")
-    rows, seen = (parts.read(pair.content for pair in done) for parts in (effects, looks))
+    kept = [pair.content for pair in done]
+    rows, seen = effects.read(kept), looks.read(kept)
     write_rows(out / "effects.parquet", Effect, rows)
     write_rows(out / "looks.parquet", Look, seen)
     run = Measured(config, opened, out, settings, done, rows, seen)
