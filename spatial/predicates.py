@@ -92,7 +92,7 @@ def _predicate(relation: str) -> Predicate:
 
 
 def own_reading(relation: str, a: int, b: int, observation: Observation) -> bool | None:
-    """Return whether a relation of left, right, front or back is true by B's own front; ``None`` if it has none."""
+    """Return whether a relation of left, right, front or back is true by B's own front; ``None`` if one has none."""
     pair = Pair(a, b, observation)
     if not pair.poses or not pair.poses.b.has_front or pair.stacked:
         return None
@@ -102,5 +102,8 @@ def own_reading(relation: str, a: int, b: int, observation: Observation) -> bool
         return directed(posed_shift(pair, (sx, sy), (hx, hy)), SIDE_CONE)
     if "right" in relation:
         return directed(posed_shift(pair, (-sx, -sy), (hx, hy)), SIDE_CONE)
-    ahead = (hx, hy) if relation == "in front of" else (-hx, -hy)
-    return directed(posed_shift(pair, ahead, (sx, sy)), DEPTH_CONE)
+    if relation == "in front of":
+        return directed(posed_shift(pair, (hx, hy), (sx, sy)), DEPTH_CONE)
+    if relation in ("behind", "beyond"):
+        return directed(posed_shift(pair, (-hx, -hy), (sx, sy)), DEPTH_CONE)
+    return None

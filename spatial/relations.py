@@ -64,7 +64,7 @@ def _read_table() -> dict[str, Relation]:
             symmetric=symmetric,
             implies=_closure(name, steps),
             refused=REFUSED.get(name, ""),
-            vsr_rows=rows_of[name],
+            vsr_rows=rows_of.get(name, 0),
         )
     return relations
 

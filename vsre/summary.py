@@ -104,7 +104,7 @@ def _decoders(results: Path) -> set[str]:
     if not folder.is_dir():
         names = [path.name for path in folder.parent.glob("*") if (path / results.name).is_file()]
         raise RecordError(
-            f"there is no evaluation {folder}{nearest(folder.name, names) or '; name a folder of vsre eval'}"
+            f"there is no evaluation {folder}{nearest(folder.name, names, 0.6) or '; name a folder of vsre eval'}"
         )
     try:
         config = json.loads(results.read_text(encoding="utf-8"))["config"]

@@ -232,7 +232,7 @@ def test_a_killed_import_goes_on_and_a_photo_that_has_come_is_taken_in(
         ({"part": "valid"}, ConfigError, "use train, dev or test"),
         ({"photos_per_shard": 0}, ConfigError, "photos_per_shard is 0"),
         ({"leakage": LeakageConfig("zero")}, ConfigError, "unknown leakage.target 'zero'; .*did you mean 'zeroshot'"),
-        ({"images": "nowhere"}, RecordError, "none of the 5 photos is in nowhere"),
+        ({"images": "nowhere"}, RecordError, "none of the 5 photos is in --images nowhere"),
         ({"instances": ["nowhere.json"]}, RecordError, r"nowhere\.json is neither a COCO-format file nor a folder"),
         ({"splits": ["random"]}, RecordError, r"random\.train\.jsonl"),
     ],

@@ -173,6 +173,7 @@ def test_unknown_fusion_and_aligner_say_so() -> None:
 @pytest.mark.parametrize("name", ["siglip", "dinov2", "clip", "siglip2_naflex", "dinov2_registers", "dinov3"])
 def test_an_input_of_broken_patches_still_shows_the_whole_canvas(name: str) -> None:
     """SigLIP so400m/14-384 has 27.43 patches a side: 384 pixels would hide the last six, and shift every place."""
+    torch.manual_seed(0)  # of some weights, the change that attention carries elsewhere is the largest
     patch, own = 6, 20  # 3 patches and a third
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": patch}
     sizes |= {"num_patches": 9} if name == "siglip2_naflex" else {"image_size": own}

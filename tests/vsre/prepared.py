@@ -17,7 +17,7 @@ from spatial.shipped import shipped_folder
 from vsre.roots import ROOT
 
 PREPARED: dict[str, tuple[str, ...]] = {
-    "README.md": ("checkpoints/mine", "cup.png", "data/mine", "data/vsr"),
+    "README.md": ("checkpoints/mine", "data/mine", "data/vsr"),
     "adapters.md": ("checkpoints/mine",),
     "attention.md": ("runs/my/adapter", "data/my-test"),
     "ask.md": ("checkpoints/mine", "cup.png"),

@@ -83,8 +83,11 @@ def test_mistakes_are_one_line(runs: list[str], tmp_path: Path) -> None:
     alone = write_run(tmp_path / "alone", {"greedy": 0.5})
     with pytest.raises(ConfigError, match="nothing to compare"):
         write_comparison(CompareConfig([alone]))
+    with pytest.raises(RecordError, match="there is no evaluation .*; did you mean 'alone'"):
+        write_comparison(CompareConfig([alone, str(tmp_path / "alnoe")]))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(RecordError, match="run the 'vsre eval' command"):
-        write_comparison(CompareConfig([alone, str(tmp_path / "absent")]))
+        write_comparison(CompareConfig([alone, str(tmp_path / "empty")]))
 
 
 def test_the_command_takes_its_folders_without_a_name(

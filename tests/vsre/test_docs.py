@@ -28,13 +28,25 @@ assert METRICS["sure_and_wrong"]([replace(row, confidence=0.5)]) is None
 from encoders.build import assemble
 model, processor = assemble(PRESETS["tiny"], ["clip", "vit"], "maximum", ["cup"], seed=0)
 assert len(model.get_image_features(processor.blank_canvas(1)).pooler_output[0]) == 64
+from datagen.config import DatagenConfig
+from datagen.groups import draw_group
+from spatial.predicates import holds
+for seed in range(3):
+    group = draw_group(DatagenConfig(image_size=64, supersample=1), choose_recipes(["slanted"])[0], seed)
+    assert {said.relation for said in group.statements} == {"diagonal to", "side by side with"}
+    for said in group.statements:
+        truths = [holds(said.relation, said.a, said.b, view.observation) for view in group.views]
+        assert truths == [said.truth, not said.truth]
+logits, image = torch.randn(1, 2, 1, 6), torch.tensor([True, True, True, False, False, False])
+before, after = (to.softmax(-1)[..., image].sum(-1) for to in (logits, with_odds(logits, image, torch.tensor(2.0))))
+assert torch.allclose(after / (1 - after), 2 * before / (1 - before), atol=1e-5)
 """
 
 
 def test_the_examples_of_extending_run() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 12
+    assert len(blocks) == 14
     result = subprocess.run(
         [sys.executable, "-c", "\n".join([*blocks, USE_OF_THEM])], capture_output=True, text=True, check=False
     )
