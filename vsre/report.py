@@ -96,11 +96,11 @@ def _scores(rows: Sequence[scores.Scored]) -> Page:
 def _answers(config: ReportConfig, evaluations: Sequence[Evaluation]) -> Iterator[Page]:
     if config.answers:
         from vsre.site.answer_pictures import sources_of
-        from vsre.site.answers import TOLD, read_answers
+        from vsre.site.answers import read_answers
 
         found = read_answers(rows_of(evaluations), sources_of(config), config.answers, config.seed)
         about = "picture by picture: the statement, the truth, and what every model said"
-        yield Page("answers.html", "Answers", "answers", about, {"answers": found, "told": TOLD})
+        yield Page("answers.html", "Answers", "answers", about, {"answers": found})
 
 
 def _data(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dict[str, Any]) -> Iterator[Page]:

@@ -5,8 +5,8 @@ drawn, a share of each kind, and what models disagree on or get wrong comes firs
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from eval.calibration import option_shares
 from eval.predictions import Prediction
@@ -21,12 +21,9 @@ DISAGREE, WRONG, RIGHT = "they disagree", "all wrong", "all right"
 KINDS = (DISAGREE, WRONG, RIGHT)
 """Of statements, in the order of the page."""
 
-TOLD = {
-    DISAGREE: "on {} of them the models disagree",
-    WRONG: "{} are answered wrongly by all",
-    RIGHT: "{} rightly by all",
-}
-"""How the page counts statements of a kind."""
+TOLD = {DISAGREE: "the models disagree on {}", WRONG: "all are wrong on {}", RIGHT: "all are right on {}"}
+TOLD_OF_ONE = {WRONG: "{} answered wrongly", RIGHT: "{} answered rightly"}
+"""How the page counts statements of a kind: of several models or decoders, and of one."""
 
 ANY_WRONG = "at least one wrong"
 
@@ -90,7 +87,7 @@ class Answers:
         cards: in their order.
         asked: how many statements were asked in all.
         pictures: about how many pictures.
-        kinds: how many of them are of each kind that there is.
+        told: how many of them are of each kind that there is, in words.
         shown: the same of the cards.
         facets: values of each filter that some card has.
         missing: why pictures are not shown, in a line; "" where all are.
@@ -102,8 +99,8 @@ class Answers:
     cards: Sequence[Card]
     asked: int
     pictures: int
-    kinds: Mapping[str, int]
-    shown: Mapping[str, int]
+    told: str
+    shown: str
     facets: Mapping[str, Sequence[str]]
     missing: str
     failed: Mapping[str, str]
@@ -125,15 +122,17 @@ def read_answers(rows: Sequence[Row], sources: Sequence[Source], limit: int, see
     chosen = choose(kinds, {record: _about(_first(answers)) for record, answers in asked.items()}, limit, seed)
     images, missing = find_pictures({_first(asked[record]).image_id for record in chosen}, sources)
     cards = [_card(asked[record], images.get(_first(asked[record]).image_id)) for record in chosen]
-    every = {name: sorted({value for card in cards for value in card.facets[name]}) for name in ("relation", "answers")}
+    if len(rows) == 1:
+        cards = [replace(card, facets=card.facets | {"answers": _of_one(card)}) for card in cards]
+    told = TOLD_OF_ONE if len(rows) == 1 else TOLD
     why = _failures(rows)
     return Answers(
         cards,
         len(asked),
         len({_first(answers).image_id for answers in asked.values()}),
-        _counted(kinds.values()),
-        _counted(kinds[record] for record in chosen),
-        every,
+        _counted(kinds.values(), told),
+        _counted([kinds[record] for record in chosen], told),
+        {"relation": sorted({card.about for card in cards}), "answers": _marks(cards, rows)},
         missing,
         dict(list(why.items())[:FAILED]),
         len(why),
@@ -236,9 +235,21 @@ def _about(answer: Prediction) -> str:
     return answer.relation or answer.topic or "other"
 
 
-def _counted(kinds: Iterable[str]) -> dict[str, int]:
+def _of_one(card: Card) -> list[str]:
+    return ["right" if one.right else "wrong" for one in card.said]
+
+
+def _marks(cards: Sequence[Card], rows: Sequence[Row]) -> list[str]:
+    """Return the values of the filter by answers that some card has, kinds first, then models in their order."""
+    found = {value for card in cards for value in card.facets["answers"]}
+    order = [*KINDS, "wrong", "right", ANY_WRONG, *(f"wrong: {row.name}" for row in rows)]
+    return [value for value in order if value in found]
+
+
+def _counted(kinds: Collection[str], told: Mapping[str, str]) -> str:
+    """Say how many there are of each kind: "the models disagree on 1,023, all are right on 410"."""
     counts = Counter(kinds)
-    return {kind: counts[kind] for kind in KINDS if counts[kind]}
+    return ", ".join(text.format(f"{counts[kind]:,}") for kind, text in told.items() if counts[kind])
 
 
 def _failures(rows: Sequence[Row]) -> dict[str, str]:
