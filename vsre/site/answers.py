@@ -123,7 +123,7 @@ def read_answers(rows: Sequence[Row], sources: Sequence[Source], limit: int, see
     images, missing = find_pictures({_first(asked[record]).image_id for record in chosen}, sources)
     cards = [_card(asked[record], images.get(_first(asked[record]).image_id)) for record in chosen]
     if len(rows) == 1:
-        cards = [replace(card, facets=card.facets | {"answers": _of_one(card)}) for card in cards]
+        cards = [replace(card, facets={**card.facets, "answers": _of_one(card)}) for card in cards]
     told = TOLD_OF_ONE if len(rows) == 1 else TOLD
     why = _failures(rows)
     return Answers(
