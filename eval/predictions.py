@@ -45,6 +45,8 @@ class Prediction:
         question: hash of what the model was shown; a stored row counts only while it agrees.
         canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``; or "processor": as the
             processor of a model of another family does, or does not.
+        image_file: what the source calls the file of the record's own image; "" where it has no such files, in the
+            part files, and in tables from before there was this column.
     """
 
     model_hash: str
@@ -74,6 +76,7 @@ class Prediction:
     parsed: str = ""
     outcome: str = ""
     contained: bool = False
+    image_file: str = ""
 
     @property
     def key(self) -> Key:
@@ -146,7 +149,7 @@ class PartFiles:
 
 def _prediction(row: dict[str, Any]) -> Prediction:
     lists = {name: tuple(row[name]) for name in ("options", "option_logprobs")}
-    added = {name: row[name] or "" for name in ("generated", "parsed", "outcome")}
+    added = {name: row[name] or "" for name in ("generated", "parsed", "outcome", "image_file")}
     canvas = row["canvas"] or OLD_CANVAS
     return Prediction(**{**row, **lists, **added, "canvas": canvas, "contained": bool(row["contained"])})
 

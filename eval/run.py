@@ -6,7 +6,7 @@ however many processes (``eval.shares``).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ def _evaluate(config: EvalConfig, wait_for_all: Callable[[], None]) -> Path:
     wait_for_all()
     if not share.first or not run.complete(items, share):
         return Path(config.out)
-    predictions = run.answer(items) + _unreadable(records, config, readings, name, canvas)
+    answered = [replace(row, image_file=records.files.get(row.image_id, "")) for row in run.answer(items)]
+    predictions = answered + _unreadable(records, config, readings, name, canvas)
     facts = {"model_hash": name, "model_type": kind, "canvas": canvas, "leakage": leakage}
     return _finish(config, decoders, predictions, facts)
 

@@ -36,11 +36,16 @@ class FailedRow:
 
 @dataclass
 class RecordSet:
-    """Records, the images they speak of by ``image_id``, and the rows that could not be used."""
+    """Records, the images they speak of by ``image_id``, and the rows that could not be used.
+
+    Attributes:
+        files: what the source calls the picture file of an ``image_id``, where it has such files.
+    """
 
     records: list[Record]
     images: Mapping[str, ImageRow]
     failed: list[FailedRow] = field(default_factory=list)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def image_features() -> "datasets.Features":

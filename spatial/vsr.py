@@ -100,7 +100,9 @@ def read_vsr(annotations: Path, images: Path, split: str = "zeroshot", part: str
             records.append(statement(row, own, group_id, part))
         except (RecordError, ValueError) as error:
             failed.append(FailedRow(f"{path.name}:{row.line} {row.photo}", str(error)))
-    return RecordSet(records, PhotoImages(photo for photo in photos.values() if isinstance(photo, Photo)), failed)
+    usable = [photo for photo in photos.values() if isinstance(photo, Photo)]
+    files = {photo.image_id: photo.name for photo in usable}
+    return RecordSet(records, PhotoImages(iter(usable)), failed, files)
 
 
 def annotation_file(annotations: Path, split: str, part: str) -> Path:

@@ -113,6 +113,8 @@ class ReportConfig:
         training: checkpoint folders of ``vsre train`` by name, for the training curves.
         data: dataset folder that the evaluations read, for the example images; optional.
         examples: number of example images.
+        answers: largest number of statements with their pictures on the page of answers; 0: no such page.
+        seed: which statements that page shows.
         gallery: output folder of ``vsre gallery``, whose page becomes one of the report; optional.
         painted: painted dataset folder, for its yield table and accepted and rejected pictures; optional.
         painted_gallery: output folder of ``vsre gallery`` of that folder, whose page becomes one too; optional.
@@ -126,6 +128,8 @@ class ReportConfig:
     training: dict[str, str] = field(default_factory=dict)
     data: str = ""
     examples: int = 8
+    answers: int = 48
+    seed: int = 0
     gallery: str = ""
     painted: str = ""
     painted_gallery: str = ""

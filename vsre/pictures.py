@@ -85,13 +85,19 @@ class Picture:
         return 2 if self.width <= SMALL else 1
 
 
-def picture(row: ImageRow, alt: str = "", layers: Sequence[Layer] = ()) -> Picture:
+def picture(row: ImageRow, alt: str = "", layers: Sequence[Layer] = (), side: int = LARGEST_SIDE) -> Picture:
     """Return an image ready for a page; files that browsers do not show, and large ones, become WebP.
+
+    Args:
+        row: the image.
+        alt: what it shows; "" takes its objects.
+        layers: its passes.
+        side: largest width and height in pixels of what is made smaller; files may have as many bytes as that allows.
 
     Raises:
         RecordError: the image cannot be decoded.
     """
-    data, shrunk = _shown_bytes(row)
+    data, shrunk = _shown_bytes(row, side)
     boxes = draw_boxes(row.objects, row.width, row.height)
     return Picture(data_uri(data), alt or describe(row), row.width, row.height, boxes, list(layers), shrunk)
 
@@ -149,21 +155,21 @@ def place_labels(spots: Sequence[Spot], labels: Sequence[str], aspect: float) ->
     return [(place[0], place[3]) for place in taken]
 
 
-def upright(row: ImageRow) -> Image.Image:
-    """Decode an image; one of more than ``LARGEST_SIDE`` pixels a side is made smaller.
+def upright(row: ImageRow, side: int = LARGEST_SIDE) -> Image.Image:
+    """Decode an image; one of more than ``side`` pixels a side is made smaller.
 
     Raises:
         RecordError: the image cannot be decoded.
     """
     image = decode_image(row.image, row.image_id)
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    image.thumbnail((side, side))
     return image
 
 
-def _shown_bytes(row: ImageRow) -> tuple[bytes, bool]:
+def _shown_bytes(row: ImageRow, side: int) -> tuple[bytes, bool]:
     """Return the bytes to show, and whether they have fewer pixels than the stored ones."""
-    image = upright(row)
-    if _format(row.image) and len(row.image) <= LARGEST_FILE:
+    image = upright(row, side)
+    if _format(row.image) and len(row.image) <= LARGEST_FILE * (side / LARGEST_SIDE) ** 2:
         return row.image, False
     buffer = io.BytesIO()
     image.save(buffer, format="WEBP", quality=90)

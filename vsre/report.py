@@ -56,6 +56,7 @@ def _pages(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dic
         raise RecordError("none of these evaluations has an answer; their results.json say under 'failed' why")
     yield _overview(evaluations, rows, pairs)
     yield _scores(rows)
+    yield from _answers(config, evaluations)
     yield from _data(config, evaluations, summary)
     yield from _training(config)
     yield from _attention(config)
@@ -90,6 +91,16 @@ def _scores(rows: Sequence[scores.Scored]) -> Page:
         "errors": scores.reliability_cells(rows),
     }
     return Page("scores.html", "Scores", "scores", about, content)
+
+
+def _answers(config: ReportConfig, evaluations: Sequence[Evaluation]) -> Iterator[Page]:
+    if config.answers:
+        from vsre.site.answer_pictures import sources_of
+        from vsre.site.answers import read_answers
+
+        found = read_answers(rows_of(evaluations), sources_of(config), config.answers, config.seed)
+        about = "picture by picture: the statement, the truth, and what every model said"
+        yield Page("answers.html", "Answers", "answers", about, {"answers": found})
 
 
 def _data(config: ReportConfig, evaluations: Sequence[Evaluation], summary: dict[str, Any]) -> Iterator[Page]:

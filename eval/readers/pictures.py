@@ -71,6 +71,10 @@ class Pictures(Mapping[str, ImageRow]):
         provenance = json.dumps({"file": picture.name})
         return ImageRow(image_id, data, *size, self._source, licence=self._licence, provenance=provenance)
 
+    def names(self) -> dict[str, str]:
+        """Return what the benchmark calls each picture, by ``image_id``."""
+        return {image_id: picture.name for image_id, (picture, _) in self._known.items()}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
 

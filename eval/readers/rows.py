@@ -75,7 +75,7 @@ def gather(opened: Opened, rows: Iterable[Row | FailedRow]) -> RecordSet:
         records.append(_again(record, repeats[record]))
     if failed and not records:
         raise RecordError(f"none of the {len(failed)} rows of {opened.path} can be used; the first: {failed[0].reason}")
-    return RecordSet(records, pictures, failed)
+    return RecordSet(records, pictures, failed, pictures.names())
 
 
 def letter_choice(letter: object, choices: Sequence[str]) -> str:

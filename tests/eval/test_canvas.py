@@ -43,10 +43,11 @@ def test_answers_of_two_canvases_share_a_run_directory_and_never_mix(
 
 def test_rows_from_before_there_was_a_choice_were_padded(tmp_path: Path) -> None:
     row = asdict(Prediction("model", "record", "image", "group", "question", "greedy", "image"))
-    del row["canvas"]
+    del row["canvas"], row["image_file"]
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "old.parquet")
     (old,) = read_predictions(tmp_path / "old.parquet")
-    assert old.canvas == "pad" and old.key == ("model", "record", "question", "greedy", "image", "pad")
+    assert old.canvas == "pad" and old.image_file == ""
+    assert old.key == ("model", "record", "question", "greedy", "image", "pad")
 
 
 def test_an_unknown_canvas_is_named_before_the_model_is_loaded(config: EvalConfig) -> None:

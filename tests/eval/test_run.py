@@ -245,8 +245,11 @@ def test_photos_with_an_annotation_file_are_evaluated(make: Make, tmp_path: Path
     rows.append(json.dumps({"image": "gone.jpg", "caption": "The cup is on the book.", "relation": "on", "label": 1}))
     (tmp_path / "own.test.jsonl").write_text("\n".join(rows))
     where = {"kind": "vsr", "annotations": str(tmp_path), "images": str(photos), "variant": "own"}
-    score = results_of(evaluate(make(data=where)))["greedy", "image"]
+    out = evaluate(make(data=where))
+    score = results_of(out)["greedy", "image"]
     assert (score["n"], score["pairs"], set(score["per_category"])) == (8, 4, {"Topological"})
+    shown = {row.image_file for row in read_predictions(out / "predictions.parquet") if not row.failed}
+    assert shown == {"0.jpg", "1.jpg", "2.jpg", "3.jpg"}, "whoever made the pictures knows them by their names"
     assert list(score["failed"]) == ["own.test.jsonl:5 gone.jpg"]
 
 

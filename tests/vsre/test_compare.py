@@ -83,7 +83,7 @@ def test_mistakes_are_one_line(runs: list[str], tmp_path: Path) -> None:
     alone = write_run(tmp_path / "alone", {"greedy": 0.5})
     with pytest.raises(ConfigError, match="nothing to compare"):
         write_comparison(CompareConfig([alone]))
-    with pytest.raises(RecordError, match="there is no evaluation .*; did you mean 'alone'"):
+    with pytest.raises(RecordError, match=r"there is no evaluation .*; did you mean 'alone'"):
         write_comparison(CompareConfig([alone, str(tmp_path / "alnoe")]))
     (tmp_path / "empty").mkdir()
     with pytest.raises(RecordError, match="run the 'vsre eval' command"):

@@ -128,7 +128,7 @@ def test_the_summary_has_the_numbers_of_every_part_that_was_evaluated(site: Path
 
 def test_the_folder_holds_all_that_its_pages_need(site: Path) -> None:
     pages = sorted(path.name for path in site.glob("*.html"))
-    assert pages == ["data.html", "index.html", "provenance.html", "scores.html", "training.html"]
+    assert pages == ["answers.html", "data.html", "index.html", "provenance.html", "scores.html", "training.html"]
     for page in pages:
         text = (site / page).read_text()
         assert text.count('aria-current="page"') == 1 and 'name="viewport"' in text
@@ -195,7 +195,8 @@ def test_one_evaluation_alone_is_a_report_without_the_pages_of_other_parts(confi
     config.data, config.training = "", {}
     config.evaluations = {"<mine>": config.evaluations["expert"]}
     write_report(config)
-    assert sorted(path.name for path in site.glob("*.html")) == ["index.html", "provenance.html", "scores.html"]
+    left = ["answers.html", "index.html", "provenance.html", "scores.html"]
+    assert sorted(path.name for path in site.glob("*.html")) == left
     page = text_of(site, "index")
     assert "&lt;mine&gt; answers 95.0 %" in page and "<img" not in page and "Every two" not in page
     assert "<mine>" not in page and "training" not in page.lower()

@@ -91,7 +91,7 @@ def marks(page: "playwright.Page", chart: str) -> int:
 def test_the_navigation_leads_through_all_pages(visit: Visit, site: Path) -> None:
     page = visit.open("index.html")
     names = page.locator("nav.site a").all_inner_texts()
-    assert names == ["Overview", "Scores", "Data", "Gallery", "Training", "Attention", "Provenance"]
+    assert names == ["Overview", "Scores", "Answers", "Data", "Gallery", "Training", "Attention", "Provenance"]
     for name in names:
         page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
         assert page.locator("nav.site a[aria-current=page]").inner_text() == name
@@ -145,6 +145,20 @@ def test_the_gallery_filters_in_the_report(visit: Visit) -> None:
     assert 0 < shown.count() < 4 and page.locator("#count").inner_text() == f"{shown.count()} of 4 groups"
     page.get_by_role("button", name="Clear all").click()
     page.wait_for_function("document.getElementById('count').textContent.startsWith('4 of')")
+
+
+def test_answers_are_filtered_by_relation_and_by_what_is_wrong(visit: Visit) -> None:
+    page = visit.open("answers.html")
+    shown = page.locator("article.example:visible")
+    assert shown.count() == 40 and page.locator("#count").inner_text() == "40 of 40 statements"
+    page.get_by_label("relation").select_option("above")
+    assert shown.count() == 20
+    page.get_by_label("answers").select_option("wrong: expert")
+    assert shown.count() == 1 and "✗ wrong" in shown.inner_text()
+    page.get_by_label("relation").select_option("left of")
+    assert page.locator("#count").inner_text() == f"{shown.count()} of 40 statements"
+    page.get_by_role("button", name="Clear all").click()
+    page.wait_for_function("document.getElementById('count').textContent.startsWith('40 of')")
 
 
 def test_a_picture_shows_its_objects_when_it_is_tapped(visit: Visit) -> None:

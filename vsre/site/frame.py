@@ -15,7 +15,7 @@ from vsre.pages import NAVIGATION, template_environment
 ASSETS, STYLE, SCRIPT, PLOTLY = "assets", "site.css", "site.js", "plotly.min.js"
 """Folder beside the pages, and what lies in it."""
 
-OWN = ("scores.html", "data.html", "training.html", "attention.html", "explanation.html", "provenance.html")
+OWN = ("scores", "answers", "data", "training", "attention", "explanation", "provenance")
 """Pages beside the first one; those that a report does not have any more are removed."""
 
 
@@ -57,7 +57,7 @@ def write_site(out: Path, title: str, pages: Sequence[Page]) -> None:
     texts = {page.file: _text(templates, title, pages, page) for page in pages}
     texts |= {f"{ASSETS}/{name}": templates.get_template(name).render() for name in (STYLE, SCRIPT)}
     texts[f"{ASSETS}/{PLOTLY}"] = get_plotlyjs()
-    for name in set(OWN) - set(texts):
+    for name in {f"{own}.html" for own in OWN} - set(texts):
         (out / name).unlink(missing_ok=True)
     for name, text in texts.items():
         with atomic(out / name) as temporary:

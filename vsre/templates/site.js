@@ -1,5 +1,5 @@
 "use strict";
-// Draws the charts of a page, lets its switches show and hide series, and makes ready for print.
+// Draws the charts of a page, lets its switches show and hide series, filters cards, and makes ready for print.
 (() => {
   // Width of a chart on paper, and the height that leaves room for its heading on a page, in CSS pixels (A4 and Letter).
   const PAPER = { width: 660, height: 740 };
@@ -59,6 +59,33 @@
   for (const picture of document.querySelectorAll(".picture")) {
     picture.addEventListener("click", () => picture.classList.toggle("pinned"));
   }
+
+  // Hides the cards that filters leave out, and says of every choice how many cards it would show.
+  function filter(form) {
+    const cards = [...document.querySelectorAll("[data-facets]")].map((element) => ({ element, facets: JSON.parse(element.dataset.facets) }));
+    const chosen = [...form.querySelectorAll("select")];
+    const has = (card, name, value) => !value || card.facets[name].includes(value);
+    const matching = (but) => cards.filter((card) => chosen.every((select) => select === but || has(card, select.name, select.value)));
+    const apply = () => {
+      const shown = new Set(matching());
+      for (const card of cards) card.element.hidden = !shown.has(card);
+      for (const select of chosen) {
+        const others = matching(select);
+        for (const option of select.options) {
+          option.textContent = `${option.value || "all"} (${others.filter((card) => has(card, select.name, option.value)).length})`;
+        }
+      }
+      document.getElementById("count").textContent = `${shown.size} of ${cards.length} statements`;
+      document.getElementById("nothing").hidden = shown.size > 0;
+    };
+    form.hidden = false;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", apply);
+    form.addEventListener("reset", () => setTimeout(apply));
+    window.addEventListener("pageshow", apply); // browsers keep what was chosen when one comes back
+    apply();
+  }
+  document.querySelectorAll(".filters").forEach(filter);
 
   let printing = false;
   function fit() {
