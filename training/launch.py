@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from encoders.launch import check_launcher, launch_command, share_cores, visible_gpus
+from encoders.launch import check_launcher, launch_command, processes_in, share_cores, visible_gpus
 from spatial.machine import usable_cores
 from training.config import TrainConfig
 
@@ -41,6 +41,7 @@ def relaunch_if_needed(config: TrainConfig, argv: Sequence[str], make_evaluator:
 
     check(config, make_evaluator)
     share_cores(command)
+    print(f"starting {processes_in(command)} process(es), each of which loads model and data", flush=True)
     os.execv(command[0], command)
 
 

@@ -92,15 +92,19 @@ def test_a_slip_of_the_number_of_processes_starts_none_of_them() -> None:
         launch_command(3000, 0, ["train"])
 
 
-def test_relaunch_checks_the_config_and_happens_once(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relaunch_checks_the_config_and_happens_once(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(ConfigError):
         launch.relaunch_if_needed(replace(config, nproc=2, trainer={"x": 1}), ["train"])
+    assert not capsys.readouterr().out
     launch.relaunch_if_needed(replace(config, nproc=2), ["train"])
     assert len(started) == 1
+    assert "starting 2 process(es)" in capsys.readouterr().out
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
     launch.relaunch_if_needed(replace(config, nproc=2), ["train"])
