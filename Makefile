@@ -3,7 +3,7 @@ BIN := .venv/bin
 FAST := not slow
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: quickstart test test-full lint bench chaos docs setup setup-dev setup-docs
+.PHONY: quickstart test test-full lint bench chaos docs setup setup-dev setup-docs setup-full
 
 quickstart: setup
 	$(BIN)/vsre run configs/quickstart.yaml
@@ -11,7 +11,7 @@ quickstart: setup
 test: setup-dev
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2 -m "$(FAST)"
 
-test-full: setup-dev
+test-full: setup-full
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -q -n 2
 
 lint: setup-dev
@@ -37,3 +37,6 @@ setup-dev:
 
 setup-docs:
 	@scripts/setup.sh docs
+
+setup-full:
+	@scripts/setup.sh full

@@ -26,6 +26,7 @@ from eval.plan import check_names, plan_items
 from eval.predictions import PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise
 from eval.shares import launched_together, own_share
+from eval.unseen import Vocabulary, warn_of_unseen
 from spatial.dataset import RecordSet
 from spatial.errors import ConfigError, RecordError
 from spatial.files import write_json
@@ -55,6 +56,7 @@ def _evaluate(config: EvalConfig, wait_for_all: Callable[[], None]) -> Path:
     name = model_hash(folder)
     leakage = check_leakage(str(folder), config.data)
     items = plan_items(records.records, config, processor, records.images)
+    unseen = warn_of_unseen(Vocabulary(model, processor.tokenizer, folder), folder.name, records.records)
     features = ImageFeatures(model, processor, records.images, see)
     parts = PartFiles(Path(config.out) / "predictions")
     scorer = FAMILIES[kind].scorer(model, processor, config.max_new_tokens, config.max_tokens)
@@ -66,7 +68,7 @@ def _evaluate(config: EvalConfig, wait_for_all: Callable[[], None]) -> Path:
         return Path(config.out)
     answered = [replace(row, image_file=records.files.get(row.image_id, "")) for row in run.answer(items)]
     predictions = answered + _unreadable(records, config, readings, name, canvas)
-    facts = {"model_hash": name, "model_type": kind, "canvas": canvas, "leakage": leakage}
+    facts = {"model_hash": name, "model_type": kind, "canvas": canvas, "leakage": leakage, "unseen": unseen}
     return _finish(config, decoders, predictions, facts)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Create .venv and install vsre into it. Usage: scripts/setup.sh [dev|docs]
+# Create .venv and install vsre into it. Usage: scripts/setup.sh [dev|docs|full]
 #
 # A second run with unchanged pyproject.toml, constraints.txt and Python does nothing. pip's own configuration is
 # left as it is. Environment: PYTHON (interpreter, default python3), VSRE_TORCH_INDEX (index URL to take torch from).
@@ -90,7 +90,9 @@ active_constraints() {
 
 key="$(fingerprint)"
 finished=("$stamp")
-[[ -n "$extra" ]] || finished+=(.venv/.setup-dev) # what has the tools for tests has all that the core needs
+# What has the tools for tests has all that the core needs; what has those for all tests, all that others need.
+[[ -n "$extra" ]] || finished+=(.venv/.setup-dev)
+finished+=(.venv/.setup-full)
 for done in "${finished[@]}"; do
     if [[ -x .venv/bin/vsre && -f "$done" && "$(cat "$done")" == "$key" ]]; then exit 0; fi
 done

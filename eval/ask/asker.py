@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.device import usable_device
-from encoders.load import lineage
 from encoders.model_hash import model_hash
 from encoders.source_files import checkpoint_folder
 from eval.answering import Run
@@ -33,9 +32,9 @@ from eval.images import IMAGE_MODES, ImageFeatures, shown_image
 from eval.plan import Item, check_names
 from eval.predictions import Prediction
 from eval.scoring import Question
+from eval.unseen import Vocabulary
 from spatial.errors import CheckpointError, ConfigError
 from spatial.records import ImageRow, Record, encode_png, image_id_of
-from spatial.shipped import ASSETS
 from spatial.templates import GIVEN, TEMPLATES, render
 
 EVERY_DECODER = (
@@ -107,7 +106,7 @@ class Asker:
         sight: what it sees of a picture and where its tokens look, or None.
         unseen: why that is not known, or "".
         layers: of its language model, where its attention is known.
-        closed: whether it is one of the tiny models, which know few words and no photos.
+        vocabulary: the words that it knows.
 
     Raises:
         ConfigError: a setting that cannot be used.
@@ -125,7 +124,7 @@ class Asker:
         device = usable_device(config.device)
         self.model, self.processor, self.see, self.canvas = open_model(folder, self.kind, config.canvas, device)
         self.model_hash = model_hash(folder)
-        self.closed = lineage(folder)[-1].resolve().is_relative_to(ASSETS.resolve())
+        self.vocabulary = Vocabulary(self.model, self.processor.tokenizer, folder)
         self.sight, self.unseen = _sight(self.kind, self.model, self.processor, self.canvas)
         self.layers = int(self.model.get_decoder().config.num_hidden_layers) if self.sight else 0
         if self.sight and config.layer >= self.layers:
@@ -144,7 +143,7 @@ class Asker:
             CheckpointError: the model cannot tell the options apart, or its numbers are not finite.
         """
         named = answers_to(question, options)
-        check_words(self.model, self.processor.tokenizer, self.name, (question, *named), self.closed)
+        check_words(self.vocabulary, self.name, (question, *named))
         maps: dict[str, NDArray[np.float64]] = {}
 
         def keep(_: Question, reading: Reading, attention: Attention) -> None:

@@ -85,7 +85,7 @@ def notes(asker: Asker, answer: Answer) -> list[str]:
     blind = next((said for said in answer.said if said.image_mode != first.image_mode), None)
     if blind and blind.image_mode == "image_blind":
         found.append(f"Without the picture it says {blind.text!r} ({blind.probability:.3f}).")
-    if asker.closed:
+    if asker.vocabulary.closed:
         found.append(f"{asker.name} knows plain renders of a few things, and nothing of photos.")
     if asker.unseen:
         found.append(f"No attention is drawn: {asker.unseen}")

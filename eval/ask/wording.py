@@ -1,21 +1,18 @@
 """From what a person types to what a model is asked: the answers to choose from, and what cannot be asked.
 
-The question goes to the model as it was typed. A model of a closed vocabulary has one token for all words that are not
-in it, and would answer as surely as ever; so words that it does not know are named, and no answer is given. The tiny
-models' vocabulary has more words than they were trained on: the embeddings of the others are still as long as they were
-made, as is that of the token for unknown words, which no text of ours holds.
+The question goes to the model as it was typed. Words that the model has never seen (``eval.unseen``) are named, and no
+answer is given.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
+from eval.unseen import Vocabulary
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.pictures import read_picture
-from spatial.vocabulary import COLOURS, NOUNS
 
 YES_NO = ("yes", "no")
 
@@ -27,9 +24,6 @@ LARGEST_FILE = 64_000_000
 
 LARGEST_SIDE = 2048
 """A picture of more pixels a side is made smaller; no encoder looks at more than half as many."""
-
-UNMOVED = 0.95
-"""Share of the length of the embedding for unknown words from which on an embedding counts as not trained."""
 
 _VERB = r"(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should)"
 _ASKS = re.compile(rf"(?:^|[.:,;!?]\s+){_VERB}\b[^?]*\?|\byes or no\b", re.IGNORECASE)
@@ -89,50 +83,21 @@ def is_yes_no(question: str) -> bool:
     return bool(_ASKS.search(question)) and not _ALTERNATIVE.search(question)
 
 
-def check_words(model: Any, tokenizer: Any, name: str, texts: Sequence[str], closed: bool) -> None:
+def check_words(vocabulary: Vocabulary, name: str, texts: Sequence[str]) -> None:
     """Refuse what the model cannot read.
 
     Args:
-        model: that is asked.
-        tokenizer: of it.
+        vocabulary: of the model that is asked.
         name: of the model, for people.
         texts: the question and its options.
-        closed: whether it is one of the tiny models, whose embeddings tell which words they were trained on.
 
     Raises:
         ConfigError: a text holds a token that has a meaning of its own, or words that the model has never seen.
     """
-    for token in tokenizer.all_special_tokens:
+    for token in vocabulary.tokenizer.all_special_tokens:
         if any(token in text for text in texts):
             raise ConfigError(f"{token!r} has a meaning of its own for {name}; leave it out of question and options")
-    unknown = list(dict.fromkeys(word for text in texts for word in unknown_words(model, tokenizer, text, closed)))
+    unknown = list(dict.fromkeys(word for words in vocabulary.unseen(texts) for word in words))
     if unknown:
-        known = known_things(model, tokenizer) if closed else []
-        knows = f"it knows {', '.join(known)}" if known else "ask in other words"
         words = ", ".join(map(repr, unknown))
-        raise ConfigError(f"{name} has never seen {words}, so that its answer would mean nothing; {knows}")
-
-
-def unknown_words(model: Any, tokenizer: Any, text: str, closed: bool) -> list[str]:
-    """Return the words of a text that the model has never seen, in their order."""
-    unknown = tokenizer.unk_token_id
-    if unknown is None or not tokenizer.is_fast:
-        return []
-    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    unmoved = _untrained(model, unknown) if closed else {unknown}
-    pairs = zip(made["input_ids"], made["offset_mapping"], strict=True)
-    return [text[start:end] for token, (start, end) in pairs if token in unmoved]
-
-
-def known_things(model: Any, tokenizer: Any) -> list[str]:
-    """Return the nouns that one of the tiny models was trained on."""
-    known = sorted(noun for noun in NOUNS if not unknown_words(model, tokenizer, noun, closed=True))
-    parts = {word for noun in known if " " in noun for word in noun.split()}  # a teddy bear is no bear
-    return [noun for noun in known if noun not in (*COLOURS, *parts)]
-
-
-def _untrained(model: Any, unknown: int) -> set[int]:
-    """Return the tokens whose embeddings are as long as that of the token for unknown words, or longer."""
-    lengths_V = model.get_input_embeddings().weight.detach().float().norm(dim=-1)
-    found: set[int] = set((lengths_V >= UNMOVED * lengths_V[unknown]).nonzero().flatten().tolist())
-    return found
+        raise ConfigError(f"{name} has never seen {words}, so that its answer would mean nothing; {vocabulary.advice}")

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from encoders import FUSIONS, VSRE_ENCODERS
+from tests.extras import needs_deepspeed
 
 ROOT = Path(__file__).parents[2]
-
-
-needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed")
 
 
 def launch(worker: str, processes: int, *arguments: Path) -> str:

@@ -14,6 +14,7 @@ from encoders.load import lineage, load_model
 from encoders.parameters import PROJECTOR
 from spatial.dataset import DatasetFolder, write_shard
 from spatial.errors import ConfigError
+from tests.extras import needs_deepspeed
 from tests.training.conftest import WORDS, tiny_config
 from training.arguments import build_arguments
 from training.chain import stage_configs
@@ -256,7 +257,7 @@ def test_one_encoder_after_the_other_then_all(make_model: Any, short: TrainConfi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("deepspeed", [False, True])
+@pytest.mark.parametrize("deepspeed", [False, pytest.param(True, marks=needs_deepspeed)])
 def test_two_processes_train_a_chain_as_one_does(
     chained: TrainConfig, tmp_path: Path, train_elsewhere: Callable[..., tuple[int, str]], deepspeed: bool
 ) -> None:

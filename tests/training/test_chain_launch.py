@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from encoders.load import lineage
 from spatial.errors import ConfigError
-from tests.training.test_launch_lines import VSRE, line, needs_deepspeed  # noqa: F401
+from tests.extras import needs_deepspeed
+from tests.training.test_launch_lines import VSRE, line  # noqa: F401
 from training.config import TrainConfig
 from training.run import check, train
 

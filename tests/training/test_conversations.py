@@ -21,6 +21,7 @@ from spatial.errors import CheckpointError, ConfigError, RecordError
 from spatial.exposure import Exposure
 from spatial.records import decode_image
 from spatial.templates import TEMPLATES, render
+from tests.extras import needs_deepspeed
 from training.collate import IGNORED, PrefixCollator
 from training.config import TrainConfig
 from training.conversation_file import ConversationFile
@@ -381,7 +382,7 @@ def test_a_pool_shows_all_its_parts_in_one_epoch(write: Callable[..., Path], dat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("zero", [0, 3])
+@pytest.mark.parametrize("zero", [0, pytest.param(3, marks=needs_deepspeed)])
 def test_a_rank_with_text_alone_does_not_wait_and_two_are_as_one(
     write: Callable[..., Path],
     config: TrainConfig,

@@ -14,6 +14,7 @@ from torch.optim import SGD, AdamW
 from transformers import TrainerControl, TrainerState
 
 from spatial.errors import ConfigError
+from tests.extras import needs_deepspeed
 from training import fit as fitting
 from training.arguments import build_arguments
 from training.config import EvaluateSettings, TrainConfig
@@ -182,11 +183,11 @@ def test_several_gpus_are_never_left_to_data_parallel(config: TrainConfig, monke
         train(config)
 
 
+@needs_deepspeed
 @pytest.mark.parametrize("name", ["zero1", "zero2", "zero3", "zero2-offload", "zero3-offload"])
 def test_shipped_settings_are_found_from_anywhere_and_keep_both_rates(
     config: TrainConfig, tmp_path: Path, monkeypatch: Any, name: str
 ) -> None:
-    pytest.importorskip("deepspeed")
     monkeypatch.chdir(tmp_path)
     path = f"configs/deepspeed/{name}.json"
     settings = deepspeed_settings({"deepspeed": path})
@@ -204,12 +205,12 @@ def test_a_path_that_does_not_exist_names_the_nearest() -> None:
         deepspeed_settings({"deepspeed": "configs/deepspeed/zero4.json"})
 
 
+@needs_deepspeed
 @pytest.mark.parametrize("block", ["optimizer", "scheduler"])
 @pytest.mark.parametrize("way", ["file", "mapping", "accelerate"])
 def test_blocks_that_would_drop_a_rate_are_refused_however_they_come(
     config: TrainConfig, tmp_path: Path, monkeypatch: Any, block: str, way: str
 ) -> None:
-    pytest.importorskip("deepspeed")
     settings = {**ZERO_2, block: {"type": "AdamW"}}
     (tmp_path / "zero.json").write_text(json.dumps(settings))
     given = replace(config, stage="finetune", projector_learning_rate=2e-5)
@@ -223,14 +224,14 @@ def test_blocks_that_would_drop_a_rate_are_refused_however_they_come(
         check(given)
 
 
+@needs_deepspeed
 def test_an_optimizer_block_is_fine_with_one_rate(config: TrainConfig) -> None:
-    pytest.importorskip("deepspeed")
     check(with_deepspeed(config, {**ZERO_2, "optimizer": {"type": "AdamW"}}))
     check(with_deepspeed(config, {**ZERO_2, "optimizer": {"type": "AdamW"}}, projector_learning_rate=1e-3))
 
 
+@needs_deepspeed
 def test_what_zero_3_cannot_do_is_refused_before_loading(config: TrainConfig, monkeypatch: Any) -> None:
-    pytest.importorskip("deepspeed")
     with pytest.raises(ConfigError, match="ZeRO-3 would save no weights"):
         check(with_deepspeed(config, {"zero_optimization": {"stage": 3}}))
     with pytest.raises(ConfigError, match=r"'towers' cannot be split by ZeRO-3; use configs/deepspeed/zero2.json"):
@@ -288,8 +289,8 @@ def test_a_run_does_not_go_on_with_another_number_of_processes(config: TrainConf
     train(config)
 
 
+@needs_deepspeed
 def test_numbers_that_contradict_the_trainer_are_one_line(config: TrainConfig, monkeypatch: Any) -> None:
-    pytest.importorskip("deepspeed")
     monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED", raising=False)
     contradiction = {**ZERO_2, "train_micro_batch_size_per_gpu": 16}
     with pytest.raises(ConfigError, match=r'train_micro_batch_size_per_gpu=16 vs hf .*=8; write "auto"'):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch.distributed.run import get_args_parser
 
 from encoders.launch import check_launcher, launch_command, without_local_rank
 from spatial.errors import ConfigError
+from tests.extras import needs_deepspeed
 from training.config import TrainConfig
 
 pytestmark = pytest.mark.timeout(600)
@@ -27,8 +27,6 @@ pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent
 LAUNCHED = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
-
-needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed")
 
 
 @pytest.fixture
@@ -133,9 +131,10 @@ def test_bfloat16_trains_split(line: Callable[..., tuple[int, str, Path]]) -> No
     ("words", "message"),
     [
         ((*ACCELERATE, "--cpu", "-m", *VSRE), "accelerate launch started one process where several were asked for"),
-        (
+        pytest.param(
             (*ACCELERATE, "--use_deepspeed", "--zero_stage", "3", "-m", *VSRE),
             "ZeRO-3 is asked for by accelerate's environment alone; set trainer.deepspeed",
+            marks=needs_deepspeed,
         ),
     ],
 )

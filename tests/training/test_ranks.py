@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from spatial.dataset import DatasetFolder, write_shard
+from tests.extras import needs_deepspeed
 from tests.training.test_zero import Base, base, facts_of, launch, losses  # noqa: F401
 from tests.training.zero_worker import counted
 from training.config import TrainConfig
@@ -18,7 +18,7 @@ from training.throughput import Throughput
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed"),
+    needs_deepspeed,
     pytest.mark.timeout(2400),
 ]
 

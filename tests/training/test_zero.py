@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 from encoders.load import load_model
+from tests.extras import needs_deepspeed
 from training.config import LoraSettings, TrainConfig
 from training.run import train
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed"),
+    needs_deepspeed,
     pytest.mark.timeout(1800),
 ]
 

@@ -17,6 +17,7 @@ from eval.ask.wording import answers_to, open_picture
 from eval.config import DataConfig, EvalConfig
 from eval.predictions import Prediction, read_predictions
 from eval.run import evaluate
+from eval.unseen import Vocabulary
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError
 from spatial.records import decode_image
@@ -157,15 +158,14 @@ def test_what_cannot_be_asked_is_one_line(
 
 
 def test_every_word_of_the_pictures_that_the_tiny_models_learnt_from_is_known(asker: Asker, renders: Path) -> None:
-    from eval.ask.wording import known_things, unknown_words
-
-    tokenizer = asker.processor.tokenizer
-    captions = {row.caption for row in DatasetFolder(renders).records if row.topic == "relation"}
-    assert not [word for text in captions for word in unknown_words(asker.model, tokenizer, text, closed=True)]
+    words = asker.vocabulary
+    captions = [row.caption for row in DatasetFolder(renders).records if row.topic == "relation"]
+    assert not any(words.unseen(captions))
     readme = (Path(resolve_model("tiny-base")) / "README.md").read_text()
-    assert ", ".join(known_things(asker.model, tokenizer)) in readme
-    assert unknown_words(asker.model, tokenizer, "Is the pizza between two cups?", True) == ["pizza", "between", "cups"]
-    assert unknown_words(asker.model, tokenizer, "Is the pizza a Café?", False) == ["Café"]
+    assert ", ".join(words.known_things()) in readme
+    assert words.unseen(["Is the pizza between two cups?", "<image>"]) == [["pizza", "between", "cups"], []]
+    opened = Vocabulary(asker.model, words.tokenizer, Path("another"))
+    assert not opened.closed and opened.unseen(["Is the pizza a Café?"]) == [["Café"]]
 
 
 def _cut(path: Path) -> None:

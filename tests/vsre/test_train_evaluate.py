@@ -22,6 +22,7 @@ from eval.metrics import METRICS
 from eval.run import evaluate
 from spatial.dataset import write_shard
 from spatial.errors import ConfigError, UserError
+from tests.extras import needs_deepspeed
 from tests.training.conftest import config, data, make_image, make_model, model_path  # noqa: F401
 from training import launch, run
 from training.config import EvaluateSettings, TrainConfig
@@ -350,12 +351,11 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
+@needs_deepspeed
 @pytest.mark.parametrize("zero", [0, 2, 3])
 def test_two_processes_give_the_scores_of_one(
     scored: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero: int
 ) -> None:
-    if zero:
-        pytest.importorskip("deepspeed")
     one = replace(scored, stage="finetune", out=str(tmp_path / "one"))
     train(one)
     batch = {"per_device_train_batch_size": 4}
