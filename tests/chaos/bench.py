@@ -162,6 +162,9 @@ def _content(path: Path) -> bytes:
     if path.suffix == ".json":
         return json.dumps(_timeless(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True).encode()
     content = path.read_bytes()
+    if path.suffix == ".safetensors":  # what its header says besides the tensors is written in any order
+        end = 8 + int.from_bytes(content[:8], "little")
+        return json.dumps(json.loads(content[8:end]), sort_keys=True).encode() + content[end:]
     return re.sub(rb"&#34;started&#34;: .*", b"", content) if path.suffix == ".html" else content
 
 

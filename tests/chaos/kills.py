@@ -126,8 +126,9 @@ STAGES = (
     Stage(
         "interpret",
         ("interpret", "--out=out", "--pairs=2", "--tier=0", "--knockouts=2", "--modes=[image]", *LOOK),
-        ("parts/*",),
-        moments=("parts/*",),
+        ("parts/*/*.parquet",),
+        ("parts/*/*",),  # of every setting ever used here; what counts of them stands in the tables
+        moments=("parts/*/*",),
     ),
     Stage(
         "study", ("study", "{made}/data", "--out=out", "--folds=2", "--samples=4", "--batch_size=4", "--bootstrap=50")
@@ -186,11 +187,12 @@ def command_of(stage: Stage, made: Path) -> list[str]:
 
 def unharmed(stage: Stage, bench: Bench) -> tuple[float, dict[str, str]]:
     """Return the seconds of an undisturbed run and what it wrote; run once and remembered in ``made``."""
-    whole = Bench(bench.made / f"unharmed {stage.name}", bench.made, bench.random)
+    # As deep as the folders of faults: pages link to what they were made from.
+    whole = Bench(bench.made.parent / "unharmed" / stage.name, bench.made, bench.random)
     place = whole.folder / ".expected.json"
     if not place.exists():
         shutil.rmtree(whole.folder, ignore_errors=True)
-        whole.folder.mkdir()
+        whole.folder.mkdir(parents=True)
         if stage.prepare is not None:
             stage.prepare(whole)
         ended = whole.done(*command_of(stage, bench.made))
@@ -229,9 +231,10 @@ def kill(
             running.wait(bench.random.uniform(0, 1) * seconds, until=lambda: False)
         running.kill()
         running.result()
+    before = {path: stamp(path) for pattern in stage.kept for path in out.glob(pattern)}
     if between is not None:
         between()
-    before = {path: stamp(path) for pattern in stage.kept for path in out.glob(pattern)}
+        before = {path: was for path, was in before.items() if stamp(path) == was}  # what it damages is made again
     ended = bench.run(*command)
     if ended.code == 2 and "there already" in ended.text:  # the kill came when all was done
         check_refused(ended)

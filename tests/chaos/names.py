@@ -122,7 +122,16 @@ def _kept_out(bench: Bench, command: Sequence[str], name: str) -> str:
     told = ended.text + written(bench)
     if not any(
         word in told
-        for word in ("no usable name", "no plain name", "failed", "outside", "missing", "without a photo", "left out")
+        for word in (
+            "no usable name",
+            "no plain name",
+            "failed",
+            "outside",
+            "missing",
+            "without a photo",
+            "left out",
+            "neither another picture",
+        )
     ):
         raise Defect(WRONG, f"{name!r} was taken without a word: {last_lines(ended.text)}")
     return NAMED

@@ -51,7 +51,7 @@ CACHE = ("cache-features", "--model=given", "--data=[{made}/data]", "--out=out")
 STUDY = ("study", "{made}/data", "--model=given", "--folds=2", "--samples=4", "--out=out")
 AUDIT = ("audit", "{made}/data", "--model=given", "--folds=2", "--out=out")
 DOCTOR = ("doctor", "--model=given")
-PUSH = ("push", "given", "--repo=a/b", "--dry_run=true")
+PUSH = ("push", "given", "--repo=a/b", "--base=a/c", "--dry_run=true")
 COMMANDS = {"eval": EVALUATE, "train": TUNE, "build-model": BUILD, "attend": ATTEND, "interpret": INTERPRET,
             "cache-features": CACHE, "study": STUDY, "audit": AUDIT, "doctor": DOCTOR, "push": PUSH}  # fmt: skip
 
@@ -184,8 +184,8 @@ def payload_faults() -> list[Fault]:
     )
     for file in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
         faults.append(Fault("train", "code in a checkpoint", f"resumed {file}", _resumed, (file,)))
-    for pattern in ("trials/*", "features/*", "parts/*"):
-        name = {"trials/*": "calibrate", "features/*": "audit", "parts/*": "interpret"}[pattern]
+    for pattern in ("trials/*", "features/*", "parts/*/*"):
+        name = {"trials/*": "calibrate", "features/*": "audit", "parts/*/*": "interpret"}[pattern]
         faults.append(Fault(name, "code in a leftover", pattern, _leftover, (name, pattern)))
     return faults
 
