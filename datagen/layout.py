@@ -13,6 +13,7 @@ from datagen.assets import asset, toy_size
 from datagen.config import DatagenConfig
 from datagen.families import Family, Placements, Rng, at, turned
 from datagen.visibility import clearly_seen, outlines, shows
+from spatial.boxes import area, shared
 from spatial.geometry import surface_gap
 from spatial.observation import Box, observe, pose_of
 from spatial.scene import Backdrop, Camera, Colour, Light, ObjectSpec, Scene, Vector
@@ -134,12 +135,7 @@ def distractors(
 
 def _crowds(one: Box, other: Box) -> bool:
     """Tell whether two picture boxes share more than a tenth of the smaller."""
-    width, height = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
-    return width > 0 and height > 0 and width * height > 0.1 * min(_area(one), _area(other))
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
+    return shared(one, other) > 0.1 * min(area(one), area(other))
 
 
 def framed(scene: Scene) -> bool:

@@ -22,6 +22,7 @@ from datagen.rays import Rays
 from datagen.shadow import ShadowMap, shadow_map
 from datagen.staging import Stage, stage
 from datagen.textures import TEXELS_PER_METRE, hashed, noise
+from spatial.boxes import bounds_of
 from spatial.observation import Observation, observe
 from spatial.scene import Scene
 
@@ -177,11 +178,10 @@ def observe_rendered(scene: Scene, rendered: Rendered) -> Observation:
         mask = rendered.ids == index
         seen = replace(seen, mask=mask)
         if mask.any():
-            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+            x0, y0, x1, y1 = map(float, bounds_of(mask))
             depths = rendered.depth[mask]
             span = (float(depths.min()), float(np.median(depths)), float(depths.max()))
-            seen = replace(seen, box=box, depth=span)
+            seen = replace(seen, box=(x0, y0, x1, y1), depth=span)
         objects.append(seen)
     return replace(observation, objects=tuple(objects))
 

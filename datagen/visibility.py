@@ -16,7 +16,8 @@ from datagen.rasterise import fragments, nearest
 from datagen.rays import Rays
 from datagen.render import sight, silhouette
 from datagen.staging import stage
-from spatial.observation import Box, observe, pose_of
+from spatial.boxes import meet
+from spatial.observation import observe, pose_of
 from spatial.scene import ObjectSpec, Scene
 
 MIN_PIXELS = 0.008
@@ -84,7 +85,7 @@ def clearly_seen(scene: Scene, ids: NDArray[np.int16], shown: float) -> bool:
     if (counts < np.array(least) * ids.size).any():
         return False
     overlapped = {
-        i for pair in combinations(range(len(boxes)), 2) if _overlap(boxes[pair[0]], boxes[pair[1]]) for i in pair
+        i for pair in combinations(range(len(boxes)), 2) if meet(boxes[pair[0]], boxes[pair[1]]) for i in pair
     }
     for i in overlapped:
         if counts[i] < (shown if i < 2 else MIN_VISIBLE) * np.count_nonzero(silhouette(scene, i)):
@@ -101,7 +102,3 @@ def _ends_show(scene: Scene, mask: NDArray[np.bool_], cord: ObjectSpec) -> bool:
         if not mask[top : int(row) + reach + 1, left : int(column) + reach + 1].any():
             return False
     return True
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])

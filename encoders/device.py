@@ -7,16 +7,17 @@ import torch
 from spatial.errors import ConfigError
 
 
-def usable_device(name: str = "") -> torch.device:
-    """Return the device of a name; without one, or without its number, the GPU that a launcher gives this process.
+def usable_device(name: str = "auto") -> torch.device:
+    """Return the device of a name; "cuda" is the GPU that a launcher gives this process.
 
-    Without a GPU and a name it is the CPU.
+    "auto", as no name, is that GPU, or the CPU where there is none.
 
     Raises:
         ConfigError: there is no such device here.
     """
-    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    chosen = (own if torch.cuda.is_available() else "cpu") if name in ("", "auto") else own if name == "cuda" else name
     try:
-        return torch.empty(0, device=own if name in ("", "cuda") else name).device
+        return torch.empty(0, device=chosen).device
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name or own!r} cannot be used here; leave device empty or use 'cpu'") from error
+        raise ConfigError(f"device {name or chosen!r} cannot be used here; use 'auto' or 'cpu'") from error

@@ -28,9 +28,9 @@ from datagen.engines.base import Order
 from datagen.engines.orders import orders_of
 from datagen.engines.tiny import NAME, load
 from datagen.verify.base import Detection
-from datagen.verify.boxes import overlap
 from datagen.verify.tiny import load_detector
 from encoders.painter import GUIDANCE, STEPS
+from spatial.boxes import overlap
 from spatial.dataset import DatasetFolder
 from spatial.files import write_json
 from spatial.records import ImageObject, ImageRow, decode_image, decode_mask

@@ -21,8 +21,8 @@ import torch
 
 from datagen.render import observe_rendered, render
 from datagen.verify.base import Detection, Pixels
-from datagen.verify.boxes import overlap
 from datagen.verify.tiny import TinyVerifier, load_detector
+from spatial.boxes import overlap
 from spatial.dataset import DatasetFolder
 from spatial.files import write_json
 from spatial.records import ImageRow

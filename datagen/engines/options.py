@@ -73,16 +73,9 @@ def device_of(settings: EngineSettings) -> Any:
     Raises:
         ConfigError: there is no such device, or nothing to offload from.
     """
-    import torch
+    from encoders.device import usable_device
 
-    gpus = torch.cuda.device_count()
-    name = settings.device if settings.device != "auto" else "cuda" if gpus else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device is {name!r}; use auto, cpu, cuda or cuda:1") from error
-    if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise ConfigError(f"device is {name!r}, but torch sees {gpus} GPUs; set device cpu, or run: vsre doctor")
+    device = usable_device(settings.device)
     if device.type == "cpu" and settings.offload != "none":
         raise ConfigError(f"offload is {settings.offload!r}, from a GPU, and the device is the cpu; set offload none")
     return device

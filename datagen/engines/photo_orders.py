@@ -19,8 +19,8 @@ from datagen.engines.orders import seed_of
 from datagen.engines.prompts import NEGATIVE, style_of, whole_prompt
 from datagen.import_vsr import fitting, places_of
 from datagen.verify.base import Claim, Intent
-from datagen.verify.boxes import is_known
 from datagen.vsr_rows import SourceRow, select_rows
+from spatial.boxes import is_known
 from spatial.coco import AnnotatedPhoto, read_instances
 from spatial.dataset import FailedRow
 from spatial.errors import ConfigError, RecordError, nearest

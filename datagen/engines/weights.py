@@ -194,6 +194,8 @@ def load_part(part: Part, dtype: Any) -> Any:
     """
     import importlib
 
+    from encoders.source_files import check_complete
+
     found = getattr(importlib.import_module(part.library), part.class_name, None)
     known: Any = found if isclass(found) else None
     if known is None:
@@ -214,12 +216,7 @@ def load_part(part: Part, dtype: Any) -> Any:
         raise CheckpointError(
             f"{part.folder} cannot be loaded as {part.class_name} ({type(error).__name__}: {first_line(error)})"
         ) from error
-    lacking = sorted(map(str, [*info["missing_keys"], *info.get("mismatched_keys", [])]))
-    if lacking:
-        raise CheckpointError(
-            f"{part.folder} lacks {len(lacking)} of its weights as a {part.class_name}, such as {lacking[0]}; "
-            "fetch it again"
-        )
+    check_complete(info, f"{part.folder}, a {part.class_name},", "fetch it again")
     return model
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from spatial.errors import RecordError
+from spatial.errors import RecordError, first_line
 from spatial.records import ImageRow
 
 PICTURES = "images"
@@ -43,5 +43,5 @@ def read_picture(folder: Path, name: Any, where: str) -> bytes:
     path = folder / PICTURES / name
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"picture {path} of {where} cannot be read ({error.strerror}); export again") from error
+    except (OSError, ValueError) as error:  # a name with a NUL
+        raise RecordError(f"picture {path} of {where} cannot be read ({first_line(error)}); export again") from error

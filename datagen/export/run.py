@@ -96,7 +96,13 @@ def import_folder(config: ImportConfig) -> Path:
         raise ConfigError(f"{out} is there already; choose another --out or delete it")
     samples = tqdm(FORMATS[manifest["format"]].read(source), "import", manifest["images"], unit="image")
     with atomic_folder(out) as partial:
-        shards = _write_shards(partial, _checked(samples, manifest["other_identifiers"]), config.images_per_shard)
+        shards, records = _write_shards(
+            partial, _checked(samples, manifest["other_identifiers"]), config.images_per_shard
+        )
+        if manifest["records"] and not records:
+            raise RecordError(
+                f"{source} has none of its {manifest['records']} records any more; copy or export it again"
+            )
         told = {IMPORTED: manifest["format"], SHARDS: shards}
         write_json(partial / DESCRIPTION, manifest["dataset"] | told, sort_keys=True)
         write_card(partial)
@@ -191,16 +197,16 @@ def _tables(folder: Path, rows: str, tally: Tally) -> dict[str, dict[str, str]]:
     return {"default": files} if files else {}
 
 
-def _write_shards(folder: Path, samples: Iterator[Sample], images_per_shard: int) -> int:
-    """Return how many."""
-    index = 0
+def _write_shards(folder: Path, samples: Iterator[Sample], images_per_shard: int) -> tuple[int, int]:
+    """Return how many shards there are, and how many records."""
+    index, count = 0, 0
     while shard := list(islice(samples, images_per_shard)):
         records = [record for sample in shard for record in sample.records]
         write_shard(folder, index, [sample.image for sample in shard], records)
-        index += 1
+        index, count = index + 1, count + len(records)
     if not index:
         write_shard(folder, 0, [], [])
-    return max(1, index)
+    return max(1, index), count
 
 
 def _checked(samples: Iterable[Sample], other_identifiers: bool) -> Iterator[Sample]:

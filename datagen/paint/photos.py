@@ -24,8 +24,8 @@ from datagen.import_vsr import describe_source
 from datagen.paint.specs import Attempt, Spec, Turn, is_readable, painted_group_id
 from datagen.run import shard_groups
 from datagen.verify.base import Intent
-from datagen.verify.boxes import is_known
 from datagen.vsr_rows import SourceRow, select_rows
+from spatial.boxes import is_known
 from spatial.dataset import FailedRow
 from spatial.errors import CheckpointError, RecordError
 from spatial.observation import Box

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from datagen.engines.base import Order, Painting
 from datagen.verify.base import Intent, Verdict
-from datagen.verify.quality import Bounds
 from datagen.verify.relation import intended
+from spatial.boxes import Bounds
 from spatial.predicates import holds_of_all
 from spatial.records import ImageRow, Record
 from spatial.scene import digest

@@ -15,8 +15,9 @@ from datagen.idle import check_engines, check_over, check_verify, check_weights
 from datagen.paint.photos import LoadMasks
 from datagen.paint.specs import Attempt, Painted, Turn, Verified
 from datagen.verify.base import Intent, Pixels, Verdict
-from datagen.verify.quality import Entry, bounds_of, mark_duplicates
+from datagen.verify.quality import Entry, mark_duplicates
 from datagen.verify.verdicts import accepted
+from spatial.boxes import bounds_of
 from spatial.errors import ConfigError, nearest
 
 

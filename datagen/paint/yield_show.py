@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from datagen.markdown import Cells, table
-from datagen.paint.yields import ALL, Share, Visor, Yield
+from datagen.paint.yields import ALL, Visor, Yield
 from spatial.files import atomic
-from spatial.proportion import percent
+from spatial.proportion import Proportion, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def cells(line: Yield) -> list[str]:
     ]
 
 
-def _of_fewer(share: Share, attempts: int) -> str:
+def _of_fewer(share: Proportion, attempts: int) -> str:
     """Return a share with its interval, and of how many pictures it is where that is not all."""
     told = with_interval(share)
     return told if share.total in (0, attempts) else f"{told} of {share.total:,}"
@@ -109,7 +109,7 @@ def seconds_text(line: Yield) -> str:
     return "-" if line.seconds is None else f"{line.seconds:.2f}"
 
 
-def with_interval(share: Share) -> str:
+def with_interval(share: Proportion) -> str:
     """Return "51.3 (40.1-62.4)", in percent, or "-" where nothing was counted."""
     bounds = share.ci95
     return f"{percent(share.value)} ({percent(bounds[0])}-{percent(bounds[1])})" if bounds else "-"
@@ -193,7 +193,7 @@ def chart(lines: Sequence[Yield]) -> "Figure":
     return figure
 
 
-def _bars(shares: Sequence[Share]) -> tuple[list[float], tuple[list[float], list[float]]]:
+def _bars(shares: Sequence[Proportion]) -> tuple[list[float], tuple[list[float], list[float]]]:
     """Return lengths in percent, and how far the intervals reach below and above."""
     values = [100 * (share.value or 0.0) for share in shares]
     bounds = [share.ci95 or (0.0, 0.0) for share in shares]

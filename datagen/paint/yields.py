@@ -23,7 +23,7 @@ from typing import Any
 from datagen.verify.base import Verdict
 from datagen.verify.calibration import Precision
 from datagen.verify.verdicts import accepted, from_json, why_refused
-from spatial.proportion import Interval, wilson
+from spatial.proportion import Proportion
 
 SEEDS = 4
 """VISOR_1 to VISOR_4 are of four pictures of each spec."""
@@ -94,30 +94,6 @@ class Attempted:
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share with its interval; both are ``None`` where nothing was counted."""
-
-    count: int
-    total: int
-
-    @property
-    def value(self) -> float | None:
-        """The share, 0 to 1."""
-        return self.count / self.total if self.total else None
-
-    @property
-    def ci95(self) -> Interval | None:
-        """Its Wilson interval."""
-        return wilson(self.count / self.total, self.total) if self.total else None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as ``yield.json`` has it."""
-        value = None if self.value is None else round(self.value, 4)
-        ci95 = None if self.ci95 is None else [round(bound, 4) for bound in self.ci95]
-        return {"count": self.count, "of": self.total, "share": value, "ci95": ci95}
-
-
-@dataclass(frozen=True)
 class Visor:
     """VISOR_1, ... of specs that were painted ``SEEDS`` times.
 
@@ -126,7 +102,7 @@ class Visor:
         unread: specs that are left out, since of one of their first pictures no check could tell the relation.
     """
 
-    shares: tuple[Share, ...] = ()
+    shares: tuple[Proportion, ...] = ()
     unread: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -160,14 +136,14 @@ class Yield:
     engine: str
     control: bool
     run: str
-    objects: Share
-    unconditional: Share
-    conditional: Share
+    objects: Proportion
+    unconditional: Proportion
+    conditional: Proportion
     visor: Visor
     unread: int
     judged_right: int
-    passed: Share
-    accepted: Share
+    passed: Proportion
+    accepted: Proportion
     reasons: Mapping[str, int]
     seconds: float | None
     precision: Precision | None = None
@@ -265,7 +241,7 @@ def _line(relation: str, rows: Sequence[Attempted], seconds: float | None) -> Yi
         unread=len(rows) - len(read),
         judged_right=sum(row.judged_right for row in rows),
         passed=_share(row.passed for row in rows),
-        accepted=Share(kept, len(rows)),
+        accepted=Proportion(kept, len(rows)),
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         seconds=seconds / kept if seconds is not None and kept else None,
     )
@@ -278,10 +254,10 @@ def visor(rows: Iterable[Attempted]) -> Visor:
         by_spec[row.spec][row.number] = row.right
     first = [[found[number] for number in sorted(found)[:SEEDS]] for found in by_spec.values() if len(found) >= SEEDS]
     read = [sum(map(bool, answers)) for answers in first if None not in answers]
-    shares = (Share(sum(count >= n for count in read), len(read)) for n in range(1, SEEDS + 1))
+    shares = (Proportion(sum(count >= n for count in read), len(read)) for n in range(1, SEEDS + 1))
     return Visor(tuple(shares) if read else (), len(first) - len(read))
 
 
-def _share(answers: Iterable[bool]) -> Share:
+def _share(answers: Iterable[bool]) -> Proportion:
     listed = list(answers)
-    return Share(sum(listed), len(listed))
+    return Proportion(sum(listed), len(listed))

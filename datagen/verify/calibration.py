@@ -20,7 +20,7 @@ import numpy as np
 
 from datagen.config import VerifySettings
 from spatial.errors import ConfigError, nearest
-from spatial.proportion import Interval, wilson
+from spatial.proportion import Interval, Proportion
 from spatial.shipped import ASSETS, shipped_folder
 
 FILE = "calibration.json"
@@ -34,40 +34,11 @@ Z95 = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
-class Count:
-    """Some of many; ``share`` and ``interval`` (Wilson, 95 %) are ``None`` of none."""
-
-    some: int
-    many: int
-
-    @property
-    def share(self) -> float | None:
-        """Their share."""
-        return self.some / self.many if self.many else None
-
-    @property
-    def interval(self) -> Interval | None:
-        """Its interval."""
-        return wilson(self.some / self.many, self.many) if self.many else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the count ready for JSON."""
-        interval = self.interval
-        share, bounds = self.share, [round(bound, 4) for bound in interval] if interval else None
-        return {
-            "n": self.many,
-            "accepted": self.some,
-            "share": None if share is None else round(share, 4),
-            "ci95": bounds,
-        }
-
-
-@dataclass(frozen=True)
 class Rates:
     """Acceptance of pictures that show a relation, and of pictures that were meant to but do not."""
 
-    right: Count
-    wrong: Count
+    right: Proportion
+    wrong: Proportion
 
 
 @dataclass(frozen=True)
@@ -120,9 +91,9 @@ def distrust(rates: Rates, most_wrong: float, least_images: int) -> str:
     """
     more = lacking(rates, most_wrong, least_images)
     if more is None:
-        return f"{100 * (rates.wrong.share or 0.0):.1f} % of wrong pictures are accepted"
+        return f"{100 * (rates.wrong.value or 0.0):.1f} % of wrong pictures are accepted"
     if more:
-        return f"not measured enough: {rates.wrong.many} wrong pictures, about {more:,} more are needed"
+        return f"not measured enough: {rates.wrong.total} wrong pictures, about {more:,} more are needed"
     return ""
 
 
@@ -132,12 +103,12 @@ def lacking(rates: Rates, most_wrong: float, least_images: int) -> int | None:
     Returns:
         0 where there are enough; ``None`` where the share is too large, so that no number would do.
     """
-    wrong, share = rates.wrong, rates.wrong.share or 0.0
+    wrong, share = rates.wrong, rates.wrong.value or 0.0
     if most_wrong < 1 and share >= most_wrong:
         return None
     # Where its upper end is p, Wilson's interval solves n (share - p)^2 = z^2 p (1 - p).
     enough = Z95**2 * most_wrong * (1 - most_wrong) / (most_wrong - share) ** 2 if most_wrong < 1 else 1
-    return max(0, math.ceil(enough) - wrong.many, least_images - wrong.many)
+    return max(0, math.ceil(enough) - wrong.total, least_images - wrong.total)
 
 
 def label_precision(accepted: int, attempts: int, rates: Rates, seed: int = 0) -> Precision | None:
@@ -153,13 +124,13 @@ def label_precision(accepted: int, attempts: int, rates: Rates, seed: int = 0) -
     Returns:
         ``None`` where nothing was accepted or measured, or where acceptance tells nothing.
     """
-    right, wrong = rates.right.share, rates.wrong.share
+    right, wrong = rates.right.value, rates.wrong.value
     if not accepted or right is None or wrong is None or right <= wrong:
         return None
     share, before = _solved(accepted / attempts, right, wrong)
     rng = np.random.default_rng(seed)
-    counts = (Count(accepted, attempts), rates.right, rates.wrong)
-    drawn = [rng.beta(it.some + 0.5, it.many - it.some + 0.5, DRAWS) for it in counts]
+    counts = (Proportion(accepted, attempts), rates.right, rates.wrong)
+    drawn = [rng.beta(it.count + 0.5, it.total - it.count + 0.5, DRAWS) for it in counts]
     kept = drawn[1] > drawn[2]
     shares, _ = _solved(*(values[kept] for values in drawn))
     low, high = np.quantile(shares, [0.025, 0.975])
@@ -212,7 +183,7 @@ def judging(settings: VerifySettings) -> dict[str, Any]:
 
 
 def _rates(row: Mapping[str, Any]) -> Rates:
-    counts = [Count(int(row[kind]["accepted"]), int(row[kind]["n"])) for kind in ("right", "wrong")]
+    counts = [Proportion(int(row[kind]["accepted"]), int(row[kind]["n"])) for kind in ("right", "wrong")]
     return Rates(*counts)
 
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from datagen.verify.base import Claim, Detection, Intent, Verdict
-from datagen.verify.boxes import clipped
 from datagen.verify.matching import Match
 from datagen.verify.verdicts import failed, passed, skipped
+from spatial.boxes import clipped
 from spatial.observation import Box
 from spatial.records import ImageObject, decode_mask
 

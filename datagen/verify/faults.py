@@ -20,8 +20,8 @@ from datagen.families import Rng
 from datagen.layout import collide, specify, stand
 from datagen.render import Rendered, render
 from datagen.verify.base import Claim, Pixels
-from datagen.verify.boxes import area, cover
 from datagen.visibility import MIN_PIXELS
+from spatial.boxes import area, bounds_of, cover
 from spatial.observation import observe
 from spatial.predicates import holds
 from spatial.scene import Scene
@@ -160,10 +160,8 @@ def _blurred(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
     """Blur an object until its shape is gone."""
     if not mask.any():
         return pixels
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    blurred = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(float(side) / 3)))
-    x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    x0, y0, x1, y1 = bounds_of(mask)
+    blurred = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(max(x1 - x0, y1 - y0) / 3)))
     spoiled = pixels.copy()
     spoiled[y0:y1, x0:x1] = blurred[y0:y1, x0:x1]
     return spoiled

@@ -2,9 +2,9 @@
 
 from datagen.config import VerifySettings
 from datagen.verify.base import Verdict
-from datagen.verify.boxes import is_known, offset, overlap
 from datagen.verify.matching import Match
 from datagen.verify.verdicts import failed, passed, skipped
+from spatial.boxes import is_known, offset, overlap
 
 MOVED, RESIZED = "moved", "resized"
 

@@ -77,15 +77,15 @@ def load_network(model_class: Any, place: str, what: str, device: Any) -> Any:
     """
     import torch
 
+    from encoders.source_files import check_complete
+
     try:
         network, info = model_class.from_pretrained(
             place, output_loading_info=True, use_safetensors=True, trust_remote_code=False
         )
     except Exception as error:  # Transformers raises whatever the file at hand made go wrong
         raise CheckpointError(f"{what}: {place} cannot be loaded ({first_line(error)}); {_mend(place)}") from error
-    wrong = sorted(map(str, info["missing_keys"])) + sorted(str(key) for key in info["mismatched_keys"])
-    if wrong:
-        raise CheckpointError(f"{what}: {place} lacks {len(wrong)} weights, the first is {wrong[0]}; copy it again")
+    check_complete(info, f"{what}: {place}", "copy it again")
     network = network.float() if device.type == "cpu" and network.dtype != torch.float32 else network
     return network.to(device).eval()
 
@@ -102,21 +102,6 @@ def load_processor(processor_class: Any, place: str, what: str) -> Any:
         raise CheckpointError(
             f"{what}: {place} has no usable processor ({first_line(error)}); {_mend(place)}"
         ) from error
-
-
-def device_named(name: str) -> Any:
-    """Return the torch device of a setting; "auto" takes the GPU where there is one.
-
-    Raises:
-        ConfigError: it cannot be used here.
-    """
-    import torch
-
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        return torch.empty(0, device=chosen).device
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used here; use 'auto' or 'cpu'") from error
 
 
 def _mend(place: str) -> str:

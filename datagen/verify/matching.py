@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from datagen.verify.base import Detection, Intent, Pixels, Verdict
-from datagen.verify.boxes import cover, is_known, mean_box, offset, overlap
 from datagen.verify.verdicts import skipped
+from spatial.boxes import cover, is_known, mean_box, offset, overlap
 
 SAME_PLACE = 0.5
 """Share of the smaller box in the larger from which two boxes of different nouns are about one thing."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from datagen.config import VerifySettings
 from datagen.verify.base import DepthModel, Detector, Judge
-from datagen.verify.load import check_place, device_named, split_name
+from datagen.verify.load import check_place, split_name
 from spatial.errors import ConfigError
 from spatial.shipped import shipped_folder
 
@@ -108,8 +108,10 @@ def load_models(settings: VerifySettings) -> Models:
         ConfigError: a name is unknown, or no detector is named.
         CheckpointError: a folder is missing or wrong.
     """
+    from encoders.device import usable_device
+
     chosen = _chosen(settings)
-    device = device_named(settings.device)
+    device = usable_device(settings.device)
     loaded: dict[tuple[str, str], Any] = {}
     for key, table, _ in chosen:
         if key not in loaded:

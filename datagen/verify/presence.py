@@ -13,9 +13,10 @@ from collections.abc import Iterable
 
 from datagen.config import VerifySettings
 from datagen.verify.base import Detection, Verdict
-from datagen.verify.boxes import SAME_THING, overlap
+from datagen.verify.boxes import SAME_THING
 from datagen.verify.matching import Match
 from datagen.verify.verdicts import failed, passed
+from spatial.boxes import overlap
 
 MISSING, MISTAKEN, DISAGREEMENT, UNKNOWN = "missing", "mistaken", "disagreement", "unknown noun"
 DUPLICATE, EXTRA = "duplicate", "extra"

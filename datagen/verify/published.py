@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datagen.verify.base import Detection, Pixels
-from datagen.verify.boxes import clipped, is_known, one_each
+from datagen.verify.boxes import one_each
 from datagen.verify.load import check_place, load_network, load_processor
+from spatial.boxes import clipped, is_known
 from spatial.sentences import with_article
 
 Found = list[list[Detection]]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
 from datagen.verify.base import Pixels, Verdict
 from datagen.verify.verdicts import accepted, failed, in_order, passed, skipped
+from spatial.boxes import Bounds
 from spatial.records import image_id_of
 
 LEAST_CONTRAST = 4.0
@@ -33,9 +33,6 @@ NEAR_BITS = 8
 """Perceptual hashes that differ in at most this many of 256 bits are of one look.
 
 A JPEG copy of a render differs in up to 6, the two pictures of one group in at least 16, others in at least 68."""
-
-Bounds = tuple[int, int, int, int]
-"""A rectangle of pixels: left, top, and the first ones beyond right and bottom."""
 
 BLANK, SATURATED, SIZE = "blank", "over-saturated", "size"
 SAME_PIXELS, LOOKS_THE_SAME = "same pixels", "looks the same"
@@ -74,12 +71,6 @@ def fingerprint(pixels: Pixels) -> Print:
     # The first is the mean brightness, which says nothing of the picture's look.
     bits = waves > np.median(waves[1:])
     return Print(image_id_of(pixels), f"{int(''.join('1' if bit else '0' for bit in bits), 2):064x}")
-
-
-def bounds_of(mask: NDArray[np.bool_]) -> Bounds:
-    """Return the smallest rectangle around the true part of a mask (H, W), which must not be empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datagen.verify.base import Claim, Detection, Intent, Verdict
-from datagen.verify.boxes import is_known
 from datagen.verify.depth import Depth, object_mask, region, spread
 from datagen.verify.matching import Match
 from datagen.verify.verdicts import failed, passed, skipped
+from spatial.boxes import is_known
 from spatial.observation import Observation, Seen
 from spatial.predicates import holds_of_all
 from spatial.records import ImageObject

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datagen.config import CalibrateConfig
-from datagen.verify.calibration import Count, Rates, distrust, lacking
+from datagen.verify.calibration import Rates, distrust, lacking
 from datagen.verify.faults import FAULTS
 from datagen.verify.relation import CONTRADICTED, NEEDS_POSES, NOT_FOUND, UNDECIDED
 from datagen.verify.trials import RIGHT, WRONG, Trial
+from spatial.proportion import Proportion
 
 READINGS = ("passed", CONTRADICTED, UNDECIDED, NEEDS_POSES, NOT_FOUND)
 """What can become of a claim in the relation check."""
@@ -36,14 +37,13 @@ def summarise(trials: Sequence[Trial], config: CalibrateConfig, settings: Mappin
 def _faithful(right: Sequence[Trial]) -> dict[str, Any]:
     """Count images; the trials of one have the same verdicts."""
     refused = list({trial.image: trial.refused for trial in right}.values())
-    count = Count(refused.count(""), len(refused))
-    return {**count.as_dict(), "goal": FAITHFUL_GOAL, "refused": _counted(refused)}
+    count = Proportion(refused.count(""), len(refused))
+    return {**count.as_json("accepted", "n"), "goal": FAITHFUL_GOAL, "refused": _counted(refused)}
 
 
 def _fault(name: str, trials: Sequence[Trial]) -> dict[str, Any]:
-    count = Count(sum(not trial.accepted for trial in trials), len(trials))
-    found = {**count.as_dict(), "meaning": FAULTS[name].meaning, "refused": _counted(it.refused for it in trials)}
-    found["rejected"] = found.pop("accepted")
+    count = Proportion(sum(not trial.accepted for trial in trials), len(trials)).as_json("rejected", "n")
+    found = {**count, "meaning": FAULTS[name].meaning, "refused": _counted(it.refused for it in trials)}
     return {**found, "goal": FAULT_GOAL} if FAULTS[name].hard else found
 
 
@@ -54,8 +54,8 @@ def _relations(right: Sequence[Trial], wrong: Sequence[Trial], config: Calibrate
         rates = Rates(_accepted(of_right), _accepted(of_wrong))
         why = distrust(rates, config.most_wrong, config.least_images)
         rows[name] = {
-            "right": {**rates.right.as_dict(), "relation_check": _readings(of_right)},
-            "wrong": {**rates.wrong.as_dict(), "relation_check": _readings(of_wrong)},
+            "right": {**rates.right.as_json("accepted", "n"), "relation_check": _readings(of_right)},
+            "wrong": {**rates.wrong.as_json("accepted", "n"), "relation_check": _readings(of_wrong)},
             "decided": _decided([*of_right, *of_wrong]),
             "precision_at_even_odds": _even(rates),
             "trusted": not why,
@@ -75,8 +75,8 @@ def renders_lacking(content: Mapping[str, Any]) -> tuple[list[str], int]:
     return sorted(needs), math.ceil(content["faithful"]["n"] * max(needs.values(), default=0))
 
 
-def _accepted(trials: Sequence[Trial]) -> Count:
-    return Count(sum(trial.accepted for trial in trials), len(trials))
+def _accepted(trials: Sequence[Trial]) -> Proportion:
+    return Proportion(sum(trial.accepted for trial in trials), len(trials))
 
 
 def _readings(trials: Sequence[Trial]) -> dict[str, int]:
@@ -92,7 +92,7 @@ def _decided(trials: Sequence[Trial]) -> float | None:
 
 def _even(rates: Rates) -> float | None:
     """Return the share of right pictures among the accepted if half of all are right."""
-    right, wrong = rates.right.share, rates.wrong.share
+    right, wrong = rates.right.value, rates.wrong.value
     return round(right / (right + wrong), 4) if right and wrong is not None else None
 
 

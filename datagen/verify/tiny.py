@@ -150,14 +150,15 @@ def load_detector(path_or_name: str | Path = NAME, device: str = "auto") -> Tiny
 
     Raises:
         CheckpointError: it is absent, of another architecture, incomplete or damaged.
+        ConfigError: there is no such device here.
     """
     import torch
 
     from encoders.detector_load import load_detector_weights
+    from encoders.device import usable_device
 
     network = load_detector_weights(shipped_folder(str(path_or_name)), torch.float32)
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return TinyVerifier(network.to(chosen))  # type: ignore[arg-type]
+    return TinyVerifier(network.to(usable_device(device)))  # type: ignore[arg-type]
 
 
 def _key(picture: Pixels) -> str:

@@ -139,6 +139,18 @@ def _cut_arrow(out: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
 
 
+def _nul_in_a_name(out: Path) -> None:
+    name = json.loads((out / "train.json").read_text())[0]["image"]
+    for path in out.glob("*.json*"):
+        path.write_text(path.read_text().replace(name, r"\u0000.png"))
+
+
+def _zeros_for_a_tar(out: Path) -> None:
+    (out / "SHA256SUMS").unlink()
+    path = out / "shard-000000.tar"
+    path.write_bytes(bytes(path.stat().st_size))
+
+
 @pytest.mark.parametrize(
     ("to", "damage", "message"),
     [
@@ -151,6 +163,8 @@ def _cut_arrow(out: Path) -> None:
         ("coco", _cut_text, r"captions\.json is damaged"),
         ("coco", _fewer_objects, "annotations were removed"),
         ("webdataset", _damaged_tar, "is not the file of .*SHA256SUMS"),
+        ("llava", _nul_in_a_name, r"cannot be read \(embedded null byte\)"),
+        ("webdataset", _zeros_for_a_tar, r"has none of its \d+ records"),
         ("webdataset", _folder_for_tar, r"\.tar is damaged"),
         ("datasets", _cut_arrow, "no whole folder"),
     ],

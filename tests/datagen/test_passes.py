@@ -359,3 +359,4 @@ def test_only_the_cores_that_may_be_used_draw(folder: Path, tmp_path: Path, monk
     monkeypatch.setattr("datagen.control_run.usable_cores", lambda: 1)
     monkeypatch.setattr("datagen.control_run.drawing_pool", lambda *_: pytest.fail("processes beyond the one core"))
     write_passes(PassesConfig(str(folder), str(tmp_path), ["ids"]))
+    assert len(list((tmp_path / "index").iterdir())) == len(DatasetFolder(folder).images)

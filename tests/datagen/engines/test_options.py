@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"dtype": "float61"}, "dtype is 'float61'; did you mean 'float16'"),
     ({"offload": "disk"}, "offload is 'disk'"),
     ({"offload": "model"}, "offload is 'model', from a GPU, and the device is the cpu; set offload none"),
-    ({"device": "gpu"}, "device is 'gpu'; use auto, cpu, cuda or cuda:1"),
-    ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees"),
+    ({"device": "gpu"}, "device 'gpu' cannot be used here; use 'auto' or 'cpu'"),
+    ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
     ({"batch_size": 0}, "batch_size must be a positive number, not 0"),
     ({"steps": -1}, "steps must be a positive number"),
     ({"size": -5}, "size must be a positive number"),
@@ -166,7 +167,7 @@ class Placed:
 def test_pipelines_are_placed_or_offloaded_as_asked_for(
     settings: EngineSettings, offload: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "empty", lambda _, device: SimpleNamespace(device=torch.device(device)))
     pipeline = Placed()
     options.place(pipeline, replace(settings, offload=offload, device="cuda:1"))
     assert pipeline.asked == [(how, "cuda:1")]

@@ -15,8 +15,9 @@ from datagen.paint.stages import Parts
 from datagen.paint.yield_run import show_yield
 from datagen.paint.yields import Attempted, yields
 from datagen.verify.base import Verdict
-from datagen.verify.calibration import Count, Rates, judging, label_precision
+from datagen.verify.calibration import Rates, judging, label_precision
 from spatial.errors import ConfigError
+from spatial.proportion import Proportion
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_it_is_kept_with_the_data_and_shown_in_table_and_card(
     assert folder and (folder / "calibration.json").read_bytes() == calibration.read_bytes()
     assert str(calibration.parent) not in (folder / "dataset.json").read_text()
     line = lines_of(folder / "yield.json")["left of"]
-    rates = Rates(Count(90, 100), Count(2, 100))
+    rates = Rates(Proportion(90, 100), Proportion(2, 100))
     expected = label_precision(line["passed"]["count"], line["attempts"], rates)
     assert line["label_precision"]["of"] == "passed"
     assert expected and line["label_precision"]["share"] == pytest.approx(expected.share, abs=1e-4)
@@ -133,7 +134,7 @@ def test_a_second_picture_of_one_look_was_judged_right_too(painted: Path, calibr
     known = calibrations_of({"": painted}, str(calibration))
     line, _ = with_precision(yields(rows_with("ppdf")), known)
     assert line.passed.count == 2 and line.judged_right == 3
-    assert line.precision == label_precision(3, 4, Rates(Count(90, 100), Count(2, 100)))
+    assert line.precision == label_precision(3, 4, Rates(Proportion(90, 100), Proportion(2, 100)))
 
 
 def test_runs_over_photos_are_judged_otherwise_than_renders(painted: Path, calibration: Path, tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from datagen.paint.run import run_painted
 from datagen.paint.stages import Parts
 from datagen.paint.yield_run import count_yield, named_runs, painted_rows, show_yield
 from datagen.paint.yield_show import card_lines, cells, tables, visor_text
-from datagen.paint.yields import ALL, PARTNER, Attempted, Share, Visor, attempted, yields
+from datagen.paint.yields import ALL, PARTNER, Attempted, Visor, attempted, yields
 from datagen.verify.base import Verdict
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError
-from spatial.proportion import wilson
+from spatial.proportion import Proportion, wilson
 
 PRESENT, ABSENT = Verdict("presence", "passed"), Verdict("presence", "failed", "missing")
 HOLDS, BROKEN = Verdict("relation", "passed"), Verdict("relation", "failed", "contradicted")
@@ -44,10 +44,10 @@ def test_each_column_counts_what_it_says() -> None:
     line, total = yields(rows, {("", "on", "engine", True): 12.0})
     assert (line.relation, total.relation) == ("on", ALL)
     assert line.attempts == 7
-    assert line.objects == Share(6, 7)
-    assert line.unconditional == Share(4, 6) and line.unread == 1
-    assert line.conditional == Share(4, 5)
-    assert line.passed == Share(4, 7) and line.accepted == Share(3, 7)
+    assert line.objects == Proportion(6, 7)
+    assert line.unconditional == Proportion(4, 6) and line.unread == 1
+    assert line.conditional == Proportion(4, 5)
+    assert line.passed == Proportion(4, 7) and line.accepted == Proportion(3, 7)
     assert line.reasons == {"layout: moved": 1, PARTNER: 1, "presence: missing": 1, "relation: contradicted": 1}
     assert line.seconds == 4.0
     assert line.objects.ci95 == wilson(6 / 7, 7)
@@ -56,8 +56,8 @@ def test_each_column_counts_what_it_says() -> None:
 def test_what_could_not_be_read_even_if_it_were_right_is_in_no_visor_column() -> None:
     rows = [replace(row(verdicts), readable=False) for verdicts in (RIGHT, GONE, (PRESENT, UNREAD))] + [row(GONE)]
     line, _ = yields(rows)
-    assert line.unread == 3 and line.unconditional == Share(0, 1) and line.conditional == Share(0, 0)
-    assert line.objects == Share(2, 4), "objects are counted all the same"
+    assert line.unread == 3 and line.unconditional == Proportion(0, 1) and line.conditional == Proportion(0, 0)
+    assert line.objects == Proportion(2, 4), "objects are counted all the same"
 
 
 def test_visor_n_is_of_the_first_four_pictures_of_specs_that_have_four() -> None:
@@ -69,7 +69,7 @@ def test_visor_n_is_of_the_first_four_pictures_of_specs_that_have_four() -> None
         for number, letter in enumerate(letters)
     ]
     line, _ = yields(list(reversed(rows)))
-    assert line.visor == Visor((Share(2, 4), Share(2, 4), Share(1, 4), Share(1, 4)))
+    assert line.visor == Visor((Proportion(2, 4), Proportion(2, 4), Proportion(1, 4), Proportion(1, 4)))
     assert yields(rows[:3])[0].visor == Visor()
 
 
@@ -82,7 +82,9 @@ def test_specs_that_visor_n_leaves_out_are_counted() -> None:
         for number, letter in enumerate(letters)
     ]
     line, _ = yields(rows)
-    assert line.visor == Visor((Share(2, 2),) * 4, unread=2), "the first four count, not the first four that were read"
+    assert line.visor == Visor((Proportion(2, 2),) * 4, unread=2), (
+        "the first four count, not the first four that were read"
+    )
     assert "100.0 / 100.0 / 100.0 / 100.0 (of 2, 2 unread)" in cells(line)
     assert line.as_json()["visor_4"]["of"] == line.as_json()["visor_specs_unread"] == 2
     [nothing] = {visor_text(it.visor) for it in yields([it for it in rows if it.spec == "b"])}
@@ -91,7 +93,7 @@ def test_specs_that_visor_n_leaves_out_are_counted() -> None:
 
 def test_with_nothing_found_or_accepted_nothing_is_divided_by_nothing() -> None:
     line, total = yields([row(GONE), row(GONE)], {("", "on", "engine", True): 3.0})
-    assert line.conditional == Share(0, 0) and line.conditional.value is None and line.conditional.ci95 is None
+    assert line.conditional == Proportion(0, 0) and line.conditional.value is None and line.conditional.ci95 is None
     assert line.seconds is None and total.accepted.ci95 == wilson(0.0, 2)
     assert yields([]) == [] and card_lines([]) == []
     shown = json.dumps(line.as_json(), allow_nan=False)

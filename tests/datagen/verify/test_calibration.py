@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from datagen.config import CalibrateConfig, VerifySettings
 from datagen.verify.base import Claim, Intent
 from datagen.verify.calibration import (
-    Count,
     Rates,
     calibration_file,
     distrust,
@@ -31,7 +30,7 @@ from datagen.verify.verdicts import failed, passed, skipped
 from datagen.verify.verifier import Verifier
 from spatial import shipped
 from spatial.errors import ConfigError
-from spatial.proportion import wilson
+from spatial.proportion import Proportion, wilson
 from spatial.records import ImageObject
 
 
@@ -41,7 +40,7 @@ def test_the_corrected_precision_is_that_of_a_simulated_engine(right: float, tpr
     """Of many attempts with known truth, it is the share of right ones among the accepted."""
     many = 1_000_000
     accepted = round(many * (right * tpr + (1 - right) * fpr))
-    rates = Rates(Count(round(tpr * many), many), Count(round(fpr * many), many))
+    rates = Rates(Proportion(round(tpr * many), many), Proportion(round(fpr * many), many))
     found = label_precision(accepted, many, rates)
     assert found is not None
     assert found.share == pytest.approx(right * tpr * many / accepted, abs=0.005)
@@ -56,7 +55,7 @@ def test_the_interval_covers_the_truth() -> None:
         right, tpr, fpr = 0.6, 0.9, 0.04
         shown = rng.random(400) < right
         accepted = rng.random(400) < np.where(shown, tpr, fpr)
-        rates = Rates(Count(int(rng.binomial(300, tpr)), 300), Count(int(rng.binomial(300, fpr)), 300))
+        rates = Rates(Proportion(int(rng.binomial(300, tpr)), 300), Proportion(int(rng.binomial(300, fpr)), 300))
         found = label_precision(int(accepted.sum()), 400, rates)
         assert found is not None
         truth = right * tpr / (right * tpr + (1 - right) * fpr)
@@ -65,58 +64,58 @@ def test_the_interval_covers_the_truth() -> None:
 
 
 def test_a_verifier_that_never_errs_leaves_only_right_labels() -> None:
-    found = label_precision(30, 100, Rates(Count(5000, 5000), Count(0, 5000)))
+    found = label_precision(30, 100, Rates(Proportion(5000, 5000), Proportion(0, 5000)))
     assert found is not None and found.share == 1.0 and found.interval[0] > 0.99 and found.right_before == 0.3
 
 
 def test_acceptance_that_tells_nothing_has_no_precision() -> None:
-    assert label_precision(30, 100, Rates(Count(5, 10), Count(6, 10))) is None
-    assert label_precision(0, 100, Rates(Count(9, 10), Count(0, 10))) is None
-    assert label_precision(5, 100, Rates(Count(9, 10), Count(0, 0))) is None
+    assert label_precision(30, 100, Rates(Proportion(5, 10), Proportion(6, 10))) is None
+    assert label_precision(0, 100, Rates(Proportion(9, 10), Proportion(0, 10))) is None
+    assert label_precision(5, 100, Rates(Proportion(9, 10), Proportion(0, 0))) is None
 
 
 def test_fewer_accepted_than_errors_alone_would_give_are_all_suspect() -> None:
-    found = label_precision(1, 1000, Rates(Count(900, 1000), Count(50, 1000)))
+    found = label_precision(1, 1000, Rates(Proportion(900, 1000), Proportion(50, 1000)))
     assert found is not None and found.share == 0.0
 
 
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        (Count(0, 73), ""),
-        (Count(0, 72), "not measured enough: 72 wrong pictures, about 1 more are needed"),
-        (Count(1, 30), "not measured enough: 30 wrong pictures, about 627 more are needed"),
-        (Count(2, 203), ""),
-        (Count(5, 100), "5.0 % of wrong pictures are accepted"),
-        (Count(6, 100), "6.0 % of wrong pictures are accepted"),
-        (Count(0, 0), "not measured enough: 0 wrong pictures, about 73 more are needed"),
+        (Proportion(0, 73), ""),
+        (Proportion(0, 72), "not measured enough: 72 wrong pictures, about 1 more are needed"),
+        (Proportion(1, 30), "not measured enough: 30 wrong pictures, about 627 more are needed"),
+        (Proportion(2, 203), ""),
+        (Proportion(5, 100), "5.0 % of wrong pictures are accepted"),
+        (Proportion(6, 100), "6.0 % of wrong pictures are accepted"),
+        (Proportion(0, 0), "not measured enough: 0 wrong pictures, about 73 more are needed"),
     ],
 )
-def test_trust_needs_few_errors_on_enough_pictures(wrong: Count, why: str) -> None:
+def test_trust_needs_few_errors_on_enough_pictures(wrong: Proportion, why: str) -> None:
     """The point estimate of 1 of 30 is under 5 %, but as many as 17 % may be wrong."""
-    assert distrust(Rates(Count(90, 100), wrong), 0.05, 30) == why
+    assert distrust(Rates(Proportion(90, 100), wrong), 0.05, 30) == why
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.floats(0.01, 0.99))
 def test_trust_is_that_the_interval_lies_under_the_bound(some: int, more: int, most: float) -> None:
-    wrong = Count(some, some + more)
-    trusted = distrust(Rates(Count(9, 10), wrong), most, 1) == ""
-    assert trusted == (wrong.interval is not None and wrong.interval[1] <= most + 1e-9)
+    wrong = Proportion(some, some + more)
+    trusted = distrust(Rates(Proportion(9, 10), wrong), most, 1) == ""
+    assert trusted == (wrong.ci95 is not None and wrong.ci95[1] <= most + 1e-9)
 
 
 @given(st.integers(0, 40), st.integers(1, 400), st.floats(0.01, 0.9))
 def test_as_many_more_as_are_told_would_do(some: int, more: int, most: float) -> None:
-    wrong = Count(some, some + more)
-    needed = lacking(Rates(Count(9, 10), wrong), most, 1)
-    share = wrong.share or 0.0
+    wrong = Proportion(some, some + more)
+    needed = lacking(Rates(Proportion(9, 10), wrong), most, 1)
+    share = wrong.value or 0.0
     if needed is None:
         assert share >= most
     elif needed:
-        assert wilson(share, wrong.many + needed)[1] <= most + 1e-9 < wilson(share, wrong.many + needed - 1)[1] + 2e-9
+        assert wilson(share, wrong.total + needed)[1] <= most + 1e-9 < wilson(share, wrong.total + needed - 1)[1] + 2e-9
 
 
 def test_a_share_of_nothing_is_none() -> None:
-    assert Count(0, 0).as_dict() == {"n": 0, "accepted": 0, "share": None, "ci95": None}
+    assert Proportion(0, 0).as_json("accepted", "n") == {"n": 0, "accepted": 0, "share": None, "ci95": None}
 
 
 SEEN = (passed("quality"), passed("presence"))
@@ -172,7 +171,7 @@ def test_a_verifier_reads_whom_to_trust(tmp_path: Path) -> None:
     settings = VerifySettings(device="cpu")
     path = written(tmp_path, settings)
     found = read_calibration(replace(settings, calibration=str(path), device="cuda"))
-    assert found.relations["left of"].right == Count(9, 10)
+    assert found.relations["left of"].right == Proportion(9, 10)
     assert found.distrust("left of") == "" and "100.0 %" in found.distrust("facing")
     assert found.distrust("near") == "was not measured"
 
@@ -185,7 +184,7 @@ def test_a_folder_of_a_calibration_or_the_name_of_a_shipped_one_will_do(
     (tmp_path / shipped.CHECKSUMS).touch()
     for named in (str(tmp_path), tmp_path.name):
         assert calibration_file(named).samefile(path)
-        assert read_calibration(replace(settings, calibration=named)).relations["left of"].right == Count(9, 10)
+        assert read_calibration(replace(settings, calibration=named)).relations["left of"].right == Proportion(9, 10)
     with pytest.raises(ConfigError, match="calibration no-such-name cannot be read"):
         read_calibration(replace(settings, calibration="no-such-name"))
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from datagen.verify.base import Verdict
-from datagen.verify.quality import Entry, bounds_of, fingerprint, mark_duplicates, quality
+from datagen.verify.quality import Entry, fingerprint, mark_duplicates, quality
 from datagen.verify.verdicts import accepted, failed, passed
+from spatial.boxes import bounds_of
 
 GOOD = (passed("quality"), passed("presence"))
 
