@@ -100,7 +100,7 @@ def read_tokenizer(source: str) -> Any:
         CheckpointError: it has none.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # JSON of another shape fails anywhere in Transformers
         raise _damaged(source, error) from error
     if not tokenizer.is_fast:
@@ -112,7 +112,7 @@ def _config(source: str, sizes_only: bool) -> Any:
     if sizes_only and source in PUBLISHED_BASES and not Path(source).exists():
         return AutoConfig.for_model(**PUBLISHED_BASES[source])
     try:
-        return AutoConfig.from_pretrained(locate(source).path)
+        return AutoConfig.from_pretrained(locate(source).path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(source, error) from error
 
@@ -146,7 +146,9 @@ def _read_llava_sizes(base: Base, source: str, config: Any) -> None:
 def _read_weights(base: Base, source: str, dtype: torch.dtype | None) -> None:
     loader = LlavaForConditionalGeneration if base.llava else AutoModelForCausalLM
     try:
-        model, info = loader.from_pretrained(source, dtype=dtype or "auto", output_loading_info=True)
+        model, info = loader.from_pretrained(
+            source, dtype=dtype or "auto", output_loading_info=True, trust_remote_code=False
+        )
     except (OSError, ValueError, RuntimeError, UnpicklingError) as error:
         raise _damaged(source, error) from error
     check_complete(info, f"base {base.origin}", "download it again")

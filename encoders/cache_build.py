@@ -38,7 +38,7 @@ from encoders.tower import FusedVisionModel
 from spatial.dataset import DatasetFolder, PooledImages
 from spatial.disk import free_bytes, size_text
 from spatial.errors import CheckpointError, ConfigError, nearest
-from spatial.files import write_json
+from spatial.files import read_mapping, write_json
 from spatial.machine import usable_cores
 from spatial.records import ImageRow, decode_image
 
@@ -263,7 +263,7 @@ def _compute(vision: FusedVisionModel, canvases: Tensor, encoders: Sequence[str]
 def _claim(encoder: EncoderCache) -> None:
     """Write into the folder of an encoder what it is of."""
     with _in_one_line(encoder.folder):
-        if not (encoder.folder / KEY_FILE).exists():
+        if read_mapping(encoder.folder / KEY_FILE) is None:  # missing, or damaged
             write_json(encoder.folder / KEY_FILE, asdict(encoder.key))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from encoders.detector import DetectorOutput, TinyDetector
+from spatial.boxes import bounds_of
 
 CANDIDATES = 24
 """The surest peaks of a picture, of any noun, that are looked at."""
@@ -91,9 +92,7 @@ def _things(model: TinyDetector, output: DetectorOutput, index: int, depth_SS: N
 
 def _mean_box(box: Sequence[float], mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
     """Return the middle of a box and that of a mask: either errs by more, and rarely on the same side."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    own = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    x0, y0, x1, y1 = (float(one + other) / 2 for one, other in zip(box, own, strict=True))
+    x0, y0, x1, y1 = (float(one + other) / 2 for one, other in zip(box, bounds_of(mask), strict=True))
     return (x0, y0, x1, y1)
 
 

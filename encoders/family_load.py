@@ -23,7 +23,8 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import GENERATION_CONFIG_NAME, is_torchvision_available
 
-from encoders.load import check_finite, lineage, load_merged, without_slow_halves
+from encoders.finite_weights import check_finite
+from encoders.load import lineage, load_merged, without_slow_halves
 from encoders.source_files import check_complete, check_safetensors, read_description
 from spatial.errors import CheckpointError, first_line
 
@@ -76,7 +77,7 @@ def load_meta(folder: Path) -> PreTrainedModel:
         CheckpointError: its settings cannot be read.
     """
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForImageTextToText.from_config(config)
         if (folder / GENERATION_CONFIG_NAME).is_file():

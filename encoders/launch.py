@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -42,8 +44,10 @@ def check_launcher(nproc: int, environment: Mapping[str, str], mend: str = ONE_P
         mend: of copies that do not know of each other; "" where they may be so.
 
     Raises:
-        ConfigError: it did not, or started another number than ``nproc``.
+        ConfigError: it did not, or started another number than ``nproc``, which is no number of processes.
     """
+    if nproc < 0:
+        raise ConfigError(f"nproc is {nproc}; use 0 (as many as suit the machine) or more")
     for starter, size in COPIES.items():
         if mend and "WORLD_SIZE" not in environment and int(environment.get(size) or 1) > 1:
             raise ConfigError(f"{starter} started {environment[size]} copies that do not know of each other; {mend}")
@@ -109,6 +113,24 @@ def visible_gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def end_with_launcher(seconds: float = 1.0) -> None:
+    """Under torchrun, have this process end as soon as torchrun is gone.
+
+    torchrun starts each worker in a session of its own, so that what kills torchrun, or its group, leaves the workers
+    alive: they would train on, and hold their output folder, with nobody to tell.
+    """
+    launcher = os.getppid()
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end with launcher").start()
 
 
 def share_cores(command: Sequence[str]) -> None:

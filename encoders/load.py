@@ -12,11 +12,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from encoders.configuration import VsreConfig
+from encoders.finite_weights import check_finite
 from encoders.modeling import VsreForConditionalGeneration
 from encoders.parameters import PROJECTOR
 from encoders.processing import VsreProcessor
 from encoders.register import register
-from encoders.source_files import cached_folder, check_complete, check_safetensors, read_description
+from encoders.source_files import cached_folder, check_complete, check_safetensors, missing_model, read_description
 from spatial.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def load_model(
     register()
     folder = Path(path)
     if not folder.is_dir():
-        raise CheckpointError(f"model directory {folder} does not exist; fix the path or run 'vsre build-model'")
+        raise missing_model(folder)
     model = _load_weights(folder, dtype, quantization)
     processor = load_processor(folder)
     _check_processor(processor, model.config, folder)
@@ -166,7 +167,9 @@ def read_config(path: str | Path) -> VsreConfig:
 def _check_kind(folder: Path) -> None:
     config_file = folder / "config.json"
     if not config_file.is_file():
-        raise CheckpointError(f"{folder} has no config.json and no {ADAPTER_FILE}; give a directory that 'vsre' wrote")
+        begun = "; its training is not finished: give the same 'vsre train' command again"
+        mend = begun if (folder / "checkpoints").is_dir() else "; give a directory that 'vsre' wrote"
+        raise CheckpointError(f"{folder} has no config.json and no {ADAPTER_FILE}{mend}")
     kind = read_description(config_file, _COPY).get("model_type")
     if kind != VsreConfig.model_type:
         raise CheckpointError(
@@ -187,20 +190,6 @@ def _load_base(folder: Path, dtype: torch.dtype | None, quantization: Any = None
     check_complete(info, folder, "copy or build it again")
     check_finite(model, folder)
     return without_slow_halves(model) if dtype is None else model
-
-
-def check_finite(model: "PreTrainedModel | PeftModel", folder: Path) -> None:
-    """Make sure that every weight is a number: with one that is not, all scores would look like those of guessing.
-
-    Raises:
-        CheckpointError: one is NaN or infinite; names the first.
-    """
-    for name, weight in model.named_parameters():
-        if weight.is_floating_point() and not weight.is_meta and not weight.isfinite().all():
-            raise CheckpointError(
-                f"{folder}: the weight {name} is not finite (NaN or infinity), as after a training that diverged;"
-                " copy the directory again or train it again"
-            )
 
 
 def without_slow_halves(model: Model) -> Model:

@@ -11,6 +11,7 @@ from encoders.bundle import write_bundle
 from encoders.config import MergeConfig
 from encoders.load import lineage, load_model, read_config
 from encoders.model_hash import model_hash
+from encoders.source_files import missing_model
 from spatial.errors import ConfigError
 from spatial.exposure import TRAINING
 from spatial.files import atomic_folder, read_mapping, write_json
@@ -25,11 +26,13 @@ def merge(config: MergeConfig) -> Path:
     """
     source = Path(config.adapter)
     out = Path(config.out or f"{str(source).rstrip('/')}-merged")
+    if not source.is_dir():
+        raise missing_model(source)
     chain = lineage(source)
-    asked = dtype_of(config.dtype or "auto")
+    model, asked = read_config(source), dtype_of(config.dtype or "auto")
     if len(chain) == 1 and not config.with_code:
         raise ConfigError(f"{source} is no adapter, so there is nothing to merge; add --with_code to write its code")
-    dtype = str(asked or read_config(source).dtype or "float32").removeprefix("torch.")
+    dtype = str(asked or model.dtype or "float32").removeprefix("torch.")
     facts = {"of": model_hash(source), "adapters": len(chain) - 1, "dtype": dtype, "code": config.with_code}
     if _is_done(out, facts):
         print(f"{out} is already merged")

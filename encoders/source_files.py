@@ -9,7 +9,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from encoders.configuration import TowerPlan
-from spatial.errors import CheckpointError, first_line
+from spatial.errors import CheckpointError, first_line, nearest
 
 OPENCLIP_CONFIG = "open_clip_config.json"
 OPENCLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -94,10 +94,23 @@ def checkpoint_folder(source: str | Path) -> Path:
     if path.is_dir():
         return path
     if not re.fullmatch(_HUB_ID, str(source)):
-        raise CheckpointError(f"model directory {source} does not exist; fix the path or run 'vsre build-model'")
+        raise missing_model(path)
     folder = _snapshot(str(source), _WHOLE)
     check_safetensors(folder, str(source))
     return folder
+
+
+def missing_model(path: Path) -> CheckpointError:
+    """Return the error of a model directory that is not there; names the nearest one beside it."""
+    mend = _beside(path) or "; fix the path or run 'vsre build-model'"
+    return CheckpointError(f"model directory {path} does not exist{mend}")
+
+
+def _beside(path: Path) -> str:
+    """Return "; did you mean 'checkpoints/mine'?", or "" where no directory beside it is called alike."""
+    with suppress(OSError):
+        return nearest(str(path), [str(found) for found in path.parent.iterdir() if found.is_dir()], 0.8)
+    return ""
 
 
 def cached_folder(source: str) -> Path | None:
@@ -174,6 +187,7 @@ def _snapshot(hub_id: str, patterns: Sequence[str]) -> Path:
         raise CheckpointError(
             f"{hub_id} is not on this machine and cannot be fetched ({first_line(error).rstrip('.')}); run "
             f"'hf download {hub_id} --local-dir DIR' where there is a net, and give the directory"
+            f"{_beside(Path(hub_id))}"
         ) from error
 
 

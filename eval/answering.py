@@ -16,6 +16,7 @@ from tqdm import tqdm
 from eval.config import EvalConfig
 from eval.decoders import Greedy, Reading, format_decoder
 from eval.images import ImageFeatures, contrast_key
+from eval.methods import method_hash
 from eval.packing import image_kinds
 from eval.parsing import contains_answer, contains_verdict, parse_answer
 from eval.plan import Item, plan_batches
@@ -61,9 +62,17 @@ class Run:
     def answer_share(self, items: Sequence[Item], share: Share) -> None:
         """Answer the batches of a share, and store their rows where the other processes find them."""
         batches = plan_batches(items, self.config.batch_size)[share.index :: share.count]
+        if share.first and self.parts:
+            self._tell_stored(items)
         self._score_missing(batches, share.first)
         if self.parts and share.count > 1:
             self.parts.keep_failed(list(self.failed.values()), share.index, share.count)
+
+    def _tell_stored(self, items: Sequence[Item]) -> None:
+        asked = [(item, reading) for item in items if not item.failed for reading in self.readings]
+        known = sum(self._known(item, reading) is not None for item, reading in asked)
+        if known:
+            print(f"{known:,} of {len(asked):,} answers are stored in {self.config.out} and are not asked for again")
 
     def complete(self, items: Sequence[Item], share: Share) -> bool:
         """Take up what other processes have answered; return False, and say so, where other jobs have more to do."""
@@ -111,7 +120,7 @@ class Run:
         """Return the row of an item that is stored, or has failed in this run; a row of another question is none."""
         if item.failed:
             return self._row(item, reading, failed=item.failed)
-        key, question = self._key(item, reading), self._question(item)
+        key, question = self._key(item, reading), self._question(item, reading)
         rows = (self.stored.get(key), self.failed.get(key))
         return next((row for row in rows if row is not None and row.question == question), None)
 
@@ -168,13 +177,13 @@ class Run:
         name = format_decoder(reading)
         return (self.name, item.record.record_id, item.template, name, item.image_mode, self.canvas)
 
-    def _question(self, item: Item) -> str:
-        """Return the hash of what is asked; a stored answer without the words that are wanted now does not count.
+    def _question(self, item: Item, reading: Reading) -> str:
+        """Return the hash of what is asked, and how; a stored answer counts only where it is the same.
 
-        What ends them is no part of the model's hash, as it changes words alone.
+        What ends the words that are wanted is no part of the model's hash, as it changes words alone.
         """
-        words = self.config.max_new_tokens
-        return digest(f"{item.question_hash}\n{words}\n{sorted(self.scorer.ends())}") if words else item.question_hash
+        words = f"{self.config.max_new_tokens}\n{sorted(self.scorer.ends())}" if self.config.max_new_tokens else ""
+        return digest(f"{item.question_hash}\n{words}\n{method_hash(reading)}")
 
     def _said(self, item: Item, text: str) -> dict[str, Any]:
         """Return what a written answer says, read in both ways."""
@@ -219,7 +228,7 @@ class Run:
             predicted=predicted,
             correct=predicted != "" and predicted == item.answer,
             failed=failed,
-            question=self._question(item),
+            question=self._question(item, reading),
             canvas=self.canvas,
         )
 

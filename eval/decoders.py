@@ -29,9 +29,11 @@ class Reading:
         rule: how the last prompt token attends to the image, a name of ``eval.attention.RULES``; "" as the model does.
         every_step: whether later tokens attend so, too.
         contrast: the image that the answer is contrasted with ("noised", "blind"), or ""; see ``eval.images``.
+        limits: the most that a parameter may be, where it has a limit; the least is 0.
     """
 
     prefills: ClassVar[int] = 1
+    limits: ClassVar[Mapping[str, float]] = {}
     rule: ClassVar[str] = ""
     every_step: ClassVar[bool] = False
     contrast: ClassVar[str] = ""
@@ -85,6 +87,7 @@ class Vcd(Reading):
 
     prefills = 2
     contrast = "noised"
+    limits: ClassVar[Mapping[str, float]] = {"beta": 1}
     alpha: float
     beta: float
 
@@ -103,6 +106,7 @@ class Dola(Reading):
     Over the tokens whose probability is at least beta times that of the likeliest. Every second layer is a candidate.
     """
 
+    limits: ClassVar[Mapping[str, float]] = {"beta": 1}
     beta: float
 
 
@@ -112,9 +116,11 @@ class Choice(ABC):
 
     Attributes:
         prefills: how often the prompt is run for its readings.
+        limits: the most that a parameter may be, where it has a limit; the least is 0.
     """
 
     prefills: ClassVar[int] = 1
+    limits: ClassVar[Mapping[str, float]] = {}
 
     @property
     @abstractmethod
@@ -123,7 +129,7 @@ class Choice(ABC):
 
     @abstractmethod
     def choose(self, rows: Mapping[Reading, Prediction]) -> Prediction:
-        """Return the row to answer with, given one row per reading."""
+        """Return the row to answer with, given one row per reading: one of them, or a new one made of several."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ class AdaptVis(Choice):
     The confidence is a probability (a softmax over the vocabulary), compared as it is, not rounded.
     """
 
+    limits: ClassVar[Mapping[str, float]] = {"beta": 1}
     a1: float
     a2: float
     beta: float
@@ -184,10 +191,14 @@ def parse_decoder(text: str) -> Decoder:
     """Read a decoder string; spaces and the order of parameters do not matter.
 
     Raises:
-        ConfigError: unknown decoder or parameter, a parameter missing or given twice, or one that is not a number >= 0.
+        ConfigError: unknown decoder or parameter, a parameter missing or given twice, or one that is not a number >= 0
+            or above its limit.
     """
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     name = match[1] if match else text
+    if match is None and text.count("(") != text.count(")"):
+        example = "'[greedy, \"adaptvis(a1=0.5,a2=1.2,beta=0.4)\"]'"
+        raise ConfigError(f"decoder {text!r} is cut off; put each one that has a comma in quotes: {example}")
     if match is None or name not in DECODERS:
         raise ConfigError(f"unknown decoder {text!r}; known: {', '.join(sorted(DECODERS))}{nearest(name, DECODERS)}")
     expected = [item.name for item in fields(DECODERS[name])]
@@ -195,7 +206,11 @@ def parse_decoder(text: str) -> Decoder:
     given = [_parameter(part, text, example) for part in (match[2] or "").split(",") if part.strip()]
     if sorted(key for key, _ in given) != sorted(expected):
         raise ConfigError(f"decoder {text!r} needs exactly {', '.join(expected) or 'no parameter'}; write {example!r}")
-    return DECODERS[name](**dict(given))
+    values = dict(given)
+    for key, most in DECODERS[name].limits.items():
+        if values[key] > most:
+            raise ConfigError(f"decoder {text!r}: {key} is {values[key]:g}; use 0 to {most:g}")
+    return DECODERS[name](**values)
 
 
 def decode(decoder: Decoder, predictions: Iterable[Prediction]) -> list[Prediction]:

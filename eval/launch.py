@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from encoders.launch import check_launcher, launch_command, run_launched, visible_gpus
+from encoders.launch import check_launcher, end_with_launcher, launch_command, run_launched, visible_gpus
 from eval.config import EvalConfig
 
 A_SHARE_EACH = "give each its share (--world N --rank $SLURM_PROCID), or let torchrun start them"
@@ -20,6 +20,7 @@ def run_in_processes(config: EvalConfig, argv: Sequence[str]) -> bool:
         UserError: a launcher did not do what it was asked for, or a process was killed.
         SystemExit: a process failed and has said why.
     """
+    end_with_launcher()
     check_launcher(config.nproc, os.environ, "" if config.world > 1 else A_SHARE_EACH)
     command = None if "WORLD_SIZE" in os.environ else command_of(config, argv)
     if command is None:

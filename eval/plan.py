@@ -41,7 +41,7 @@ class Item:
         return digest("\n".join([self.question.image, self.question.text, *self.question.options]))
 
 
-def check_names(config: EvalConfig) -> None:
+def check_questions(config: EvalConfig) -> None:
     """Check templates and image modes before a model is loaded.
 
     Raises:

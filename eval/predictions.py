@@ -42,7 +42,8 @@ class Prediction:
         outcome: of the parsing; "" where nothing was to be written.
         contained: whether what was written counts as right in the code released with AdaptVis.
         failed: why there is no prediction, or "".
-        question: hash of what the model was shown; a stored row counts only while it agrees.
+        question: hash of what the model was shown, and of the code of the decoder; a stored row counts only while it
+            agrees.
         canvas: how pictures were made square, a name of ``encoders.canvas.CANVAS_MODES``; or "processor": as the
             processor of a model of another family does, or does not.
         image_file: what the source calls the file of the record's own image; "" where it has no such files, in the

@@ -1,5 +1,6 @@
 """From predictions to ``results.json`` and the table on the screen."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -57,7 +58,7 @@ def print_tables(scores: Sequence[dict[str, Any]]) -> None:
     """
     console = wide_console()
     canvases = ", ".join(dict.fromkeys(run["canvas"] for run in scores))
-    columns = ("decoder", "images", "n", "accuracy", "95 %", "yes", "answered", "pairs", "failed", "")
+    columns = ("decoder", "images", "n", "accuracy", "95 %", "yes", "answered", "pairs", "failed", "note")
     table = Table(*columns, title=f"canvas: {canvases}" if canvases else None, title_justify="left")
     for run in scores:
         rates = [percent(run[key]) for key in ("yes_rate", "answered", "pair_accuracy")]
@@ -65,6 +66,9 @@ def print_tables(scores: Sequence[dict[str, Any]]) -> None:
         name = (run["decoder"], run["image_mode"], str(run["n"]))
         table.add_row(*name, *_cells(run), *rates, str(len(run["failed"])), note)
     console.print(table)
+    reasons = Counter(reason for run in scores for reason in run["failed"].values())
+    for reason, count in reasons.most_common(2):
+        console.print(f"{count:,} failed: {reason}", soft_wrap=True)
     names = sorted({name for run in scores for name in run["per_category"]})
     detail = Table("accuracy, %", "images", *names)
     for run in scores:

@@ -22,7 +22,7 @@ from eval.families import FAMILIES
 from eval.families.opening import check_asked, check_canvas, kind_of, open_model
 from eval.images import ImageFeatures
 from eval.leakage import check_leakage
-from eval.plan import check_names, plan_items
+from eval.plan import check_questions, plan_items
 from eval.predictions import PartFiles, Prediction, write_predictions
 from eval.results import INTERVAL, print_tables, summarise
 from eval.shares import launched_together, own_share
@@ -78,7 +78,7 @@ def check_settings(config: EvalConfig) -> list[Decoder]:
     Raises:
         ConfigError: a setting that cannot be used.
     """
-    check_names(config)
+    check_questions(config)
     check_canvas(config.canvas)
     for name, value in (("batch_size", config.batch_size), ("bootstrap", config.bootstrap), ("world", config.world)):
         if value < 1:

@@ -10,6 +10,7 @@ def in_plain_words(message: str) -> str:
     plain = re.sub(r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got", " ".join(message.split()))
     plain = re.sub(r"Expected a typing\.Literal\[(.+?)\]\. Got value: (.+)", _of_several, plain)
     plain = re.sub(r"(expected str, got (?:True|False))\b", r"\1 (YAML reads a bare 'on' or 'off' so: quote it)", plain)
+    plain = re.sub(r"expected list, got ([^\s\[{]+)$", r"expected list, got \1; write '[\1]'", plain)
     plain = re.sub(r"^(?:Parsing of object failed: )?(?:Validation failed: )?", "", plain)
     plain = plain.replace("the following arguments are required", "required settings are missing")
     return plain.replace("Parser key", "setting")

@@ -175,7 +175,10 @@ def _child(work: Callable[[], int], shown: int) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, source in ((0, nothing), (1, shown), (2, shown)):
         os.dup2(source, number)
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+    sys.stdout, sys.stderr = (  # as Python opens them
+        open(number, "w", closefd=False, errors=errors)  # noqa: SIM115
+        for number, errors in ((1, "strict"), (2, "backslashreplace"))
+    )
     try:
         code = work()
     except BaseException:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from spatial.errors import ConfigError, UserError, nearest
+from spatial.exposure import TRAINING
 from spatial.mappings import merged
 from spatial.setting_errors import in_plain_words
 from training.config import FROM_NOTHING, REPLACED, Stage, TrainConfig
@@ -129,7 +130,7 @@ def startable(runs: list[TrainConfig]) -> list[TrainConfig]:
 
 def is_model(folder: Path) -> bool:
     """Tell whether a finished run left its result in a folder."""
-    return (folder / "training.json").is_file()
+    return (folder / TRAINING).is_file()
 
 
 def _check_keys(given: Mapping[str, Any], config: TrainConfig) -> None:

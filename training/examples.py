@@ -101,7 +101,7 @@ class Examples(DrawnDataset[Example]):
         super().__init__()
         self._statements, self._seed = statements, seed
         self._weights = dict(tasks or {})
-        check_names(self._weights, templates)
+        check_mixture(self._weights, templates)
         chosen = choose_templates(templates)
         self._templates = {task: [name for name in chosen if TEMPLATES[name].task == task] for task in TASKS}
         self.images = PooledImages([item.images for item in sets])
@@ -255,7 +255,7 @@ def _check_plain(record: Record) -> None:
         raise RecordError(f"record {record.record_id} has {IMAGE} in its text; write it in another way")
 
 
-def check_names(weights: Mapping[str, float], templates: Sequence[str]) -> None:
+def check_mixture(weights: Mapping[str, float], templates: Sequence[str]) -> None:
     """Check kinds, their weights and template names, without any data.
 
     Raises:

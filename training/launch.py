@@ -1,15 +1,16 @@
 """One process per GPU, without the user having to know torchrun; and every launcher that somebody else knows.
 
 A process that sees several GPUs would train with ``nn.DataParallel``, which is slow and ignores much of what Trainer
-promises. So training replaces itself by torchrun running the same command line, before CUDA is touched. Under a
-launcher it does not, but looks whether the launcher really started what it was asked for (``encoders.launch``).
+promises. So training becomes torchrun, running the same command line, before CUDA is touched. Under a launcher it
+does not, but looks whether the launcher really started what it was asked for (``encoders.launch``).
 """
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoders.launch import check_launcher, launch_command, processes_in, share_cores, visible_gpus
+from encoders.launch import check_launcher, end_with_launcher, launch_command, processes_in, run_launched, visible_gpus
 from spatial.machine import usable_cores
 from training.config import TrainConfig
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from training.evaluation import MakeEvaluator
 
 
-def relaunch_if_needed(config: TrainConfig, argv: Sequence[str], make_evaluator: "MakeEvaluator | None" = None) -> None:
-    """Replace this process by torchrun where several GPUs are visible or several processes are asked for.
+def relaunch_if_needed(config: TrainConfig, argv: Sequence[str], make_evaluator: "MakeEvaluator | None" = None) -> bool:
+    """Train under torchrun where several GPUs are visible or several processes are asked for; tell whether that was.
 
     Inside torchrun, DeepSpeed or another launcher, which set ``WORLD_SIZE``, only the number of processes is checked.
     The config is checked before others are started, so that a user's mistake is reported once and not by each.
@@ -29,20 +30,22 @@ def relaunch_if_needed(config: TrainConfig, argv: Sequence[str], make_evaluator:
         make_evaluator: as ``training.run.train`` takes it.
 
     Raises:
-        UserError: the config cannot be used, or a launcher did not do what it was asked for.
+        UserError: the config cannot be used, a launcher did not do what it was asked for, or a process was killed.
+        SystemExit: a process failed and has said why.
     """
+    end_with_launcher()
     check_launcher(config.nproc, os.environ)
-    if "WORLD_SIZE" in os.environ:
-        return
-    command = command_of(config, argv)
+    command = None if "WORLD_SIZE" in os.environ else command_of(config, argv)
     if command is None:
-        return
+        return False
+    from training.output import check_processes
     from training.run import check
 
     check(config, make_evaluator)
-    share_cores(command)
+    check_processes(Path(config.out), processes_in(command))
     print(f"starting {processes_in(command)} process(es), each of which loads model and data", flush=True)
-    os.execv(command[0], command)
+    run_launched(command)
+    return True
 
 
 def command_of(config: TrainConfig, argv: Sequence[str]) -> list[str] | None:

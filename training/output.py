@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial.errors import CheckpointError, ConfigError
-from spatial.exposure import Exposure, exposure_from_json, exposure_in, exposure_of
+from spatial.exposure import TRAINING, Exposure, exposure_from_json, exposure_in, exposure_of
 from spatial.files import read_mapping, write_json
 from spatial.mappings import merged
 from training.arguments import new_names
@@ -34,7 +34,7 @@ from training.intact import STATE, damage
 from training.sources import Source
 from training.zero import deepspeed_settings
 
-FINISHED, JOB, CHECKPOINTS, LOG = "training.json", "job.json", "checkpoints", "log.jsonl"
+FINISHED, JOB, CHECKPOINTS, LOG = TRAINING, "job.json", "checkpoints", "log.jsonl"
 
 _SAMPLE = 1 << 20
 

@@ -17,7 +17,7 @@ from training.arguments import build_arguments, check_trainer
 from training.chain import in_stage, stage_configs, stage_names, startable
 from training.config import FROM_NOTHING, TrainConfig
 from training.evaluation import Evaluator, MakeEvaluator
-from training.examples import check_names
+from training.examples import check_mixture
 from training.families import check_family, check_family_chain
 from training.features import check_features
 from training.fit import fit, say
@@ -121,7 +121,7 @@ def check_settings(config: TrainConfig) -> None:
         ConfigError: settings that cannot be used.
     """
     check_trainer(config)
-    check_names(config.tasks, config.templates)
+    check_mixture(config.tasks, config.templates)
     check_features(config)
     check_data(config.data, config.stage)
     if config.stage == "finetune":

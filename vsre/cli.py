@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     if foreign:
         print(f"vsre: {foreign[0]}", file=sys.stderr)
         return 2
+    if not _is_somewhere():
+        print("vsre: the folder you are in was deleted; change into another one", file=sys.stderr)
+        return 2
     from encoders.launch import without_local_rank
     from spatial.errors import UserError
 
@@ -62,6 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
     gc.collect()
     print(f"vsre: {said}", file=sys.stderr)
     return code
+
+
+def _is_somewhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _flushed(arguments: list[str]) -> int:

@@ -49,7 +49,7 @@ def _done_elsewhere(name: str, config: Any) -> bool:
     if name == "train" and not config.dry_run:
         from training.launch import relaunch_if_needed
 
-        relaunch_if_needed(config, argv, _make_evaluator)
+        return relaunch_if_needed(config, argv, _make_evaluator)
     if name == "eval":
         from eval.launch import run_in_processes
 

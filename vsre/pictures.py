@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from spatial.boxes import meet
 from spatial.records import ImageObject, ImageRow, decode_image
 
 OBJECT_COLOURS = ("#56b4e9", "#e69f00", "#2fc28f", "#f0e442", "#d279b0", "#ff7f50", "#9db7ff", "#c0d860")
@@ -150,7 +151,7 @@ def place_labels(spots: Sequence[Spot], labels: Sequence[str], aspect: float) ->
         start = max(0.0, min(left, 1 - wide))
         places = [(start, end - tall, start + wide, end) for end in (top, bottom + tall, top + tall, bottom)]
         inside = [place for place in places if place[1] >= 0 and place[3] <= 1] or places[-1:]
-        free = [place for place in inside if not any(_overlap(place, other) for other in taken)]
+        free = [place for place in inside if not any(meet(place, other) for other in taken)]
         taken.append((free or inside)[0])
     return [(place[0], place[3]) for place in taken]
 
@@ -191,7 +192,3 @@ def _share(box: tuple[float, float, float, float], width: int, height: int) -> S
     left, right = (min(max(box[i] / width, 0.0), 1.0) for i in (0, 2))
     top, bottom = (min(max(box[i] / height, 0.0), 1.0) for i in (1, 3))
     return left, top, right, bottom
-
-
-def _overlap(a: Spot, b: Spot) -> bool:
-    return min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])

@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from encoders.finite_weights import check_finite_files
 from encoders.load import ADAPTER_FILE, lineage, read_config
 from encoders.model_hash import model_hash
 from spatial.disk import size_text
 from spatial.errors import CheckpointError, ConfigError
+from spatial.exposure import TRAINING
 from spatial.files import atomic, read_mapping
 from spatial.hub import hub_errors
 from training.output import fingerprint
@@ -37,19 +39,20 @@ KEPT = ("environment.json",)
 
 HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 
-TRAINING, CODE = "training.json", "encoders_modeling.py"
+CODE = "encoders_modeling.py"
 
 
 def push(config: PushConfig) -> Path | None:
     """Write the card, upload the folder, and print where it is; return the card of a dry run.
 
     Raises:
-        CheckpointError: the model cannot be used.
+        CheckpointError: the model cannot be used, or has weights that are no numbers.
         ConfigError: no repository, or an adapter whose base is no model of the hub.
         UserError: the hub cannot be reached or refuses.
     """
     folder = Path(config.model)
     subject = _subject(config, folder)
+    check_finite_files(folder)
     text = model_card(subject, config)
     if config.dry_run:
         return _show(folder, text, config)

@@ -16,7 +16,7 @@ from typing import Any
 
 from eval.config import WITHOUT_EFFECT as EVAL_WITHOUT_EFFECT
 from spatial.errors import ConfigError, UserError, nearest
-from spatial.files import write_json
+from spatial.files import read_mapping, write_json
 from spatial.mappings import merged
 from spatial.shipped import ASSETS, CHECKSUMS
 from training.config import TRAINER_WITHOUT_EFFECT, WITHOUT_EFFECT
@@ -145,9 +145,19 @@ def _resolve_step(entry: StepConfig, folder: Path, earlier: dict[str, Step]) -> 
     settings = replace_references(settings, {name: str(step.out) for name, step in inputs.items()})
     config = from_mapping(entry.command, {**settings, "out": entry.out or str(folder / entry.name)})
     marker = folder / MARKERS / f"{entry.name}.json"
-    record = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
+    record = _read_marker(marker)
     fingerprint = _fingerprint(entry.command, config, [step.fingerprint for step in inputs.values()])
     return Step(entry.name, entry.command, config, fingerprint, marker, record, bool(entry.out), tuple(inputs))
+
+
+def _read_marker(marker: Path) -> dict[str, Any]:
+    record = read_mapping(marker)
+    if record is None and marker.exists():
+        raise ConfigError(
+            f"{marker} is damaged, so that it cannot be told whether the step is done; delete it and the step's output,"
+            " and the step is done again"
+        )
+    return record or {}
 
 
 def _fingerprint(command: str, config: Any, inputs: list[str]) -> str:

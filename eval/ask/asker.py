@@ -29,7 +29,7 @@ from eval.decoders import AdaptVis, Decoder, Dola, Greedy, Reading, decode, form
 from eval.families import FAMILIES
 from eval.families.opening import check_asked, check_canvas, kind_of, open_model
 from eval.images import IMAGE_MODES, ImageFeatures, shown_image
-from eval.plan import Item, check_names
+from eval.plan import Item, check_questions
 from eval.predictions import Prediction
 from eval.scoring import Question
 from eval.unseen import Vocabulary
@@ -61,7 +61,7 @@ class Said:
     Attributes:
         decoder: its canonical string.
         image_mode: what the model was shown.
-        reading: what it answered by: AdaptVis chooses one for each question.
+        reading: what it answered by: AdaptVis chooses one for each question; "" if the answer is made of several.
         text: the answer: an option, or the model's own words.
         probability: of the answer among the options; of words, of their first token among all tokens.
         logprobs: of every option among all that the model could write, in the order of the options.
@@ -182,20 +182,19 @@ class Asker:
             if answered.failed:
                 raise CheckpointError(f"{self.name} does not answer: {answered.failed}")
         return [
-            _said_by(prediction, format_decoder(chosen_reading(decoder, rows)))
+            _said_by(prediction, chosen_reading(decoder, rows))
             for decoder in decoders
             for prediction in decode(decoder, rows.values())
         ]
 
 
-def _said_by(row: Prediction, reading: str) -> Said:
+def _said_by(row: Prediction, reading: Reading | None) -> Said:
     text = row.predicted if row.options else row.generated
     probability = row.confidence
     if row.options:
         probability = option_shares(row.option_logprobs)[row.options.index(text)]
-    return Said(
-        row.decoder, row.image_mode, reading, text, probability, row.option_logprobs, row.answered, row.confidence
-    )
+    by = format_decoder(reading) if reading else ""
+    return Said(row.decoder, row.image_mode, by, text, probability, row.option_logprobs, row.answered, row.confidence)
 
 
 def _image_row(picture: Image.Image) -> ImageRow:
@@ -205,7 +204,7 @@ def _image_row(picture: Image.Image) -> ImageRow:
 
 def _check(config: AskConfig) -> None:
     """Check what can be checked before a model is read."""
-    check_names(EvalConfig(image_modes=config.image_modes))
+    check_questions(EvalConfig(image_modes=config.image_modes))
     if "shuffled" in config.image_modes:
         known = ", ".join(mode for mode in IMAGE_MODES if mode != "shuffled")
         raise ConfigError(f"image mode 'shuffled' needs other pictures, and there is one; choose from {known}")
@@ -228,9 +227,12 @@ def _decoders(config: AskConfig, kind: str) -> list[Decoder]:
     return [decoder for decoder in every if suits(readings_of([decoder]))]
 
 
-def adaptvis_of(answer: Answer) -> Said | None:
-    """Return what AdaptVis says, where it was asked."""
-    return next((said for said in answer.said if isinstance(parse_decoder(said.decoder), AdaptVis)), None)
+def changed_of(answer: Answer) -> Said | None:
+    """Return what AdaptVis says, where it was asked, or else the first decoder that looked at the picture otherwise."""
+    plain, *others = (said for said in answer.said if said.image_mode == answer.said[0].image_mode)
+    chosen = (said for said in others if isinstance(parse_decoder(said.decoder), AdaptVis))
+    looked = (said for said in others if said.reading in answer.maps and said.reading != plain.reading)
+    return next(chosen, next(looked, None))
 
 
 def _sight(kind: str, model: Any, processor: Any, canvas: str) -> tuple[Sight | None, str]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.canvas import square
-from eval.ask.asker import Answer, Said, adaptvis_of
+from eval.ask.asker import Answer, Said, changed_of
 from eval.attend.overlap import Sight
 from eval.drawing import save_picture
 
@@ -40,14 +40,16 @@ class View:
 
 
 def views_of(answer: Answer, layer: int) -> list[View]:
-    """Return the map before any change and, where AdaptVis was asked, the one after; layer -1 is the mean over all."""
+    """Return the map before any change and the one after, where a decoder made one; layer -1 is the mean over all."""
     if not answer.maps:
         return []
     found = [_view(answer, answer.said[0], "Before: the model as it is", layer)]
-    after = adaptvis_of(answer)
+    after = changed_of(answer)
     if after is not None:
-        alpha = after.reading.partition("=")[2].rstrip(")")
-        did = f"After AdaptVis, which scales it by {alpha}" if alpha else "After AdaptVis, which changes nothing here"
+        did = f"After {after.decoder}"
+        if after.decoder.startswith("adaptvis"):
+            alpha = after.reading.partition("=")[2].rstrip(")")
+            did = f"After AdaptVis, which {f'scales it by {alpha}' if alpha else 'changes nothing here'}"
         found.append(_view(answer, after, did, layer))
     return found
 

@@ -158,6 +158,9 @@ def _finish(
     show.draw_confidence(confidence, out / "confidence.png")
     _draw_examples(decoders, answers, measures, examples, table, found["maps"], out / "maps.png")
     _print(layers, confidence["greedy"], found["data"])
+    for name in dict.fromkeys(map(format_decoder, decoders)):
+        if name not in layers:
+            print(f"{name} answers with none of its readings alone, so that no attention is its own")
     return out
 
 
@@ -190,6 +193,8 @@ def _draw_examples(
         panels = []
         for decoder in decoders if (*name, "greedy") in at_layer.index else ():
             reading = chosen_reading(decoder, answers[name])
+            if reading is None:
+                continue
             row = at_layer.loc[(*name, format_decoder(decoder))]
             panels.append(
                 Panel(measures.maps[name, reading][layer], _title(decoder, reading, answers[name], row), row.correct)

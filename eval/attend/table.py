@@ -175,12 +175,15 @@ def answers_of(predictions: Iterable[Prediction], readings: Sequence[Reading]) -
     return found
 
 
-def chosen_reading(decoder: Decoder, rows: Mapping[Reading, Prediction]) -> Reading:
-    """Return the reading that a decoder answers a question with: AdaptVis chooses one for each."""
+def chosen_reading(decoder: Decoder, rows: Mapping[Reading, Prediction]) -> Reading | None:
+    """Return the reading that a decoder answers a question with: AdaptVis chooses one for each.
+
+    ``None`` if its answer is none of them, but made of several: no single look at the picture gave it.
+    """
     if not isinstance(decoder, Choice):
         return readings_of([decoder])[-1]
     chosen = decoder.choose(rows)
-    return next(reading for reading, row in rows.items() if row is chosen)
+    return next((reading for reading, row in rows.items() if row is chosen), None)
 
 
 def attention_table(decoders: Sequence[Decoder], answers: Answers, measures: Measures) -> pd.DataFrame:
@@ -192,6 +195,8 @@ def attention_table(decoders: Sequence[Decoder], answers: Answers, measures: Mea
             if any(row.failed for row in rows.values()):
                 continue
             reading = chosen_reading(decoder, rows)
+            if reading is None:
+                continue
             layers, row = measures.layers[name, reading], rows[reading]
             measured.append(layers)
             about = {

@@ -95,8 +95,16 @@ def interpret(config: InterpretConfig) -> Path:
     write_json(out / "results.json", finite(facts | {"dropped": dict(dropped.most_common())} | found))
     draw(out, found, chosen)
     draw_cards(run, found)
+    _print_dropped(dropped)
     print_findings(found)
     return out
+
+
+def _print_dropped(dropped: Counter[str]) -> None:
+    shown = [f"{count} because {reason}" for reason, count in dropped.most_common(3)]
+    others = dropped.total() - sum(count for _, count in dropped.most_common(3))
+    if shown:
+        print(f"left out: {'; '.join([*shown, *([f'{others} for other reasons'] if others else [])])}")
 
 
 def _check_earlier(config: InterpretConfig) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eval.config import StudyConfig
+from spatial.boxes import meet
 from spatial.dataset import DatasetFolder
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.records import ImageRow, Record
@@ -86,13 +87,8 @@ def pair_boxes(record: Record, image: ImageRow) -> tuple[Box, Box] | None:
     if not all(0 <= place < len(image.objects) for place in places):
         return None
     subject, other = (image.objects[place].box_xyxy for place in places)
-    return (subject, other) if _is_inside(subject, image) and _is_inside(other, image) else None
-
-
-def _is_inside(box: Box, image: ImageRow) -> bool:
-    """Tell whether some of a box lies in the picture."""
-    x0, y0, x1, y1 = box
-    return min(x1, image.width) > max(x0, 0) and min(y1, image.height) > max(y0, 0)
+    picture = (0.0, 0.0, float(image.width), float(image.height))
+    return (subject, other) if meet(subject, picture) and meet(other, picture) else None
 
 
 def _pair_of(record: Record, images: Mapping[str, ImageRow], views: Sequence[str]) -> tuple[Box, Box] | None:

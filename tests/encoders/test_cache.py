@@ -309,6 +309,16 @@ def test_the_key_is_readable(config: CacheFeaturesConfig) -> None:
         assert key["revision"].keys() >= {"weights", "config", "feature_layer", "keep_cls"}
 
 
+def test_a_damaged_key_is_written_again(config: CacheFeaturesConfig) -> None:
+    cache_features(config)
+    (path,) = Path(config.out).glob("clip-*/key.json")
+    whole = path.read_text()
+    path.write_text(whole[:90])
+    shards(config, "clip")[0].unlink()
+    cache_features(config)
+    assert path.read_text() == whole
+
+
 def test_a_disk_without_room_is_refused_before_anything_is_written(
     config: CacheFeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

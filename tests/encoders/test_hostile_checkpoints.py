@@ -77,6 +77,18 @@ def test_code_and_damage_in_a_checkpoint_are_refused(
     assert "\n" not in str(caught.value) and not (tmp_path / "marker").exists()
 
 
+def test_a_base_that_brings_its_code_is_refused_and_nobody_is_asked(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((copy / "config.json").read_text()) | {"model_type": "mine"}
+    config["auto_map"] = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Mine"}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "mine.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w')\n")
+    with pytest.raises(CheckpointError, match=r"contains custom code"):
+        read_base(str(copy))
+    assert "[y/N]" not in capsys.readouterr().out and not (tmp_path / "marker").exists()
+
+
 def test_pickled_weights_of_an_adapter_are_refused(adapter: Path, tmp_path: Path) -> None:
     (adapter / "adapter_model.safetensors").unlink()
     torch.save({"a": Payload(tmp_path / "marker")}, adapter / "adapter_model.bin")

@@ -2,9 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from encoders.presets import PRESETS
 from eval.attend.run import attend
 from eval.attend.table import MEASURES
 from eval.config import AttendConfig, DataConfig, EvalConfig
-from eval.predictions import read_predictions
+from eval.decoders import DECODERS, Choice, Greedy, Reading, scale
+from eval.predictions import Prediction, read_predictions
 from eval.run import evaluate
 from spatial.dataset import write_shard
 from spatial.errors import CheckpointError, ConfigError, RecordError
@@ -84,6 +85,25 @@ def test_an_analysis_writes_tables_figures_and_pictures(make: Make, capsys: pyte
             assert picture.format == "PNG" and picture.width > 1000
     shown = capsys.readouterr().out
     assert "temper(alpha=2)" in shown and "no overlap with object: 2 of 98 questions, no box" in shown
+
+
+@dataclass(frozen=True)
+class Mixed(Choice):
+    """An answer made of two, which no look at the picture gave."""
+
+    readings = (Greedy(), scale(0.5))
+
+    def choose(self, rows: Mapping[Reading, Prediction]) -> Prediction:
+        return replace(rows[Greedy()], confidence=0.5)
+
+
+def test_a_decoder_whose_answers_are_made_of_several_has_no_attention(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(DECODERS, "mixed", Mixed)
+    out = attend(make(decoders=["mixed", "temper(alpha=2)"]))
+    assert set(table_of(out).decoder) == {"greedy", "temper(alpha=2)"}
+    assert "mixed answers with none of its readings alone" in " ".join(capsys.readouterr().out.split())
 
 
 def test_answers_are_those_of_an_evaluation_and_adaptvis_shows_what_it_chose(make: Make) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from encoders.model_hash import model_hash
-from eval import answering
+from eval import answering, attention
 from eval.answering import neutral_choice
 from eval.benchmarks import BENCHMARKS, read_benchmark
 from eval.config import DataConfig, EvalConfig
@@ -79,6 +81,25 @@ def test_scale_at_one_equals_greedy_and_adaptvis_follows_its_rule(make: Make) ->
         assert replace(row, decoder=source) == by_decoder[source][name]
         taken.add(source)
     assert len(taken) == 2
+
+
+def test_answers_of_a_decoder_that_was_changed_since_are_asked_for_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = make(decoders=["greedy", "scale(alpha=0.5)"])
+    before = {row.key: row for row in rows_of(evaluate(asked))}
+    assert "are stored" not in capsys.readouterr().out
+    evaluate(asked)
+    assert "160 of 160 answers are stored in" in capsys.readouterr().out
+
+    def flat(logits: Tensor, image: Tensor, factor: Tensor) -> Tensor:
+        return torch.where(image, logits * 0, logits)
+
+    monkeypatch.setitem(attention.RULES, "scale", flat)
+    after = {row.key: row for row in rows_of(evaluate(asked))}
+    assert "80 of 160 answers are stored in" in capsys.readouterr().out
+    for key, row in after.items():
+        assert (row == before[key]) == (row.decoder == "greedy"), row.decoder
 
 
 def test_without_the_image_balanced_groups_are_exactly_at_chance(make: Make) -> None:
@@ -210,7 +231,7 @@ def test_tasks_without_options_are_named(make: Make, dataset: Path, monkeypatch:
         ({"image_modes": ["blind"]}, ConfigError, "did you mean 'image_blind'"),
         ({"templates": ["questoin"]}, ConfigError, "did you mean 'question'"),
         ({"templates": ["question"]}, ConfigError, "suits task 'choice'"),
-        ({"device": "cuda:99"}, ConfigError, "leave device empty"),
+        ({"device": "cuda:99"}, ConfigError, "use 'auto' or 'cpu'"),
         ({"data": {"tasks": ["statements"]}}, ConfigError, "did you mean 'statement'"),
         ({"data": {"topics": ["colour"]}}, RecordError, "none of 48 records has topics colour"),
         ({"data": {"split": "train"}}, RecordError, "none of 48 records has split 'train'"),

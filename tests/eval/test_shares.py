@@ -204,8 +204,15 @@ def test_each_process_has_the_device_of_its_own(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "empty", lambda _, device: SimpleNamespace(device=device))
     monkeypatch.setenv("LOCAL_RANK", "3")
-    found: list[Any] = [usable_device(name) for name in ("", "cuda", "cuda:1", "cpu")]
-    assert found == ["cuda:3", "cuda:3", "cuda:1", "cpu"]
+    found: list[Any] = [usable_device(name) for name in ("", "auto", "cuda", "cuda:1", "cpu")]
+    assert found == ["cuda:3", "cuda:3", "cuda:3", "cuda:1", "cpu"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_is_asked_for_is_never_replaced_by_the_cpu() -> None:
+    assert usable_device().type == "cpu"
+    with pytest.raises(ConfigError, match="device 'cuda' cannot be used here"):
+        usable_device("cuda")
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,9 @@ def test_finetuning_another_family_makes_an_adapter_that_peft_loads(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TINY if name != "qwen2_5_vl"])
 def test_every_family_learns(name: str, of: Callable[..., TrainConfig]) -> None:
-    config = of(name, projector_learning_rate=1e-3)
+    # The loss of a T5 of random weights begins at 16, and batches differ by more than a few small steps mend.
+    longer = {"max_steps": 12, "learning_rate": 2e-2} if name.endswith("t5") else {}
+    config = of(name, projector_learning_rate=1e-3, trainer=longer)
     out = train(config)
     check_run(config, out)
     check_adapter(config, name, out)

@@ -1,6 +1,10 @@
 """Several processes: how they are started, and that they compute what one process computes."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +14,12 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed.run import get_args_parser
 
-from encoders.launch import launch_command
+from encoders.launch import check_launcher, launch_command
 from spatial.errors import ConfigError
 from training import launch
 from training.config import TrainConfig
 from training.run import train
+from vsre.roots import ROOT
 
 
 def test_two_processes_train_as_one_with_the_same_global_batch(
@@ -71,7 +76,7 @@ def test_torchrun_leaves_our_options_alone() -> None:
 
 def test_deepspeed_of_a_stage_alone_needs_torchrun_too(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
+    monkeypatch.setattr(launch, "run_launched", started.append)
     monkeypatch.setattr("training.run.check", lambda *_: None)
     monkeypatch.setattr(launch, "visible_gpus", lambda: 0)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
@@ -80,6 +85,38 @@ def test_deepspeed_of_a_stage_alone_needs_torchrun_too(config: TrainConfig, monk
     assert not started
     launch.relaunch_if_needed(replace(config, stages=stages), ["train"])
     assert len(started) == 1
+
+
+def test_a_negative_number_of_processes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nproc is -1; use 0"):
+        check_launcher(-1, {})
+
+
+def running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_a_worker_ends_when_its_launcher_is_gone(tmp_path: Path) -> None:
+    """The launcher ends at once and leaves its worker, as one that is killed does."""
+    worker = (
+        "import os, sys, time; from pathlib import Path; from encoders.launch import end_with_launcher;"
+        "end_with_launcher(0.05); Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+    )
+    launcher = (
+        "import subprocess, sys, time; from pathlib import Path;"
+        "subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2]], start_new_session=True);"
+        "p = Path(sys.argv[2]);\nwhile not p.exists() or not p.read_text(): time.sleep(0.05)"
+    )
+    pid_file = tmp_path / "pid"
+    environment = os.environ | {"TORCHELASTIC_RUN_ID": "a"}
+    command = [sys.executable, "-c", launcher, worker, str(pid_file)]
+    subprocess.run(command, env=environment, check=True, timeout=50, cwd=ROOT)
+    worker_pid, end = int(pid_file.read_text()), time.monotonic() + 20
+    while running(worker_pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not running(worker_pid)
 
 
 def test_two_processes_do_not_share_a_gpu() -> None:
@@ -96,7 +133,7 @@ def test_relaunch_checks_the_config_and_happens_once(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
+    monkeypatch.setattr(launch, "run_launched", started.append)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(ConfigError):

@@ -3,18 +3,22 @@
 import json
 import math
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from eval.ask.asker import AskConfig, Asker
+from eval.ask.overlay import views_of
 from eval.ask.run import write_answer
 from eval.ask.wording import answers_to, open_picture
 from eval.config import DataConfig, EvalConfig
+from eval.decoders import DECODERS as DECODERS_BY_NAME
+from eval.decoders import Choice, Greedy, Reading, scale
 from eval.predictions import Prediction, read_predictions
 from eval.run import evaluate
 from eval.unseen import Vocabulary
@@ -94,6 +98,35 @@ def test_ask_prints_what_every_decoder_says_and_draws_where_it_looked(
     yes, no = first["logprobs"]
     assert first["probability"] == pytest.approx(max(1 / (1 + math.exp(no - yes)), 1 / (1 + math.exp(yes - no))))
     assert any("nothing of photos" in line for line in shown)
+
+
+@dataclass(frozen=True)
+class Blend(Choice):
+    """The mean of what is said at two scales: a row of its own, which none of the readings gave."""
+
+    alpha: float
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        return (Greedy(), scale(self.alpha))
+
+    def choose(self, rows: Mapping[Reading, Prediction]) -> Prediction:
+        one, other = (rows[reading] for reading in self.readings)
+        means = tuple(np.mean([one.option_logprobs, other.option_logprobs], axis=0).tolist())
+        return replace(one, option_logprobs=means, predicted=one.options[int(np.argmax(means))])
+
+
+def test_an_answer_made_of_several_is_shown_and_the_first_other_look_is_drawn(
+    picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DECODERS_BY_NAME, "blend", Blend)
+    decoders = ["greedy", "blend(alpha=0.5)", "temper(alpha=0.5)"]
+    own = Asker(AskConfig(model=resolve_model("tiny-expert"), decoders=decoders, device="cpu"))
+    answer = own.ask(open_picture(picture), QUESTION, ("yes", "no"))
+    assert [said.reading for said in answer.said[:3]] == ["greedy", "", "temper(alpha=0.5)"]
+    views = views_of(answer, -1)
+    assert [view.title.split("\n")[0] for view in views] == ["Before: the model as it is", "After temper(alpha=0.5)"]
+    assert write_answer(own, answer, open_picture(picture), tmp_path).exists()
 
 
 def test_the_map_sums_to_the_attention_that_the_picture_gets(asker: Asker, picture: str) -> None:

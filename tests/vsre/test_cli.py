@@ -136,6 +136,12 @@ def test_a_wrong_type_says_which_setting(capsys: pytest.CaptureFixture[str]) -> 
     assert "batch_size" in line and "int" in line and "many" in line
 
 
+def test_one_name_for_a_list_says_how_a_list_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, "eval", "--decoders", "greedy") == (
+        "vsre: setting \"decoders\": expected list, got greedy; write '[greedy]'"
+    )
+
+
 def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "model, data, out" in fails(capsys, "train")
 
@@ -184,3 +190,13 @@ def test_a_pipe_that_broke_elsewhere_keeps_its_trace(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("vsre.cli._dispatch", broken)
     with pytest.raises(BrokenPipeError, match="of a worker"):
         main([])
+
+
+def test_a_working_directory_that_was_deleted_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert fails(capsys, "doctor") == "vsre: the folder you are in was deleted; change into another one"

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from encoders.config import MergeConfig
 from encoders.load import load_model
 from encoders.merge import merge
-from spatial.errors import ConfigError
+from encoders.source_files import checkpoint_folder
+from spatial.errors import CheckpointError, ConfigError
 from tests.adapted import adapt
 from tests.training.conftest import WORDS, make_model  # noqa: F401
 from vsre.cli import main
@@ -88,6 +89,15 @@ def test_a_merge_is_done_once_and_never_over_something_else(
         merge(config)
     with pytest.raises(ConfigError, match="holds something else"):
         merge(replace(config, out=str(base)))
+
+
+def test_a_folder_that_is_no_finished_training_is_named(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "first-run" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"its training is not finished: give the same 'vsre train' command"):
+        merge(MergeConfig(str(tmp_path / "first-run")))
+    for use in (merge, lambda config: checkpoint_folder(config.adapter)):
+        with pytest.raises(CheckpointError, match=r"does not exist; did you mean '.*/first-run'\?"):
+            use(MergeConfig(str(tmp_path / "first-rum")))
 
 
 def test_mistakes_are_one_line(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """A pipeline does each step once, and again exactly when its settings or what it reads have changed."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,20 @@ def test_a_killed_step_goes_on_in_its_folder(tmp_path: Path, done: list[str], mo
     run(pipeline(tmp_path))
     assert done == ["data", "model", "scores"]
     assert (tmp_path / "data" / "half").exists()
+
+
+@pytest.mark.parametrize("damage", [b'{"finger', b"\xff\x00", b"[1]"])
+def test_a_damaged_note_of_what_is_done_is_refused_by_name(tmp_path: Path, done: list[str], damage: bytes) -> None:
+    run(pipeline(tmp_path))
+    (tmp_path / "steps" / "model.json").write_bytes(damage)
+    done.clear()
+    with pytest.raises(ConfigError, match=r"steps/model\.json is damaged, .*; delete it and the step's output"):
+        run(pipeline(tmp_path))
+    assert not done
+    (tmp_path / "steps" / "model.json").unlink()
+    shutil.rmtree(tmp_path / "model")
+    run(pipeline(tmp_path))
+    assert done == ["model"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
 
 from encoders.config import MergeConfig
 from encoders.merge import merge
@@ -203,6 +204,19 @@ def test_mistakes_are_one_line(adapter: Path, base: Path, data: Path, tmp_path: 
     (adapter / "README.md").write_text("# Mine\n")
     with pytest.raises(ConfigError, match="somebody wrote"):
         push(good)
+    assert not hub.created and not hub.files
+
+
+def test_weights_that_are_no_numbers_are_not_sent(adapter: Path, hub: FakeHub) -> None:
+    weights = adapter / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    next(iter(tensors.values())).view(-1)[0] = float("nan")
+    save_file(tensors, weights)
+    with pytest.raises(CheckpointError, match=r"the weight .* is not finite \(NaN or infinity\)"):
+        push(PushConfig(str(adapter), "me/expert", base="me/base", dry_run=True))
+    weights.write_bytes(b"cut")
+    with pytest.raises(CheckpointError, match=r"adapter_model.safetensors is damaged"):
+        push(PushConfig(str(adapter), "me/expert", base="me/base"))
     assert not hub.created and not hub.files
 
 

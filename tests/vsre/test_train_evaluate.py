@@ -228,7 +228,7 @@ def test_mistakes_are_found_before_processes_are_started(
     scored: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(launch.os, "execv", lambda path, command: started.append(command))
+    monkeypatch.setattr(launch, "run_launched", started.append)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
     wrong = replace(scored.evaluate, settings=scored.evaluate.settings | {"tmplates": ["question"]})

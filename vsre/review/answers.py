@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial.errors import RecordError
-from spatial.proportion import Interval, wilson
+from spatial.proportion import Proportion
 from vsre.review.items import Item
 
 ANSWERS = ("yes", "no", "unsure")
@@ -53,30 +53,24 @@ class Precision:
         return self.right + self.wrong
 
     @property
-    def share(self) -> float | None:
+    def precision(self) -> Proportion:
         """Right labels among those that somebody could tell about."""
-        return self.right / self.decided if self.decided else None
-
-    @property
-    def ci95(self) -> Interval | None:
-        """Wilson's interval of the share."""
-        return wilson(self.right / self.decided, self.decided) if self.decided else None
+        return Proportion(self.right, self.decided)
 
     @property
     def cautious(self) -> float | None:
         """The share where what nobody could tell counts as wrong."""
-        asked = self.decided + self.unsure
-        return self.right / asked if asked else None
+        return Proportion(self.right, self.decided + self.unsure).value
 
     def as_json(self) -> dict[str, Any]:
         """Return it as ``review.json`` has it."""
-        bounds = self.ci95
+        bounds = self.precision.ci95
         return {
             "relation": self.relation,
             "right": self.right,
             "wrong": self.wrong,
             "unsure": self.unsure,
-            "precision": _rounded(self.share),
+            "precision": _rounded(self.precision.value),
             "ci95": [round(bound, 4) for bound in bounds] if bounds else None,
             "precision_unsure_as_wrong": _rounded(self.cautious),
         }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from datagen.paint.yield_show import console, precision_text
+from datagen.paint.yield_show import console, precision_text, with_interval
 from datagen.paint.yields import Yield
 from spatial.proportion import percent
 from vsre.review.answers import ALL, Precision
@@ -20,9 +20,7 @@ def print_table(lines: Sequence[Precision], verifier: Mapping[str, Yield]) -> No
     for line in lines:
         if line.relation == ALL:
             table.add_section()
-        bounds = line.ci95
-        interval = f" ({percent(bounds[0])}-{percent(bounds[1])})" if bounds else ""
-        cells = [str(line.decided), str(line.right), f"{percent(line.share)}{interval}", str(line.unsure)]
+        cells = [str(line.decided), str(line.right), with_interval(line.precision), str(line.unsure)]
         cells.append(percent(line.cautious))
         if verifier:
             expected = verifier.get(line.relation)

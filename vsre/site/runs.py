@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial.errors import ConfigError
+from spatial.exposure import TRAINING
 from spatial.files import read_mapping
 from vsre.config import ReportConfig
 from vsre.pictures import data_uri
@@ -104,7 +105,7 @@ def origins(config: ReportConfig) -> list[Origin]:
         for name, folder in folders.items()
     ]
     found += [
-        _origin(f"training of {name}", "train", folder, config.out, ("training.json",))
+        _origin(f"training of {name}", "train", folder, config.out, (TRAINING,))
         for name, folder in config.training.items()
     ]
     if config.data:
@@ -126,7 +127,7 @@ def _facts(folder: Path) -> dict[str, str]:
     """Return what is known of a folder: when and by what it was made, and the hashes of model and data."""
     environment = read_mapping(folder / "environment.json") or {}
     results = read_mapping(folder / "results.json") or {}
-    training = read_mapping(folder / "training.json") or {}
+    training = read_mapping(folder / TRAINING) or {}
     hardware = environment.get("hardware", {})
     machine = ", ".join([hardware.get("processor", ""), *hardware.get("gpus", [])]).strip(", ")
     facts = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spatial.errors import ConfigError
+from spatial.exposure import TRAINING
 from spatial.files import read_mapping
 from spatial.json_files import read_lines
 from vsre.compare_tables import Cells
@@ -52,7 +53,7 @@ def read_training(folders: Mapping[str, str], looks: Mapping[str, int]) -> Train
         RecordError: a log is damaged.
     """
     logs = {name: _log(name, Path(folder)) for name, folder in folders.items()}
-    ended = {name: found for name, folder in folders.items() if (found := read_mapping(Path(folder) / "training.json"))}
+    ended = {name: found for name, folder in folders.items() if (found := read_mapping(Path(folder) / TRAINING))}
     if not logs:
         return None
     charts = [chart for chart in (_curves(LOSS, logs, looks), _scores(logs), _curves(RATE, logs, looks)) if chart]
@@ -73,7 +74,7 @@ def passes_over_data(log: Sequence[Mapping[str, Any]]) -> float | None:
 def _log(name: str, folder: Path) -> list[dict[str, Any]]:
     path = folder / "log.jsonl"
     if not path.is_file():
-        if (folder / "training.json").is_file():
+        if (folder / TRAINING).is_file():
             return []
         raise ConfigError(f"training.{name}: {path} does not exist; name the output folder of a 'vsre train'")
     return [entry for entry in read_lines(path) if isinstance(entry, dict)]

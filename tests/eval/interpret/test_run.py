@@ -138,6 +138,17 @@ def test_a_changed_table_is_not_answered_from_earlier_rows(
     assert {row.role for row in before} == {"last"} and {row.role for row in after} == {"last", "subject"}
 
 
+def test_rows_that_make_no_pair_are_told(
+    of_table: InterpretConfig, tmp_path: Path, undrawn: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "pairs.csv"
+    header, row, *_ = table.read_text().splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True)) | {"corrupt_image": "", "corrupt_prompt": ""}
+    table.write_text("\n".join([header, row, ",".join(cells.values())]) + "\n")
+    interpret(of_table)
+    assert "left out: 1 because it has neither another picture nor another question" in capsys.readouterr().out
+
+
 def test_pairs_of_a_table_have_the_modes_of_the_run(of_table: InterpretConfig) -> None:
     assert {pair.mode for pair in find_pairs(of_table)[0].pairs} == {"image", "text"}
     found = find_pairs(replace(of_table, modes=["text"]))[0]
