@@ -18,9 +18,11 @@ def execute(name: str, config: Any) -> Path | None:
     for folder in _datasets(config):
         say_incomplete(folder)
     if name == "train" and config.dry_run:
+        from encoders.launch import check_launcher
         from training.dry_run import dry_run
         from vsre.doctor_model import model_config
 
+        check_launcher(config.nproc, {})
         dry_run(_with_model_path(config), model_config, make_evaluator=_make_evaluator)
         return None
     return find_command(name).load_action()(_with_model_path(config))

@@ -4,6 +4,7 @@ The folder gets ``answer.json`` and, of models whose image tokens have known pla
 """
 
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 
 from PIL import Image
@@ -85,6 +86,8 @@ def notes(asker: Asker, answer: Answer) -> list[str]:
     blind = next((said for said in answer.said if said.image_mode != first.image_mode), None)
     if blind and blind.image_mode == "image_blind":
         found.append(f"Without the picture it says {blind.text!r} ({blind.probability:.3f}).")
+    if any(value == -inf for said in answer.said for value in said.logprobs):
+        found.append("A log-probability of -inf: that decoder rules the answer out.")
     if asker.vocabulary.closed:
         found.append(f"{asker.name} knows plain renders of a few things, and nothing of photos.")
     if asker.unseen:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from eval.ask.asker import AskConfig, Asker
 from eval.ask.overlay import views_of
-from eval.ask.run import write_answer
+from eval.ask.run import notes, write_answer
 from eval.ask.wording import answers_to, open_picture
 from eval.config import DataConfig, EvalConfig
 from eval.decoders import DECODERS as DECODERS_BY_NAME
@@ -152,6 +152,7 @@ def test_options_that_a_decoder_rules_out_are_equally_probable(picture: str, tmp
     answer = asker.ask(open_picture(picture), QUESTION, ["dog", "cat"])
     contrast = answer.said[1]
     assert contrast.logprobs == (-math.inf, -math.inf) and contrast.probability == 0.5
+    assert any("rules the answer out" in note for note in notes(asker, answer))
     write_answer(asker, answer, open_picture(picture), tmp_path)
     assert json.loads((tmp_path / "answer.json").read_text())["said"][1]["logprobs"] == [None, None]
 

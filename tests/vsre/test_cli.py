@@ -142,6 +142,23 @@ def test_one_name_for_a_list_says_how_a_list_is_written(capsys: pytest.CaptureFi
     )
 
 
+def test_a_list_that_the_shell_has_unquoted_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, "train", "--data", "shards") == (
+        "vsre: setting \"data\": expected a list or a mapping, got shards; write '[shards]', with the quotes"
+    )
+
+
+def test_a_value_for_a_group_of_settings_says_how_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, "eval", "--data", "vsr") == (
+        "vsre: 'data' is a group of settings, and no file of them is vsr; name one: --data.NAME VALUE"
+    )
+
+
+def test_a_dry_run_takes_no_number_of_processes_that_a_run_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--model", "tiny-base", "--data", "[shards]", "--out", "out", "--nproc", "-3", "--dry_run", "true"]
+    assert "nproc is -3" in fails(capsys, "train", *given)
+
+
 def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "model, data, out" in fails(capsys, "train")
 
