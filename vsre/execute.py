@@ -1,5 +1,7 @@
 """Run one command's function, with or without keeping the record of the run."""
 
+import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from datagen.complete import say_incomplete
 from vsre.assets import asset_names, resolve_model
 from vsre.commands import find_command
 from vsre.rundir import is_main_process, recorded, show_log
+
+log = logging.getLogger(__name__)
 
 
 def execute(name: str, config: Any) -> Path | None:
@@ -32,6 +36,8 @@ def execute_recorded(name: str, config: Any) -> Path | None:
     """Run command ``name`` and keep its record where the table of commands says; a dry run leaves none."""
     show_log(quiet=name == "eval" and not is_main_process())
     ready = _with_model_path(config)
+    _check_at_once(ready)
+    _say_loading(config)
     if _done_elsewhere(name, ready):
         return None
     place = "" if getattr(config, "dry_run", False) else find_command(name).record
@@ -41,6 +47,21 @@ def execute_recorded(name: str, config: Any) -> Path | None:
     folder = Path(config.out) if place == "out" else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     with recorded(folder, config, fresh=place == "runs"):
         return execute(name, ready)
+
+
+def _check_at_once(config: Any) -> None:
+    """Refuse a misspelt decoder before torch is loaded, which takes seconds."""
+    from eval.decoders import parse_decoder
+
+    for text in getattr(config, "decoders", ()):
+        parse_decoder(text)
+
+
+def _say_loading(config: Any) -> None:
+    """Say what the seconds before the first line of a command go to; workers of a launcher leave it to their parent."""
+    model = getattr(config, "model", "")
+    if model and "WORLD_SIZE" not in os.environ:
+        log.info("loading %s", model)
 
 
 def _done_elsewhere(name: str, config: Any) -> bool:

@@ -154,6 +154,16 @@ def test_a_value_for_a_group_of_settings_says_how_one_is_named(capsys: pytest.Ca
     )
 
 
+def test_a_misspelt_decoder_is_refused_before_torch_is_loaded() -> None:
+    program = (
+        "import sys; from vsre.cli import main;"
+        "code = main(['eval', '--model', 'tiny-base', '--data.path', 'x', '--decoders', '[gredy]']);"
+        "sys.exit(f'{code} {\"torch\" in sys.modules}')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "'greedy'" in done.stderr and done.stderr.endswith("2 False\n")
+
+
 def test_a_dry_run_takes_no_number_of_processes_that_a_run_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--model", "tiny-base", "--data", "[shards]", "--out", "out", "--nproc", "-3", "--dry_run", "true"]
     assert "nproc is -3" in fails(capsys, "train", *given)
