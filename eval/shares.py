@@ -17,6 +17,7 @@ from spatial.errors import UserError
 
 FAILED = "vsre/failed"
 POLL_SECONDS = 0.1
+LINGER_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,18 @@ def launched_together() -> Iterator[Callable[[], None]]:
     if processes == 1:
         yield lambda: None
         return
+    from torch.distributed import DistNetworkError
     from torch.distributed.rendezvous import rendezvous
 
     store, _, _ = next(rendezvous("env://"))
     names = [f"vsre/done/{index}" for index in range(processes)]
 
     def wait() -> None:
-        store.set(names[rank], "")
+        try:
+            store.set(names[rank], "")
+            store.check(names)  # answers, so that a store that is gone is noticed
+        except DistNetworkError as error:  # the first process, which may keep the store, has failed and said why
+            raise SystemExit(SAID[0]) from error
         while rank == 0 and not store.check(names):  # not store.wait, which no interrupt ends
             if store.check([FAILED]):
                 raise SystemExit(SAID[0])
@@ -68,6 +74,19 @@ def launched_together() -> Iterator[Callable[[], None]]:
     try:
         yield wait
     except UserError as error:
-        if store.add(FAILED, 1) > 1:
+        try:
+            said = store.add(FAILED, 1) > 1
+        except DistNetworkError:
+            said = False
+        if said:
             raise SystemExit(SAID[0]) from error
+        if rank == 0:
+            _linger(lambda: store.add(FAILED, 0) == processes)
         raise
+
+
+def _linger(until: Callable[[], bool]) -> None:
+    """Keep the store, which may be in this process, for others that fail of the same at the same time."""
+    deadline = time.monotonic() + LINGER_SECONDS
+    while not until() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)

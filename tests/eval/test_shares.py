@@ -20,7 +20,7 @@ import yaml
 
 from encoders.device import usable_device
 from encoders.launch import run_launched
-from eval import answering, launch
+from eval import answering, launch, run, shares
 from eval.benchmarks import BENCHMARKS
 from eval.config import DataConfig, EvalConfig
 from eval.predictions import PartFiles, Prediction, read_predictions
@@ -127,6 +127,41 @@ def test_what_was_killed_goes_on_in_any_number_of_processes(
 def test_a_mistake_is_told_once_and_ends_all(config: EvalConfig, capfd: pytest.CaptureFixture[str]) -> None:
     assert ended(started(replace(config, model="nowhere"))) == [2, 2]
     assert capfd.readouterr().err.count(" says: ") == 1
+
+
+def test_a_mistake_is_told_once_by_the_first_when_others_are_late(
+    config: EvalConfig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def late(given: EvalConfig) -> None:
+        if os.environ["RANK"] == "1":
+            found = run.checkpoint_folder
+            run.checkpoint_folder = lambda model: time.sleep(0.5) or found(model)  # type: ignore[attr-defined]
+        evaluate(given)
+
+    assert ended(started(replace(config, model="nowhere"), late)) == [2, 2]
+    said = capfd.readouterr().err
+    assert said.count(" says: ") == 1 and "rank 0 says" in said and "Traceback" not in said
+
+
+def test_the_rest_ends_quietly_when_the_keeper_of_the_store_has_failed(
+    config: EvalConfig, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "LINGER_SECONDS", 0.2)
+
+    def first_fails(given: EvalConfig) -> None:
+        if os.environ["RANK"] == "0":
+            Scorer.score = failing  # type: ignore[method-assign]
+        else:
+            score = Scorer.score
+            Scorer.score = lambda *given: time.sleep(0.5) or score(*given)  # type: ignore[method-assign]
+        evaluate(given)
+
+    def failing(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert ended(started(config, first_fails)) == [2, 2]
+    said = capfd.readouterr().err
+    assert said.count(" says: ") == 1 and "rank 0 says: a batch of 5 questions" in said and "Traceback" not in said
 
 
 def test_none_waits_for_one_that_failed(config: EvalConfig, capfd: pytest.CaptureFixture[str]) -> None:
