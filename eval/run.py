@@ -113,4 +113,8 @@ def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction
     if all(row.failed for row in predictions):
         raise RecordError(f"no question could be answered; the first: {predictions[0].failed}; see {out}/results.json")
     print_tables([run for run in scores if run["decoder"] in asked])
+    for name in sorted(asked):
+        failures = [row.failed for row in predictions if row.decoder == name]
+        if failures and all(failures):
+            raise RecordError(f"{name} answered no question; the first: {failures[0]}; see {out}/results.json")
     return out

@@ -161,7 +161,8 @@ def check_trainer(config: TrainConfig) -> dict[str, Any]:
 def _check_muon(given: Mapping[str, Any]) -> None:
     if given.get("deepspeed") or given.get("fsdp"):
         raise ConfigError(
-            "optimizer 'muon' needs whole weight matrices, which DeepSpeed and FSDP cut; remove them, or 'optimizer'"
+            "optimizer 'muon' needs whole weight matrices, which DeepSpeed and FSDP cut; set optimizer 'trainer', or"
+            " remove trainer.deepspeed or trainer.fsdp"
         )
     name = str(getattr(given.get("optim"), "value", given.get("optim") or "adamw_torch"))
     if name not in ("adamw_torch", "adamw_torch_fused"):

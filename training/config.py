@@ -126,7 +126,8 @@ class TrainConfig:
         evaluate: scores on a slice of data while training goes on, and the choice of the best checkpoint.
         peak_tflops: of one device, for the model FLOP utilisation in the log; 0: as known of the device.
         dry_run: load no weights; print tokens, parameters, FLOPs, memory, cost, and the first batch as text.
-        nproc: processes on this machine; 0: one per visible GPU, or as many as a launcher has started.
+        nproc: processes on this machine; 0: one per visible GPU, or as many as a launcher has started, or, without
+            either, as ``cpu_nproc`` says.
         cpu_nproc: processes on a machine without a GPU where ``nproc`` is not given, at most one per core; 0: one, with
             a thread per core. Tiny models learn faster in two processes than in two threads.
         trainer: fields of ``transformers.TrainingArguments`` by name; "deepspeed" finds configs/deepspeed/zero2.json

@@ -110,7 +110,8 @@ def prepare_features(
     if auto:
         decision = _agreed(config, arguments, lambda: decide(_outlook(config, arguments, examples, base.config, cache)))
         if arguments.process_index == 0:
-            print(f"features: {'cached' if decision.use else 'not cached'}: {decision.reason}", flush=True)
+            what, where = ("cached", f"; in {folder}") if decision.use else ("not cached", "")
+            print(f"features: {what}: {decision.reason}{where}", flush=True)
         if not decision.use:
             return None
         _build(cache, vision, processor, examples, arguments)

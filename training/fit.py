@@ -88,6 +88,9 @@ def fit(
     if evaluator:
         facts["evaluation"] = evaluation_facts(trainer.state, config)
         say_scores(facts["evaluation"])
+    if checkpoint:
+        step = checkpoint.name.rpartition("-")[2]
+        say(f"it went on from step {step}; train_loss and rates above are of the steps since then")
     _save(trainer, parts, out, job | facts)
     return out
 

@@ -38,10 +38,12 @@ def relaunch_if_needed(config: TrainConfig, argv: Sequence[str], make_evaluator:
     command = None if "WORLD_SIZE" in os.environ else command_of(config, argv)
     if command is None:
         return False
+    from training.lock import check_free
     from training.output import check_processes
     from training.run import check
 
     check(config, make_evaluator)
+    check_free(Path(config.out))
     check_processes(Path(config.out), processes_in(command))
     print(f"starting {processes_in(command)} process(es), each of which loads model and data", flush=True)
     run_launched(command)

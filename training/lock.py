@@ -47,6 +47,16 @@ def only_run(out: Path) -> Iterator[None]:
                 out.rmdir()  # of a run that was refused before it made anything
 
 
+def check_free(out: Path) -> None:
+    """Refuse a folder that a run holds, before processes are started that would be refused it.
+
+    Raises:
+        ConfigError: as ``only_run``.
+    """
+    with contextlib.suppress(FileNotFoundError), (out / LOCK).open("r+") as file:
+        _lock(file.fileno(), out / LOCK)
+
+
 def _hold(path: Path) -> int:
     """Return the descriptor of the lock file, locked and still the one under its name."""
     while True:

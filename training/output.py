@@ -227,11 +227,23 @@ def _refuse_difference(out: Path, old: dict[str, Any], new: dict[str, Any]) -> N
     for part in ("config", "data", "model"):
         if part not in new or old.get(part) == new[part]:
             continue
-        keys = [] if part == "model" else sorted(k for k in new[part] if (old.get(part) or {}).get(k) != new[part][k])
+        keys = [] if part == "model" else _different(old.get(part) or {}, new[part])
         what = f"{part} ({', '.join(keys)})" if keys else part
         chained = any(out.glob(f"*/{FINISHED}"))  # the results of earlier stages lie in folders of it
         mend = f"remove {FINISHED} and {CHECKPOINTS} in it" if chained else f"delete {out}"
         raise ConfigError(f"{out} holds a run with another {what}; choose another 'out' or {mend}")
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return the keys of which values differ, those of groups with a dot, as a command line sets them."""
+    found: list[str] = []
+    for key in sorted(set(old) | set(new)):
+        before, now = old.get(key), new.get(key)
+        if before != now and isinstance(before, Mapping) and isinstance(now, Mapping):
+            found += [f"{key}.{below}" for below in _different(before, now)]
+        elif before != now:
+            found.append(key)
+    return found
 
 
 def _deciding(config: TrainConfig) -> dict[str, Any]:

@@ -86,6 +86,8 @@ class Throughput:
         if self.costs is None:
             return "no FLOPs are known of this model; the log has no utilisation"
         missing = f"; not counted: {self.costs.missing}" if self.costs.missing else ""
+        if self.peak is None and self.device.type == "cpu":
+            return f"{FORMULA}{missing}"
         if self.peak is None:
             return f"{FORMULA}{missing}; no peak is known of '{self.name}': set peak_tflops to have mfu in the log"
         source = "peak_tflops" if self._given else f"{self.name}, dense bfloat16"

@@ -144,6 +144,8 @@ def _read(name: str, what: str) -> dict[str, Any]:
     path = next((path for path in (Path(name), ROOT / name) if path.is_file()), None)
     if path is None:
         shipped = [str(path.relative_to(ROOT)) for path in sorted((ROOT / SHIPPED).glob("*.json"))]
+        if Path(name).is_dir():
+            raise ConfigError(f"{what} names {name}, a folder; name a JSON file, such as {shipped[0]}")
         raise ConfigError(f"{what} names {name}, which does not exist{nearest(name, shipped)}")
     try:
         settings = json.loads(path.read_text())

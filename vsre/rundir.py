@@ -131,6 +131,8 @@ def show_log(quiet: bool = False) -> None:
     warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
     # DeepSpeed's exchange of shards, once a process.
     warnings.filterwarnings("ignore", message=".*all_gather_into_tensor.*deprecated", category=FutureWarning)
+    # DeepSpeed's finding, at its import, that a machine without a GPU has none.
+    logging.getLogger("DeepSpeed").addFilter(lambda line: "Setting accelerator to CPU" not in line.getMessage())
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.setLevel(logging.ERROR if quiet else logging.NOTSET)

@@ -19,6 +19,7 @@ from eval import answering, attention
 from eval.answering import neutral_choice
 from eval.benchmarks import BENCHMARKS, read_benchmark
 from eval.config import DataConfig, EvalConfig
+from eval.decoders import format_decoder
 from eval.predictions import Prediction, read_predictions
 from eval.run import evaluate
 from eval.scoring import Scorer, Scores
@@ -204,6 +205,27 @@ def test_numbers_that_are_not_finite_are_failures(make: Make, monkeypatch: pytes
     score = results_of(Path(make().out))["greedy", "image"]
     assert score["n"] == 0 and len(score["failed"]) == 48
     assert score["accuracy"] is None and not score["near_chance"]
+
+
+def test_a_decoder_that_answers_nothing_is_a_failure_beside_one_that_does(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = Scorer.score
+
+    def broken(self: Scorer, questions: Any, pictures: Any, readings: Any) -> Any:
+        found = score(self, questions, pictures, readings)
+        nan = float("nan")
+        bad = {
+            key: [Scores((nan, nan), 0.5, True) for _ in questions] for key in found if "scale" in format_decoder(key)
+        }
+        return found | bad
+
+    monkeypatch.setattr(Scorer, "score", broken)
+    config = make(decoders=["greedy", "scale(alpha=0.5)"])
+    with pytest.raises(RecordError, match=r"^scale\(.*answered no question; the first: the model's log-prob"):
+        evaluate(config)
+    scores = results_of(Path(config.out))
+    assert scores["greedy", "image"]["accuracy"] is not None
 
 
 def test_an_unknown_relation_is_named(make: Make, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:

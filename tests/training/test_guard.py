@@ -201,6 +201,8 @@ def test_shipped_settings_are_found_from_anywhere_and_keep_both_rates(
 
 
 def test_a_path_that_does_not_exist_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"configs/deepspeed, a folder; name a JSON file, such as .*\.json"):
+        deepspeed_settings({"deepspeed": "configs/deepspeed"})
     with pytest.raises(ConfigError, match=r"zero4.json, which does not exist.*zero"):
         deepspeed_settings({"deepspeed": "configs/deepspeed/zero4.json"})
 

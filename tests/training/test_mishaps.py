@@ -23,6 +23,7 @@ from training.complete import check_saved
 from training.config import TrainConfig
 from training.fit import _begin
 from training.intact import damage, writing_to
+from training.launch import relaunch_if_needed
 from training.lock import LOCK, only_run
 from training.output import last_checkpoint
 from training.run import train
@@ -119,12 +120,15 @@ def one_line(caught: pytest.ExceptionInfo[UserError]) -> str:
 
 
 def test_two_runs_never_write_into_one_folder(
-    config: TrainConfig, holder: Callable[[Path], subprocess.Popen[str]]
+    config: TrainConfig, holder: Callable[[Path], subprocess.Popen[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = holder(Path(config.out))
     with pytest.raises(ConfigError) as caught:
         train(config)
     assert f"another run (process {first.pid} on " in one_line(caught)
+    with pytest.raises(ConfigError, match="is being written by another run"):
+        relaunch_if_needed(replace(config, nproc=2), ["train"])
+    assert "starting" not in capsys.readouterr().out
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert (Path(config.out) / LOCK).exists(), "a killed run cannot tidy up"
