@@ -161,12 +161,6 @@ def silhouette(scene: Scene, index: int, supersample: int = 1) -> NDArray[np.boo
     return mask.reshape(height, width)[::supersample, ::supersample].copy()
 
 
-def visible(rendered: Rendered, objects: int) -> list[int]:
-    """Return how many pixels show each of the scene's ``objects``, by index."""
-    counts: list[int] = np.bincount(rendered.ids.reshape(-1) + 1, minlength=objects + 1)[1:].tolist()
-    return counts
-
-
 def observe_rendered(scene: Scene, rendered: Rendered) -> Observation:
     """Return the scene's observation with boxes, masks and depths of what is really visible.
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from datagen.assets import ASSETS, COLOURS, toy_size
-from datagen.render import Rendered, observe_rendered, render, visible
+from datagen.render import Rendered, observe_rendered, render
 from datagen.staging import stage
 from spatial.scene import Backdrop, Camera, Light, ObjectSpec, Scene, Vector, mirror
 
@@ -26,6 +26,12 @@ from spatial.scene import Scene
 passes = render(Scene.from_json(sys.argv[1]))
 print(hashlib.sha256(passes.rgb.tobytes() + passes.depth.tobytes() + passes.ids.tobytes()).hexdigest())
 """
+
+
+def visible(rendered: Rendered, objects: int) -> list[int]:
+    """Return how many pixels show each of the scene's ``objects``, by index."""
+    counts: list[int] = np.bincount(rendered.ids.reshape(-1) + 1, minlength=objects + 1)[1:].tolist()
+    return counts
 
 
 def _spec(name: str, colour: str, position: Vector, yaw: float = 0.0) -> ObjectSpec:
