@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.complete import say_incomplete
+from spatial.dataset import DatasetFolder
 from vsre.assets import asset_names, resolve_model
 from vsre.commands import find_command
 from vsre.rundir import is_main_process, recorded, show_log
@@ -36,8 +37,9 @@ def execute_recorded(name: str, config: Any) -> Path | None:
     """Run command ``name`` and keep its record where the table of commands says; a dry run leaves none."""
     show_log(quiet=name == "eval" and not is_main_process())
     ready = _with_model_path(config)
-    _check_at_once(ready)
-    _say_loading(config)
+    if "WORLD_SIZE" not in os.environ:  # workers of a launcher would say it all together
+        _check_at_once(name, ready)
+        _say_loading(config)
     if _done_elsewhere(name, ready):
         return None
     place = "" if getattr(config, "dry_run", False) else find_command(name).record
@@ -49,18 +51,29 @@ def execute_recorded(name: str, config: Any) -> Path | None:
         return execute(name, ready)
 
 
-def _check_at_once(config: Any) -> None:
-    """Refuse a misspelt decoder before torch is loaded, which takes seconds."""
+def _check_at_once(name: str, config: Any) -> None:
+    """Refuse common slips before torch is loaded, which takes seconds: decoders, what is asked, folders of data."""
     from eval.decoders import parse_decoder
 
     for text in getattr(config, "decoders", ()):
         parse_decoder(text)
+    if name == "ask":
+        from eval.ask.wording import answers_to, open_picture
+
+        open_picture(config.image)
+        answers_to(config.question, config.options)
+    if name == "train" and not config.stages and not config.dry_run:  # a stage may have data of its own
+        from training.sources import open_sources
+
+        open_sources(config)
+    if name == "eval" and config.data.kind == "folder":
+        DatasetFolder(config.data.path)
 
 
 def _say_loading(config: Any) -> None:
-    """Say what the seconds before the first line of a command go to; workers of a launcher leave it to their parent."""
+    """Say what the seconds before the first line of a command go to."""
     model = getattr(config, "model", "")
-    if model and "WORLD_SIZE" not in os.environ:
+    if model:
         log.info("loading %s", model)
 
 

@@ -45,7 +45,8 @@ class _Parser(ArgumentParser):
         match = UNKNOWN_KEY.search(message)
         if match:
             key = ".".join(part for part in match.group("group", "inner", "outer", "flag") if part)
-            raise ConfigError(f"unknown setting {key!r}{nearest(key, self.known)}") from ex
+            hint = nearest(key, self.known) or f"; see '{self.prog} --help'"
+            raise ConfigError(f"unknown setting {key!r}{hint}") from ex
         raise ConfigError(in_plain_words(message)) from ex
 
 

@@ -7,12 +7,15 @@ answer is given.
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from eval.unseen import Vocabulary
 from spatial.errors import ConfigError, RecordError, nearest
 from spatial.pictures import read_picture
+
+if TYPE_CHECKING:
+    from eval.unseen import Vocabulary
 
 YES_NO = ("yes", "no")
 
@@ -83,7 +86,7 @@ def is_yes_no(question: str) -> bool:
     return bool(_ASKS.search(question)) and not _ALTERNATIVE.search(question)
 
 
-def check_words(vocabulary: Vocabulary, name: str, texts: Sequence[str]) -> None:
+def check_words(vocabulary: "Vocabulary", name: str, texts: Sequence[str]) -> None:
     """Refuse what the model cannot read.
 
     Args:

@@ -154,14 +154,27 @@ def test_a_value_for_a_group_of_settings_says_how_one_is_named(capsys: pytest.Ca
     )
 
 
-def test_a_misspelt_decoder_is_refused_before_torch_is_loaded() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["eval", "--model", "tiny-base", "--data.path", "x", "--decoders", "[gredy]"], "'greedy'"),
+        (["eval", "--model", "tiny-base", "--data.path", "no-such"], "no-such"),
+        (["train", "--model", "tiny-base", "--data", "[no-such]", "--out", "x"], "no-such"),
+        (["ask", "no-such.png", "Is the cup left of the laptop?"], "there is no picture no-such.png"),
+        (["ask", str(ROOT / "docs/pictures/cup-and-laptop.png")], "no question is asked"),
+    ],
+)
+def test_a_slip_is_refused_before_torch_is_loaded(arguments: list[str], said: str) -> None:
     program = (
-        "import sys; from vsre.cli import main;"
-        "code = main(['eval', '--model', 'tiny-base', '--data.path', 'x', '--decoders', '[gredy]']);"
+        f"import sys; from vsre.cli import main; code = main({arguments!r});"
         "sys.exit(f'{code} {\"torch\" in sys.modules}')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "'greedy'" in done.stderr and done.stderr.endswith("2 False\n")
+    done = run_python(program)
+    assert said in done.stderr and done.stderr.endswith("2 False\n")
+
+
+def test_an_unknown_setting_like_none_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, "merge", "--model", "x") == "vsre: unknown setting 'model'; see 'vsre merge --help'"
 
 
 def test_a_dry_run_takes_no_number_of_processes_that_a_run_refuses(capsys: pytest.CaptureFixture[str]) -> None:
