@@ -213,6 +213,20 @@ def parse_decoder(text: str) -> Decoder:
     return DECODERS[name](**values)
 
 
+def is_known(text: str) -> bool:
+    """Tell whether a decoder string names an entry of ``DECODERS``; a program of the user's own may have had others."""
+    return text.partition("(")[0].strip() in DECODERS
+
+
+def canonical(text: str) -> str:
+    """Return a decoder string as stored rows have it; one that is unknown here, as it is.
+
+    Raises:
+        ConfigError: as ``parse_decoder``, of a decoder that is known.
+    """
+    return format_decoder(parse_decoder(text)) if is_known(text) else text
+
+
 def decode(decoder: Decoder, predictions: Iterable[Prediction]) -> list[Prediction]:
     """Return the decoder's predictions from stored rows of readings; other rows are ignored.
 

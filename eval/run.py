@@ -108,7 +108,8 @@ def _finish(config: EvalConfig, decoders: list[Decoder], stored: list[Prediction
     predictions += [row for row in stored if row.decoder not in asked]
     write_predictions(out / "predictions.parquet", predictions)
     scores = summarise(predictions, config.bootstrap, config.seed)
-    results = facts | {"interval": INTERVAL, "config": asdict(config), "scores": scores}
+    settings = asdict(config) | {"decoders": [format_decoder(decoder) for decoder in decoders]}
+    results = facts | {"interval": INTERVAL, "config": settings, "scores": scores}
     write_json(out / "results.json", results)
     if all(row.failed for row in predictions):
         raise RecordError(f"no question could be answered; the first: {predictions[0].failed}; see {out}/results.json")

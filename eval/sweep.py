@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from eval.decoders import AdaptVis, Greedy, Scale, adaptvis, parse_decoder
+from eval.decoders import AdaptVis, Greedy, Scale, adaptvis, is_known, parse_decoder
 from eval.metrics import Rows, scored
 from eval.predictions import Prediction
 from eval.splits import group_split
@@ -84,9 +84,9 @@ def stored_scales(rows: Rows) -> dict[float, list[Prediction]]:
     found: dict[float, list[Prediction]] = defaultdict(list)
     failed = {_question(row) for row in rows if row.failed}
     for row in scored(rows):
-        decoder = parse_decoder(row.decoder)
-        if _question(row) in failed:
+        if _question(row) in failed or not is_known(row.decoder):
             continue
+        decoder = parse_decoder(row.decoder)
         if isinstance(decoder, Greedy):
             found[1.0].append(row)
         elif type(decoder) is Scale and decoder.alpha != 1:

@@ -66,7 +66,8 @@ def _check_at_once(name: str, config: Any) -> None:
         from training.sources import open_sources
 
         open_sources(config)
-    if name == "eval" and config.data.kind == "folder":
+    reads_data = name in ("eval", "attend") or (name == "interpret" and not config.csv.path)
+    if reads_data and config.data.kind == "folder":
         DatasetFolder(config.data.path)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.decoders import format_decoder, parse_decoder
+from eval.decoders import canonical
 from eval.predictions import Prediction, read_predictions
 from eval.results import summarise
 from spatial.errors import RecordError, nearest
@@ -113,7 +113,7 @@ def _decoders(results: Path) -> set[str]:
         raise RecordError(
             f"{results} is missing or damaged; run the 'vsre eval' command of that folder again"
         ) from error
-    return {format_decoder(parse_decoder(text)) for text in asked}
+    return {canonical(text) for text in asked}
 
 
 def _headline(scores: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,18 @@
 
 import pytest
 
-from eval.decoders import DECODERS, Greedy, Scale, adaptvis, decode, format_decoder, parse_decoder, readings_of, scale
+from eval.decoders import (
+    DECODERS,
+    Greedy,
+    Scale,
+    adaptvis,
+    canonical,
+    decode,
+    format_decoder,
+    parse_decoder,
+    readings_of,
+    scale,
+)
 from eval.predictions import Prediction
 from spatial.errors import ConfigError
 
@@ -59,6 +70,15 @@ def test_spelling_variants_have_one_name() -> None:
 def test_mistakes_are_named(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse_decoder(text)
+
+
+def test_a_decoder_of_another_program_keeps_its_name() -> None:
+    assert (
+        canonical("median(low=0.5,high=2)") == "median(low=0.5,high=2)"
+        and canonical(" scale( alpha = 1 )") == "scale(alpha=1)"
+    )
+    with pytest.raises(ConfigError, match="needs exactly alpha"):
+        canonical("scale(beta=2)")
 
 
 def test_adaptvis_compares_the_unrounded_plain_confidence() -> None:

@@ -1,6 +1,7 @@
 """A threshold is chosen on some groups and reported on others; the tables agree with the decoder itself."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,12 @@ def test_of_equals_the_weakest_intervention_is_taken() -> None:
     same = [Prediction(**{**vars(row), "decoder": "scale(alpha=2)"}) for row in rows]
     chosen = sweep(rows + same).chosen
     assert (chosen.a1, chosen.a2) == (1.0, 1.0)
+
+
+def test_rows_of_a_decoder_of_another_program_are_left_alone() -> None:
+    rows = list(stored(20))
+    own = [replace(row, decoder="median(low=0.5,high=2)") for row in rows if row.decoder == "greedy"]
+    assert stored_scales([*rows, *own]) == stored_scales(rows)
 
 
 def test_mistakes_are_one_line() -> None:

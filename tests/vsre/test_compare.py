@@ -48,6 +48,12 @@ def test_every_two_rows_are_compared_and_adjusted_for_their_number(runs: list[st
     assert pairs["expert", "expert+adaptvis"]["adjusted"] == 1.0
 
 
+def test_a_decoder_of_another_program_is_compared_by_its_name(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", {"greedy": 0, "median(low=0.5,high=2)": 0.5})
+    page = write_comparison(CompareConfig([run], out=str(tmp_path / "out")))
+    assert list(json.loads((page.parent / "comparison.json").read_text())["rows"]) == ["run", "run+median"]
+
+
 def test_rows_without_a_question_in_common_are_not_adjusted_for() -> None:
     same = [Row(name, predictions(right, "greedy", "image"), {}) for name, right in (("base", 0), ("expert", 0.3))]
     elsewhere = [replace(row, template="other") for row in predictions(0.5, "greedy", "image")]
